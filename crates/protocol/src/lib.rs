@@ -1,0 +1,44 @@
+//! Everything that crosses the wire, and what both sides can check without a secret.
+//!
+//! Each type here is valid by construction: decoding is the check. Every signed or hashed structure has one
+//! canonical encoding (see [`encoding`]), specified byte by byte in `docs/protocol.md`. Nothing in this crate
+//! holds a private key, opens a message or does I/O.
+
+pub mod encoding;
+pub mod limits;
+pub mod merkle;
+
+mod access;
+mod clock;
+mod envelope;
+mod error_code;
+mod header;
+mod identity;
+mod keys;
+mod manifest;
+mod message_id;
+mod prekeys;
+mod receipt;
+mod status;
+mod time;
+
+pub use access::AccessClaim;
+pub use clock::{Clock, SystemClock};
+pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
+pub use error_code::{ErrorCode, UnknownErrorCode};
+pub use header::{
+    BodyDescription, Header, HeaderError, HeaderFields, HeaderHash, MessageClass, MessageType, Priority, Recipients,
+    Scheme,
+};
+pub use identity::{
+    AgentId, IdParseError, IdentityKey, InvalidIdentityKey, NodeId, Signature, SignatureMismatch, Signer, SigningInput,
+};
+pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
+pub use manifest::{Manifest, ManifestError, ManifestFields, SignedManifest, Suite};
+pub use message_id::{ClaimId, InvalidMessageId, MessageId, MessageRef, ThreadId};
+pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
+pub use receipt::{
+    ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason, SignedReceiptHead, Verdict,
+};
+pub use status::{Attempt, DeliveryState, DeliveryStatus, FailureReason};
+pub use time::Timestamp;

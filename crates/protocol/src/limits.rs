@@ -1,0 +1,47 @@
+//! Every limit of the wire formats, with its reason.
+
+use std::time::Duration;
+
+/// Recipients of one message. The document's own figure; raising it lengthens the header that each of them fetches.
+pub const RECIPIENTS: usize = 1_000;
+
+/// Bytes of an application-defined message type: a reverse-DNS name fits, a payload does not.
+pub const MESSAGE_TYPE: usize = 64;
+
+/// Bytes of a ciphertext inside one envelope. Larger contents travel as a body; a gRPC message of 4 MiB, the
+/// common default of clients, still holds the envelope and its base64 form in JSON.
+pub const CIPHERTEXT: usize = 1 << 20;
+
+/// Bytes of one encoded envelope: the ciphertext, and at most 1,300 bytes of header with an opening in it.
+pub const ENVELOPE: usize = CIPHERTEXT + 2_048;
+
+/// Bytes of an encoded header: the recipients, and 300 bytes for the rest.
+pub const HEADER: usize = RECIPIENTS * 32 + 512;
+
+/// Bytes of an inline body. Larger bodies are uploaded in pieces.
+pub const INLINE_BODY: usize = 1 << 20;
+
+/// Suites in a manifest: two exist; room for a decade of them.
+pub const SUITES: usize = 8;
+
+/// One-time prekeys of each kind in one upload: twice a full refill.
+pub const ONE_TIME_PREKEYS_PER_UPLOAD: usize = 200;
+
+/// Receipts in one batch: one page of the mailbox, twice over, so that a page and its acknowledgements fit.
+pub const RECEIPTS_PER_BATCH: usize = 200;
+
+/// Levels of a Merkle path: 2^16 leaves are more than a batch or a list of recipients can have.
+pub const MERKLE_LEVELS: usize = 16;
+
+/// Bytes of an origin (`scheme://host:port`): a DNS name has at most 253.
+pub const ORIGIN: usize = 300;
+
+/// Life of a message: the document's 30 days. A manifest and the retired prekeys are kept to match.
+pub const MESSAGE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Life of a manifest: rotated weekly, so a month survives four missed rotations.
+pub const MANIFEST_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
+
+const _: () = assert!(RECIPIENTS <= u16::MAX as usize, "lists carry a u16 count");
+const _: () = assert!(RECEIPTS_PER_BATCH <= 1 << MERKLE_LEVELS, "a batch's path fits");
+const _: () = assert!(RECIPIENTS <= 1 << MERKLE_LEVELS, "a parts path fits");
