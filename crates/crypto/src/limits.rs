@@ -1,0 +1,79 @@
+//! Every limit of the agent's side of the protocol, with its reason.
+
+use sealpost_protocol::limits as wire;
+
+/// Messages that a sender may seal under one chain without an answer; then it opens a new session.
+///
+/// The document's mailbox holds 10,000 messages and evicts beyond. Raised, a backlog that was evicted carries a
+/// recipient beyond [`JUMP`] and kills the session; lowered, a sender drains its peer's one-time keys.
+pub const UNANSWERED_MESSAGES: u32 = 2_000;
+
+/// Keys that one envelope may make a recipient skip: what is left of the old chain, and what precedes it in the new
+/// one.
+///
+/// Lower than twice [`UNANSWERED_MESSAGES`], an honest conversation could die of lost messages. It is also the work
+/// that one forged envelope can cause: some milliseconds of key derivation, thrown away.
+pub const JUMP: u32 = 2 * UNANSWERED_MESSAGES;
+
+/// Keys of skipped messages that a session keeps, oldest evicted: the document's figure.
+///
+/// Raised, more messages can come late, and more keys lie about for someone who takes the state; the cache is searched
+/// from end to end, so thousands would want an index.
+pub const SKIPPED_KEYS: usize = 100;
+
+/// Ratchet keys of the peer that a session remembers after it has moved on, to tell a repeated message from a forged
+/// one.
+///
+/// Lowered to nothing, a repetition from an older chain costs a Diffie-Hellman step and is reported as undecryptable.
+pub const RETIRED_RATCHET_KEYS: usize = 16;
+
+/// Bytes of a payload's content. What else a payload holds must fit beside it in [`wire::CIPHERTEXT`]; padding adds
+/// nothing at that length, for a power of two is a padded length itself.
+pub const CONTENT: usize = wire::CIPHERTEXT - 512;
+
+/// Bytes of a file's name, as common file systems have it.
+pub const FILE_NAME: usize = 255;
+
+/// Bytes of the shortest padded payload: shorter ones are all alike, which is cheap beside the envelope's 120 bytes.
+pub const SHORTEST_PADDED: usize = 32;
+
+/// Bytes of an encoded session's associated data: eleven fields, each of at most 40 bytes with its length.
+pub const SESSION_AD: usize = 11 * 40;
+
+/// Argon2id's memory in KiB for a new passphrase: RFC 9106's second recommendation, which a small server still has.
+pub const ARGON2_MEMORY_KIB: u32 = 64 * 1_024;
+
+/// Argon2id's passes for a new passphrase: RFC 9106 pairs three with 64 MiB.
+pub const ARGON2_PASSES: u32 = 3;
+
+/// Argon2id's lanes for a new passphrase: they are computed one after the other here, so more would buy nothing.
+pub const ARGON2_LANES: u32 = 1;
+
+/// The least memory, in KiB, that is accepted: OWASP's floor of 2023. The parameters lie in the open, and whoever can
+/// write them must not be able to make the next passphrase cheap to guess.
+pub const ARGON2_LEAST_MEMORY_KIB: u32 = 19 * 1_024;
+
+/// The fewest passes that are accepted: OWASP's floor with that memory.
+pub const ARGON2_FEWEST_PASSES: u32 = 2;
+
+/// The most memory, in KiB, that is accepted: more would let a planted file exhaust the machine.
+pub const ARGON2_MOST_MEMORY_KIB: u32 = 1_024 * 1_024;
+
+/// The most passes that are accepted: with the most memory, some seconds.
+pub const ARGON2_MOST_PASSES: u32 = 16;
+
+/// The most lanes that are accepted.
+pub const ARGON2_MOST_LANES: u32 = 16;
+
+const _: () = assert!(JUMP >= 2 * UNANSWERED_MESSAGES, "losing two full chains must not kill a session");
+const _: () = assert!(SKIPPED_KEYS <= u16::MAX as usize, "lists carry a u16 count");
+const _: () = assert!(RETIRED_RATCHET_KEYS <= u16::MAX as usize, "lists carry a u16 count");
+const _: () = assert!(wire::CIPHERTEXT.is_power_of_two(), "a padded payload of the greatest length is not longer");
+const _: () = assert!(
+    3 + (1 + 4 + wire::MESSAGE_TYPE) + (1 + 16) + (1 + 48) + (1 + 4 + FILE_NAME) + (1 + 4)
+        <= wire::CIPHERTEXT - CONTENT,
+    "the greatest payload fits in an envelope"
+);
+const _: () = assert!(ARGON2_LEAST_MEMORY_KIB <= ARGON2_MEMORY_KIB && ARGON2_MEMORY_KIB <= ARGON2_MOST_MEMORY_KIB);
+const _: () = assert!(ARGON2_FEWEST_PASSES <= ARGON2_PASSES && ARGON2_PASSES <= ARGON2_MOST_PASSES);
+const _: () = assert!(1 <= ARGON2_LANES && ARGON2_LANES <= ARGON2_MOST_LANES);

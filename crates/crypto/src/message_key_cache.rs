@@ -1,0 +1,110 @@
+//! The keys of messages that were overtaken, kept for when they come.
+//!
+//! At most [`limits::SKIPPED_KEYS`], by (ratchet key, number), oldest evicted. Within that bound a search from end to
+//! end needs no index.
+
+use std::collections::VecDeque;
+
+use sealpost_protocol::{
+    CurveKey, Timestamp,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+};
+
+use crate::{limits, secret::MessageKey};
+
+/// Names a message of a session: the ratchet key of its chain, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessagePosition {
+    pub(crate) ratchet_key: CurveKey,
+    pub(crate) number: u32,
+}
+
+/// A key that waits for its message.
+pub(crate) struct SkippedKey {
+    pub(crate) position: MessagePosition,
+    pub(crate) key: MessageKey,
+    pub(crate) skipped_at: Timestamp,
+}
+
+/// The skipped keys of a session, oldest first.
+#[derive(Default)]
+pub(crate) struct MessageKeyCache(VecDeque<SkippedKey>);
+
+impl MessageKeyCache {
+    /// Bytes of one encoded key.
+    pub(crate) const ENCODED_KEY: usize = 32 + 4 + 32 + 8;
+
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Puts a key in; the oldest goes when there is no room.
+    pub(crate) fn insert(&mut self, skipped: SkippedKey) {
+        if self.0.len() >= limits::SKIPPED_KEYS {
+            self.0.pop_front();
+        }
+        self.0.push_back(skipped);
+    }
+
+    /// Puts all of `newer`'s keys in, in their order.
+    pub(crate) fn append(&mut self, newer: Self) {
+        for skipped in newer.0 {
+            self.insert(skipped);
+        }
+    }
+
+    /// The key of one message, if it is here.
+    pub(crate) fn find(&self, position: &MessagePosition) -> Option<&MessageKey> {
+        self.0.iter().find(|skipped| skipped.position == *position).map(|skipped| &skipped.key)
+    }
+
+    /// Erases the key of one message.
+    pub(crate) fn remove(&mut self, position: &MessagePosition) {
+        self.0.retain(|skipped| skipped.position != *position);
+    }
+
+    /// Erases every key that was put in before `time`, and says how many.
+    pub(crate) fn expire_before(&mut self, time: Timestamp) -> usize {
+        let before = self.0.len();
+        self.0.retain(|skipped| skipped.skipped_at >= time);
+        before - self.0.len()
+    }
+}
+
+impl Encode for MessageKeyCache {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u16(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
+        for skipped in &self.0 {
+            let MessagePosition { ratchet_key, number } = &skipped.position;
+            writer.value(ratchet_key).u32(*number).value(&skipped.key).value(&skipped.skipped_at);
+        }
+    }
+}
+
+impl Decode for MessageKeyCache {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut cache = Self::default();
+        let keys: Vec<SkippedKey> = reader.list("skipped keys", limits::SKIPPED_KEYS)?;
+        for skipped in keys {
+            if cache.find(&skipped.position).is_some() {
+                return Err(DecodeError::Invalid { field: "skipped keys", reason: "two keys for one message" });
+            }
+            cache.insert(skipped);
+        }
+        Ok(cache)
+    }
+}
+
+impl Decode for SkippedKey {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            position: MessagePosition { ratchet_key: CurveKey::decode(reader)?, number: reader.u32()? },
+            key: MessageKey::decode(reader)?,
+            skipped_at: Timestamp::decode(reader)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

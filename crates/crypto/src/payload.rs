@@ -1,0 +1,146 @@
+//! What is inside the seal: the content, and the metadata that the relay is not to see.
+//!
+//! A plaintext is an encoding, which says itself where it ends, and zeros up to a Padmé length, so that a ciphertext
+//! tells the class of its length and no more. Whatever reads it has authenticated it before; it is parsed strictly all
+//! the same.
+
+mod content;
+
+use std::fmt;
+
+use sealpost_protocol::{
+    MessageRef, MessageType, ThreadId,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+    limits as wire,
+};
+
+pub use self::content::{Content, ContentKind, FileName, PayloadError};
+use crate::{
+    limits,
+    padding::padme,
+    secret::{SecretBytes, encode_secret},
+};
+
+const FORMAT: u8 = 1;
+
+/// The payload carries a message. Other values are for what only runtimes say to each other, such as the answer to a
+/// request for a ratchet step.
+const MESSAGE: u8 = 0;
+
+/// Bits beside a message, such as a request for a ratchet step: none is defined, and all others are refused.
+const FLAGS: u8 = 0;
+
+/// A message, as its recipient will read it. All of its parts are within their limits, and so is it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// What it is, to the application.
+    pub message_type: Option<MessageType>,
+    /// The conversation.
+    pub thread: Option<ThreadId>,
+    /// The message it answers.
+    pub reply_to: Option<MessageRef>,
+    /// What to call the content, if it is a file.
+    pub file_name: Option<FileName>,
+    /// The content.
+    pub content: Content,
+}
+
+/// The padded encoding of a payload; wiped when dropped.
+pub struct Plaintext(SecretBytes);
+
+impl Payload {
+    /// Nothing but a content.
+    #[must_use]
+    pub fn new(content: Content) -> Self {
+        Self { message_type: None, thread: None, reply_to: None, file_name: None, content }
+    }
+
+    /// The padded encoding, to be sealed: once for each recipient, if there are many.
+    #[must_use]
+    pub fn to_plaintext(&self) -> Plaintext {
+        let mut bytes = encode_secret(padded_length(self.content.as_bytes().len() + METADATA), |writer| {
+            writer.value(self);
+        });
+        let padded = padded_length(bytes.len());
+        bytes.pad_to(padded);
+        Plaintext(bytes)
+    }
+}
+
+impl Plaintext {
+    /// What a tag has vouched for.
+    pub(crate) fn authenticated(bytes: SecretBytes) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, padding included.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The payload.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when a peer, whose word it is, sealed something else: its message cannot be read, and the
+    /// session goes on.
+    pub fn to_payload(&self) -> Result<Payload, DecodeError> {
+        let mut reader = Reader::new(&self.0);
+        let payload = Payload::decode(&mut reader)?;
+        let padding = reader.rest();
+        if self.0.len() != padded_length(self.0.len() - padding.len()) {
+            return Err(DecodeError::Invalid { field: "padding", reason: "not of the length it should have" });
+        }
+        if padding.iter().any(|byte| *byte != 0) {
+            return Err(DecodeError::Invalid { field: "padding", reason: "not zeros" });
+        }
+        Ok(payload)
+    }
+}
+
+/// Room for all of an encoding but the content.
+const METADATA: usize = wire::CIPHERTEXT - limits::CONTENT;
+
+fn padded_length(length: usize) -> usize {
+    padme(length).max(limits::SHORTEST_PADDED)
+}
+
+impl fmt::Debug for Plaintext {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Plaintext({} bytes)", self.0.len())
+    }
+}
+
+impl Encode for Payload {
+    fn encode(&self, writer: &mut Writer) {
+        writer
+            .u8(FORMAT)
+            .u8(MESSAGE)
+            .u8(FLAGS)
+            .option(self.message_type.as_ref())
+            .option(self.thread.as_ref())
+            .option(self.reply_to.as_ref())
+            .option(self.file_name.as_ref())
+            .value(&self.content);
+    }
+}
+
+impl Decode for Payload {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        for (field, known) in [("payload format", FORMAT), ("payload kind", MESSAGE), ("payload flags", FLAGS)] {
+            match reader.u8()? {
+                byte if byte == known => {}
+                found => return Err(DecodeError::UnknownValue { field, found }),
+            }
+        }
+        Ok(Self {
+            message_type: reader.option("message type")?,
+            thread: reader.option("thread")?,
+            reply_to: reader.option("reply-to")?,
+            file_name: reader.option("file name")?,
+            content: Content::decode(reader)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
