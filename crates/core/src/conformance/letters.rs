@@ -1,0 +1,232 @@
+//! Letters: messages as tests write them, each piece made of what tells it from others.
+
+use std::time::Duration;
+
+use sealpost_protocol::{
+    AgentId, Attempt, BodyDescription, CurveKey, Envelope, EnvelopeHeader, Header, HeaderFields, MessageClass,
+    MessageId, MessageRef, PartHash, Priority, ReceiptLeaf, Recipients, Scheme, Timestamp, Verdict, encoding::Encode,
+};
+
+use super::{Agent, NOW};
+use crate::{
+    Part, Submission,
+    ports::{Acceptance, Handle, StoredPart},
+};
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// One message, and which of its parts are handed in this time. Letters that differ in nothing are the same bytes.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    sender: AgentId,
+    recipients: Vec<AgentId>,
+    number: u64,
+    created: Timestamp,
+    expires: Timestamp,
+    priority: Priority,
+    body: Option<Vec<u8>>,
+    enclosed: Vec<AgentId>,
+    attempt: Attempt,
+    sealing: u8,
+    ciphertext: usize,
+    length: Option<u64>,
+    copy: u8,
+}
+
+impl Letter {
+    /// Letter number 1 of `sender`, made [`NOW`], with a life of one day, without a body, complete.
+    #[must_use]
+    pub fn new(sender: &Agent, recipients: &[&Agent]) -> Self {
+        let recipients: Vec<_> = recipients.iter().map(|agent| agent.id()).collect();
+        Self {
+            sender: sender.id(),
+            enclosed: recipients.clone(),
+            recipients,
+            number: 1,
+            created: NOW,
+            expires: NOW.saturating_add(DAY),
+            priority: Priority::Normal,
+            body: None,
+            attempt: Attempt::FIRST,
+            sealing: 1,
+            ciphertext: 64,
+            length: None,
+            copy: 1,
+        }
+    }
+
+    /// Another letter: its id is made of its number and the time of its creation.
+    #[must_use]
+    pub fn number(self, number: u64) -> Self {
+        Self { number, ..self }
+    }
+
+    /// Made at another time, to live for one day from then.
+    #[must_use]
+    pub fn created(self, created: Timestamp) -> Self {
+        Self { created, expires: created.saturating_add(DAY), ..self }
+    }
+
+    /// With another end of its life.
+    #[must_use]
+    pub fn expires(self, expires: Timestamp) -> Self {
+        Self { expires, ..self }
+    }
+
+    /// With another header under the same id.
+    #[must_use]
+    pub fn priority(self, priority: Priority) -> Self {
+        Self { priority, ..self }
+    }
+
+    /// With a body that all recipients share.
+    #[must_use]
+    pub fn body(self, sealed: &[u8]) -> Self {
+        Self { body: Some(sealed.to_vec()), ..self }
+    }
+
+    /// Handed in with the parts of these recipients only.
+    #[must_use]
+    pub fn only(self, recipients: &[&Agent]) -> Self {
+        Self { enclosed: recipients.iter().map(|agent| agent.id()).collect(), ..self }
+    }
+
+    /// Its parts are this attempt.
+    #[must_use]
+    pub fn attempt(self, number: u16) -> Self {
+        Self { attempt: Attempt::new(number).unwrap(), ..self }
+    }
+
+    /// Its parts are other bytes.
+    #[must_use]
+    pub fn sealed_anew(self) -> Self {
+        Self { sealing: self.sealing + 1, ..self }
+    }
+
+    /// The ciphertext of each part has so many bytes.
+    #[must_use]
+    pub fn ciphertext(self, length: usize) -> Self {
+        Self { ciphertext: length, ..self }
+    }
+
+    /// Says in an acceptance that each part has so many bytes, whatever it has.
+    #[must_use]
+    pub fn claimed_length(self, length: u64) -> Self {
+        Self { length: Some(length), ..self }
+    }
+
+    /// The same letter handed in once more: its contents are stored under other handles.
+    #[must_use]
+    pub fn copy(self) -> Self {
+        Self { copy: self.copy + 1, ..self }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn message(&self) -> MessageRef {
+        let mut random = [0; 10];
+        random[2..].copy_from_slice(&self.number.to_be_bytes());
+        MessageRef { sender: self.sender, id: MessageId::new(self.created, random) }
+    }
+
+    /// Its header.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        let fields = HeaderFields {
+            message: self.message(),
+            recipients: Recipients::new(self.recipients.clone()).unwrap(),
+            scheme: Scheme::Ratchet,
+            class: MessageClass::Ordinary,
+            priority: self.priority,
+            message_type: None,
+            thread: None,
+            reply_to: None,
+            created: self.created,
+            expires: self.expires,
+            body: self.body.as_deref().map(BodyDescription::of),
+        };
+        Header::new(fields).unwrap()
+    }
+
+    /// The encoded envelope for one recipient.
+    #[must_use]
+    pub fn envelope(&self, recipient: AgentId) -> Vec<u8> {
+        let [first, ..] = *recipient.as_bytes();
+        let mut session = [self.sealing; 16];
+        session[..8].copy_from_slice(&self.number.to_be_bytes());
+        let header = EnvelopeHeader {
+            session,
+            ratchet_key: CurveKey::from_array([9; 32]).unwrap(),
+            counter: 0,
+            previous_counter: 0,
+            opens_session: false,
+        };
+        let ciphertext = vec![first; self.ciphertext];
+        Envelope { header, opening: None, nonce: [first; 12], ciphertext, tag: [self.sealing; 16] }.to_bytes()
+    }
+
+    /// The letter as a sender hands it in.
+    #[must_use]
+    pub fn submission(&self) -> Submission {
+        let part = |recipient: &AgentId| Part::new(*recipient, self.attempt, self.envelope(*recipient)).unwrap();
+        Submission::new(self.header(), self.body.clone(), self.enclosed.iter().map(part).collect()).unwrap()
+    }
+
+    /// The letter as the ledger is given it, at [`NOW`].
+    #[must_use]
+    pub fn acceptance(&self) -> Acceptance {
+        self.accepted(NOW)
+    }
+
+    /// The letter as the ledger is given it.
+    #[must_use]
+    pub fn accepted(&self, at: Timestamp) -> Acceptance {
+        let submission = self.submission();
+        let part = |part: &Part| StoredPart {
+            recipient: part.recipient,
+            attempt: part.attempt,
+            hash: part.hash,
+            length: self.length.unwrap_or(part.content.len() as u64),
+            content: self.part_handle_of(part.recipient),
+        };
+        Acceptance {
+            header: self.header(),
+            body: self.body_handle(),
+            parts: submission.parts().iter().map(part).collect(),
+            is_complete: submission.is_complete(),
+            at,
+        }
+    }
+
+    /// Where the acceptance says that the part of `recipient` lies.
+    #[must_use]
+    pub fn part_handle(&self, recipient: &Agent) -> Handle {
+        self.part_handle_of(recipient.id())
+    }
+
+    fn part_handle_of(&self, recipient: AgentId) -> Handle {
+        let attempt = self.attempt.number();
+        Handle(format!("part {}/{}/{recipient}/{attempt}/{}", self.sender, self.number, self.copy).into_bytes())
+    }
+
+    /// Where the acceptance says that the body lies.
+    #[must_use]
+    pub fn body_handle(&self) -> Option<Handle> {
+        let handle = Handle(format!("body {}/{}/{}", self.sender, self.number, self.copy).into_bytes());
+        self.body.is_some().then_some(handle)
+    }
+
+    /// What `recipient` says of it.
+    #[must_use]
+    pub fn receipt(&self, recipient: &Agent, verdict: Verdict) -> ReceiptLeaf {
+        ReceiptLeaf {
+            message: self.message(),
+            attempt: self.attempt,
+            header: self.header().hash(),
+            part: PartHash::of(&self.envelope(recipient.id())),
+            verdict,
+            at: NOW,
+            blind: [self.sealing; 16],
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Handing out one-time keys: each to one claim alone.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use super::*;
+
+pub async fn a_claim_takes_one_key_of_each_kind(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, bob.upload(1, 1..=3)).await;
+    let bundle = claim(&*prekeys, &alice, 1, &bob).await;
+    assert_eq!(bundle.manifest, bob.manifest(1));
+    let (curve, kem) = (bundle.one_time_curve.unwrap(), bundle.one_time_kem.unwrap());
+    assert_eq!(curve, bob.one_time_curve(curve.prekey.id.0), "as it was published");
+    assert_eq!(kem, bob.one_time_kem(kem.prekey.id.0));
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(2));
+}
+
+pub async fn a_claim_without_keys_has_the_manifest_alone(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, PrekeyUpload { one_time_kem: vec![bob.one_time_kem(1)], ..bob.upload(1, []) }).await;
+    assert_eq!(key_ids(&claim(&*prekeys, &alice, 1, &bob).await), (None, Some(1)));
+    let empty = claim(&*prekeys, &alice, 2, &bob).await;
+    assert_eq!((key_ids(&empty), empty.manifest), ((None, None), bob.manifest(1)));
+}
+
+pub async fn the_same_claim_again_returns_the_same_bundle(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, bob.upload(1, 1..=3)).await;
+    let first = claim(&*prekeys, &alice, 1, &bob).await;
+    claim(&*prekeys, &alice, 2, &bob).await;
+    publish(&*prekeys, bob.upload(2, 4..=6)).await;
+    let later = Claim { at: NOW.saturating_add(Duration::from_secs(365 * 86_400)), ..claim_of(&alice, 1, &bob) };
+    assert_eq!(prekeys.claim(later).await.unwrap(), Some(first), "whatever was published or expired since");
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(4));
+}
+
+pub async fn a_claim_is_named_by_requester_id_and_target(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob, carol, mallory) = (Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory());
+    publish(&*prekeys, bob.upload(1, 1..=3)).await;
+    publish(&*prekeys, carol.upload(1, 1..=3)).await;
+    let hers = claim(&*prekeys, &alice, 1, &bob).await;
+    let with_other_id = claim(&*prekeys, &alice, 2, &bob).await;
+    let by_another = claim(&*prekeys, &mallory, 1, &bob).await;
+    let taken: BTreeSet<_> = [&hers, &with_other_id, &by_another].map(|bundle| key_ids(bundle).0).into();
+    assert_eq!(taken.len(), 3);
+    let of_another = claim(&*prekeys, &alice, 1, &carol).await;
+    assert_eq!(of_another.manifest, carol.manifest(1));
+    assert_eq!(of_another.one_time_curve.unwrap().verify(&carol.manifest(1).fields().identity), Ok(()));
+}
+
+pub async fn a_key_handed_out_is_not_handed_out_again(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, bob.upload(1, 1..=20)).await;
+    let (mut curve, mut kem) = (BTreeSet::new(), BTreeSet::new());
+    for number in 1..=20 {
+        let ids = key_ids(&claim(&*prekeys, &alice, number, &bob).await);
+        curve.insert(ids.0.unwrap());
+        kem.insert(ids.1.unwrap());
+        assert_eq!(counts(&*prekeys, bob.id()).await, both(20 - u64::from(number)));
+    }
+    assert_eq!((curve.len(), kem.len()), (20, 20));
+    assert_eq!(key_ids(&claim(&*prekeys, &alice, 21, &bob).await), (None, None));
+}
+
+pub async fn expired_keys_are_passed_over(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let at = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
+    let upload = PrekeyUpload {
+        manifest: bob.manifest(1),
+        one_time_curve: (1..=3).map(|id| bob.one_time_curve_until(id, at(u64::from(id)))).collect(),
+        one_time_kem: (1..=3).map(|id| bob.one_time_kem_until(id, at(u64::from(4 - id)))).collect(),
+    };
+    publish(&*prekeys, upload).await;
+    let claim_at = |number, at| Claim { at, ..claim_of(&alice, number, &bob) };
+    let bundle = prekeys.claim(claim_at(1, at(2))).await.unwrap().unwrap();
+    assert_eq!(key_ids(&bundle), (Some(3), Some(1)), "a key that expires now has expired");
+    let bundle = prekeys.claim(claim_at(2, at(2))).await.unwrap().unwrap();
+    assert_eq!(key_ids(&bundle), (None, None));
+}
+
+pub async fn the_key_that_expires_first_goes_first(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let at = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
+    let upload = PrekeyUpload {
+        manifest: bob.manifest(1),
+        one_time_curve: [5, 1, 4].map(|id| bob.one_time_curve_until(id, at(u64::from(id)))).into(),
+        one_time_kem: [2, 9, 8].map(|id| bob.one_time_kem_until(id, at(u64::from(20 - id)))).into(),
+    };
+    publish(&*prekeys, upload).await;
+    for (number, expected) in (1..).zip([(1, 9), (4, 8), (5, 2)]) {
+        let ids = key_ids(&claim(&*prekeys, &alice, number, &bob).await);
+        assert_eq!(ids, (Some(expected.0), Some(expected.1)), "so that the least goes to waste");
+    }
+}
+
+pub async fn of_concurrent_claims_each_key_goes_to_one(prekeys: Arc<dyn Prekeys>) {
+    const KEYS: u32 = 20;
+    const CLAIMS: u8 = 50;
+    let bob = Agent::bob();
+    publish(&*prekeys, bob.upload(1, 1..=KEYS)).await;
+    let claim = |number| {
+        let (prekeys, claim) = (Arc::clone(&prekeys), claim_of(&Agent::new(number), 1, &bob));
+        tokio::spawn(async move { prekeys.claim(claim).await.unwrap().unwrap() })
+    };
+    let claiming: Vec<_> = (1..=CLAIMS).map(claim).collect();
+    let (mut curve, mut kem) = (Vec::new(), Vec::new());
+    for bundle in claiming {
+        let ids = key_ids(&bundle.await.unwrap());
+        curve.extend(ids.0);
+        kem.extend(ids.1);
+    }
+    curve.sort_unstable();
+    kem.sort_unstable();
+    let each_once: Vec<_> = (1..=KEYS).collect();
+    assert_eq!((curve, kem), (each_once.clone(), each_once));
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
+}
+
+pub async fn concurrent_repetitions_of_one_claim_take_one_key(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, bob.upload(1, 1..=20)).await;
+    let claim = |_| {
+        let (prekeys, claim) = (Arc::clone(&prekeys), claim_of(&alice, 1, &bob));
+        tokio::spawn(async move { prekeys.claim(claim).await.unwrap().unwrap() })
+    };
+    let claiming: Vec<_> = (0..16).map(claim).collect();
+    let mut bundles = Vec::new();
+    for bundle in claiming {
+        bundles.push(bundle.await.unwrap());
+    }
+    assert!(bundles.iter().all(|bundle| *bundle == bundles[0]));
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(19));
+}
+
+pub async fn a_claim_from_an_unknown_agent_leaves_no_trace(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    assert_eq!(prekeys.claim(claim_of(&alice, 1, &bob)).await.unwrap(), None);
+    publish(&*prekeys, bob.upload(1, 1..=1)).await;
+    assert_eq!(key_ids(&claim(&*prekeys, &alice, 1, &bob).await), (Some(1), Some(1)), "the claim's id is still free");
+}

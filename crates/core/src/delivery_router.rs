@@ -1,0 +1,178 @@
+//! Sending: a message becomes an entry in each recipient's mailbox before its sender hears that it was accepted.
+
+use std::sync::Arc;
+
+use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageRef, Timestamp};
+use thiserror::Error;
+
+use crate::{
+    Part, PartDecision, Principal, Submission, WakeUps, limits,
+    ports::{AcceptError, Acceptance, BackendError, Contents, Handle, Ledger, Prekeys, StoredPart},
+};
+
+/// Accepts messages.
+pub struct DeliveryRouter {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+}
+
+/// The relay's word that a message is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// The message.
+    pub message: MessageRef,
+    /// The relay's clock.
+    pub at: Timestamp,
+}
+
+/// Why a message was not accepted; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The header names another sender than the caller.
+    #[error("the header names another sender than the caller")]
+    NotTheSender,
+    /// The message's time is too far from the relay's clock.
+    #[error("the message's time is too far from the relay's clock, {now}")]
+    ClockSkew {
+        /// The relay's clock.
+        now: Timestamp,
+    },
+    /// The message's life is over.
+    #[error("the message's life is over")]
+    Expired,
+    /// A recipient has published no prekeys here.
+    #[error("{0} has published no prekeys at this relay")]
+    UnknownRecipient(AgentId),
+    /// The ledger refused it.
+    #[error(transparent)]
+    Ledger(#[from] AcceptError),
+}
+
+impl SendError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotTheSender => ErrorCode::Forbidden,
+            Self::ClockSkew { .. } => ErrorCode::ClockSkew,
+            Self::Expired => ErrorCode::Expired,
+            Self::UnknownRecipient(_) => ErrorCode::UnknownRecipient,
+            Self::Ledger(AcceptError::Conflict) => ErrorCode::Conflict,
+            Self::Ledger(AcceptError::Incomplete) => ErrorCode::Malformed,
+            Self::Ledger(AcceptError::MailboxFull { .. }) => ErrorCode::MailboxFull,
+            Self::Ledger(AcceptError::Backend(_)) => ErrorCode::Unavailable,
+        }
+    }
+}
+
+impl From<BackendError> for SendError {
+    fn from(error: BackendError) -> Self {
+        Self::Ledger(AcceptError::Backend(error))
+    }
+}
+
+impl DeliveryRouter {
+    /// Accepts a message: when this returns, it is durable in every recipient's mailbox.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(&self, caller: &Principal, submission: Submission) -> Result<Accepted, SendError> {
+        let at = self.clock.now();
+        let message = submission.header().message();
+        if message.sender != caller.agent() {
+            return Err(SendError::NotTheSender);
+        }
+        if let Err(error) = check_times(&submission, at) {
+            // A retry whose first answer was lost may come late: what is accepted stays accepted.
+            return self.accepted_before(&submission).await?.ok_or(error);
+        }
+        let recipients = submission.header().fields().recipients.as_slice();
+        if let Some(agent) = self.prekeys.first_unknown(recipients).await? {
+            return Err(SendError::UnknownRecipient(agent));
+        }
+        let acceptance = self.store_contents(&submission, at).await?;
+        let handles = all_handles(&acceptance);
+        match self.ledger.accept(acceptance).await {
+            Ok(outcome) => {
+                self.discard(outcome.unused).await;
+                if !outcome.queued.is_empty() {
+                    self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
+                }
+                tracing::debug!(message = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
+                Ok(Accepted { message, at })
+            }
+            Err(error) => {
+                // A store that failed may have recorded the message all the same: only a refusal frees the contents.
+                if !matches!(error, AcceptError::Backend(_)) {
+                    self.discard(handles).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// When this very submission was accepted, if it was.
+    async fn accepted_before(&self, submission: &Submission) -> Result<Option<Accepted>, BackendError> {
+        let message = submission.header().message();
+        let records = self.ledger.records(message).await?;
+        let is_known = |part: &Part| {
+            records.iter().any(|record| {
+                record.status.recipient == part.recipient
+                    && record.header == submission.header().hash()
+                    && record.decide(part.attempt, part.hash) == PartDecision::Duplicate
+            })
+        };
+        let at = records.iter().map(|record| record.status.queued_at).max();
+        Ok(at.filter(|_| submission.parts().iter().all(is_known)).map(|at| Accepted { message, at }))
+    }
+
+    async fn store_contents(&self, submission: &Submission, at: Timestamp) -> Result<Acceptance, BackendError> {
+        let parts = submission.parts().iter().map(|part| part.content.clone());
+        let mut handles = self.contents.append(parts.chain(submission.body().map(<[u8]>::to_vec)).collect()).await?;
+        let body = submission.body().and_then(|_| handles.pop());
+        let stored = submission.parts().iter().zip(handles).map(|(part, content)| StoredPart {
+            recipient: part.recipient,
+            attempt: part.attempt,
+            hash: part.hash,
+            length: (submission.header().as_bytes().len() + part.content.len()) as u64,
+            content,
+        });
+        Ok(Acceptance {
+            header: submission.header().clone(),
+            body,
+            parts: stored.collect(),
+            is_complete: submission.is_complete(),
+            at,
+        })
+    }
+
+    /// A content that cannot be let go of now costs space until the next start, and no message.
+    async fn discard(&self, handles: Vec<Handle>) {
+        if !handles.is_empty()
+            && let Err(error) = self.contents.discard(handles).await
+        {
+            tracing::warn!(%error, "contents not discarded");
+        }
+    }
+}
+
+fn check_times(submission: &Submission, now: Timestamp) -> Result<(), SendError> {
+    let fields = submission.header().fields();
+    let oldest = now.saturating_sub(sealpost_protocol::limits::MESSAGE_LIFE);
+    let newest = now.saturating_add(limits::CLOCK_AHEAD);
+    if fields.created < oldest || fields.created > newest {
+        return Err(SendError::ClockSkew { now });
+    }
+    if fields.expires <= now {
+        return Err(SendError::Expired);
+    }
+    Ok(())
+}
+
+fn all_handles(acceptance: &Acceptance) -> Vec<Handle> {
+    acceptance.parts.iter().map(|part| part.content.clone()).chain(acceptance.body.clone()).collect()
+}

@@ -1,0 +1,60 @@
+//! Background sweeps: messages whose life has ended fail, and what has been kept long enough is forgotten.
+
+use std::sync::Arc;
+
+use sealpost_protocol::Clock;
+
+use crate::{
+    WakeUps, limits,
+    ports::{BackendError, Contents, Ledger, Prekeys},
+};
+
+/// Ends what has lived long enough.
+pub struct Expiry {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+}
+
+/// What one sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExpirySweep {
+    /// Deliveries' agents to whom it was news.
+    pub notified: usize,
+    /// Messages, claims and keys forgotten.
+    pub forgotten: usize,
+}
+
+impl Expiry {
+    /// Goes once through everything, in small steps.
+    ///
+    /// # Errors
+    /// [`BackendError`]; what was done before it stays done.
+    pub async fn sweep(&self) -> Result<ExpirySweep, BackendError> {
+        let mut swept = ExpirySweep::default();
+        let mut from = Some(0);
+        while let Some(position) = from {
+            let step = self.ledger.expire(self.clock.now(), position, limits::SWEEP_ROWS).await?;
+            self.wake_ups.ring(&step.agents);
+            self.contents.discard(step.released).await?;
+            swept.notified += step.agents.len();
+            from = step.next;
+        }
+        let now = self.clock.now();
+        let forgotten = &mut swept.forgotten;
+        while add(forgotten, self.ledger.forget(now.saturating_sub(limits::REMEMBERED), limits::SWEEP_ROWS).await?) {}
+        while add(
+            forgotten,
+            self.prekeys.forget(now.saturating_sub(limits::CLAIM_REMEMBERED), limits::SWEEP_ROWS).await?,
+        ) {}
+        Ok(swept)
+    }
+}
+
+/// Adds up rows; returns whether there may be more.
+fn add(total: &mut usize, rows: usize) -> bool {
+    *total += rows;
+    rows > 0
+}

@@ -1,0 +1,152 @@
+//! Key agreement: agents publish prekeys; others read manifests and claim bundles.
+
+use std::sync::Arc;
+
+use sealpost_protocol::{AgentId, Bundle, ClaimId, Clock, ErrorCode, SignedManifest, Timestamp, limits as wire};
+use thiserror::Error;
+
+use crate::{
+    Principal,
+    ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError},
+};
+
+/// Keeps prekeys for those who are offline.
+pub struct KeyAgreement {
+    pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Why prekeys were not published; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The manifest is another agent's.
+    #[error("the manifest is not the caller's own")]
+    NotTheOwner,
+    /// The manifest or a key in it has expired, or was made too far in the future.
+    #[error("the manifest or a key in it is not valid at the relay's time, {now}")]
+    NotValidNow {
+        /// The relay's clock.
+        now: Timestamp,
+    },
+    /// A one-time key's signature does not verify.
+    #[error("the signature of a one-time prekey does not verify")]
+    Signature,
+    /// More keys than one upload may carry.
+    #[error("an upload carries at most {} one-time prekeys of each kind", wire::ONE_TIME_PREKEYS_PER_UPLOAD)]
+    TooManyKeys,
+    /// The store refused them.
+    #[error(transparent)]
+    Store(#[from] StoreManifestError),
+}
+
+impl PublishError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotTheOwner => ErrorCode::Forbidden,
+            Self::NotValidNow { .. } => ErrorCode::Expired,
+            Self::Signature => ErrorCode::BadSignature,
+            Self::TooManyKeys | Self::Store(StoreManifestError::TooMany) => ErrorCode::TooLarge,
+            Self::Store(StoreManifestError::Stale { .. }) => ErrorCode::StaleManifest,
+            Self::Store(StoreManifestError::KeyIdReused) => ErrorCode::Conflict,
+            Self::Store(StoreManifestError::Backend(_)) => ErrorCode::Unavailable,
+        }
+    }
+}
+
+/// Why there is no manifest.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// The agent has published nothing here.
+    #[error("the agent has published no prekeys at this relay")]
+    UnknownAgent,
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Why there is no bundle; the same cases as for a manifest.
+pub type ClaimError = ManifestError;
+
+impl ManifestError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownAgent => ErrorCode::UnknownRecipient,
+            Self::Backend(_) => ErrorCode::Unavailable,
+        }
+    }
+}
+
+impl KeyAgreement {
+    /// Publishes the caller's manifest and one-time keys.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn publish(&self, caller: &Principal, upload: PrekeyUpload) -> Result<PrekeyCounts, PublishError> {
+        if upload.manifest.agent_id() != caller.agent() {
+            return Err(PublishError::NotTheOwner);
+        }
+        let limit = wire::ONE_TIME_PREKEYS_PER_UPLOAD;
+        if upload.one_time_curve.len() > limit || upload.one_time_kem.len() > limit {
+            return Err(PublishError::TooManyKeys);
+        }
+        self.check_lives(&upload)?;
+        check_signatures(&upload)?;
+        Ok(self.prekeys.publish(upload).await?)
+    }
+
+    /// An agent's manifest; consumes nothing.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub async fn manifest(&self, agent: AgentId) -> Result<SignedManifest, ManifestError> {
+        self.prekeys.manifest(agent).await?.ok_or(ManifestError::UnknownAgent)
+    }
+
+    /// Hands the caller a bundle to open a session with `target`; a one-time key goes out exactly once.
+    ///
+    /// # Errors
+    /// [`ClaimError`].
+    pub async fn claim(&self, caller: &Principal, id: ClaimId, target: AgentId) -> Result<Bundle, ClaimError> {
+        let claim = Claim { requester: caller.agent(), id, target, at: self.clock.now() };
+        self.prekeys.claim(claim).await?.ok_or(ClaimError::UnknownAgent)
+    }
+
+    /// The caller's unused one-time keys.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn counts(&self, caller: &Principal) -> Result<PrekeyCounts, BackendError> {
+        self.prekeys.counts(caller.agent()).await
+    }
+
+    fn check_lives(&self, upload: &PrekeyUpload) -> Result<(), PublishError> {
+        let now = self.clock.now();
+        let latest = now.saturating_add(crate::limits::CLOCK_AHEAD);
+        let fields = upload.manifest.fields();
+        let lives = [(fields.created, fields.expires), (fields.signed_prekey.created, fields.signed_prekey.expires)]
+            .into_iter()
+            .chain([(fields.sealing_key.created, fields.sealing_key.expires)])
+            .chain(fields.last_resort_kem.iter().map(|key| (key.created, key.expires)))
+            .chain(upload.one_time_curve.iter().map(|key| (key.prekey.created, key.prekey.expires)))
+            .chain(upload.one_time_kem.iter().map(|key| (key.prekey.created, key.prekey.expires)));
+        let mut lives = lives.into_iter();
+        if lives.all(|(created, expires)| created <= latest && expires > now) {
+            Ok(())
+        } else {
+            Err(PublishError::NotValidNow { now })
+        }
+    }
+}
+
+fn check_signatures(upload: &PrekeyUpload) -> Result<(), PublishError> {
+    let owner = &upload.manifest.fields().identity;
+    let curve = upload.one_time_curve.iter().map(|key| key.verify(owner));
+    let kem = upload.one_time_kem.iter().map(|key| key.verify(owner));
+    curve.chain(kem).collect::<Result<(), _>>().map_err(|_| PublishError::Signature)
+}

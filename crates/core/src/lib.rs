@@ -1,0 +1,36 @@
+//! The relay's domain: its use cases, the status machine, the limits, and the ports that adapters fill.
+//!
+//! A transport authenticates a caller into a [`Principal`], parses a request, calls one use case and maps the answer. A
+//! use case decides; a port stores what was decided in one transaction. Nothing here knows a transport, a database or a
+//! key that opens a message.
+
+pub mod limits;
+pub mod memory;
+pub mod ports;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+mod delivery_router;
+mod delivery_status;
+mod expiry;
+mod key_agreement;
+mod mailbox;
+mod message_query;
+mod principal;
+mod receipts;
+mod services;
+mod submission;
+mod wake_ups;
+
+pub use delivery_router::{Accepted, DeliveryRouter, SendError};
+pub use delivery_status::{DeliveryRecord, PartDecision, ReceiptConflict};
+pub use expiry::{Expiry, ExpirySweep};
+pub use key_agreement::{ClaimError, KeyAgreement, ManifestError, PublishError};
+pub use mailbox::{MailboxEntry, Mailboxes, Page, PageRequest, ReceiveError};
+pub use message_query::{BodyError, Feed, MessageQuery, QueryError};
+pub use principal::Principal;
+pub use receipts::{Countersigned, Receipts, ReceiptsError};
+pub use services::{Ports, Services};
+pub use submission::{Part, Submission, SubmissionError};
+pub use wake_ups::{Bell, WakeUps};

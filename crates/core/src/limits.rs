@@ -1,0 +1,50 @@
+//! Every limit of the relay's domain, with its reason. Limits of the wire formats are in `sealpost_protocol::limits`.
+
+use std::time::Duration;
+
+/// Entries of one page of a mailbox. A page is held in memory once per waiting client; at the largest envelope it stays
+/// within [`PAGE_BYTES`].
+pub const PAGE_ENTRIES: usize = 100;
+
+/// Bytes of headers and parts in one page, after which it ends early, though never before one entry: a page in base64 stays below the
+/// 4 MiB that gRPC clients accept by default.
+pub const PAGE_BYTES: usize = 2 << 20;
+
+/// How long a reader may wait for mail in one call. Below the idle timeouts of common proxies (60 s).
+pub const RECEIVE_WAIT: Duration = Duration::from_secs(50);
+
+/// Messages that wait in one mailbox: the document's figure.
+pub const MAILBOX_MESSAGES: u64 = 10_000;
+
+/// Bytes that wait in one mailbox.
+pub const MAILBOX_BYTES: u64 = 1 << 30;
+
+/// How far ahead of the relay's clock a message's time may be. NTP keeps hosts within seconds; five minutes forgive a
+/// drifting one. Raising it lets a sender choose ids that outlive the memory of ids.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
+
+/// How long after acceptance a message's id and status are remembered: the longest life of a message, and five days for
+/// late receipts. A replay of an id that is older than this is refused by its time.
+pub const REMEMBERED: Duration = Duration::from_secs(35 * 24 * 3600);
+
+/// Unused one-time prekeys of each kind that an agent may leave: a refill to 100 that crosses another fits twice.
+pub const ONE_TIME_PREKEYS: usize = 200;
+
+/// How long a claim is remembered, so that its repetition returns the same keys. A client that retries does so within
+/// minutes; a day covers one that was restarted.
+pub const CLAIM_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// Rows that one step of a background sweep touches: small, so that it never holds the writer for long.
+pub const SWEEP_ROWS: usize = 500;
+
+/// Changes in one page of the event feed.
+pub const FEED_CHANGES: usize = 100;
+
+const _: () = assert!(
+    REMEMBERED.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),
+    "an id must be remembered for longer than a message with it is acceptable"
+);
+const _: () = assert!(
+    PAGE_BYTES > sealpost_protocol::limits::ENVELOPE + sealpost_protocol::limits::HEADER,
+    "every entry fits a page"
+);

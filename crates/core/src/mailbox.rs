@@ -1,0 +1,122 @@
+//! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does.
+
+use std::{sync::Arc, time::Duration};
+
+use sealpost_protocol::{Attempt, Clock, ErrorCode, Timestamp};
+use thiserror::Error;
+
+use crate::{
+    Principal, WakeUps, limits,
+    ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
+};
+
+/// Reads mailboxes.
+pub struct Mailboxes {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+}
+
+/// Which page a reader wants.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PageRequest {
+    /// Entries after this sequence number; 0 for the oldest.
+    pub after: u64,
+    /// At most so many entries; more than [`limits::PAGE_ENTRIES`] or 0 count as that.
+    pub entries: usize,
+    /// How long to wait if there is nothing; more than [`limits::RECEIVE_WAIT`] counts as that.
+    pub wait: Duration,
+}
+
+/// A page of a mailbox, oldest first.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The messages.
+    pub entries: Vec<MailboxEntry>,
+    /// The reader's unused one-time prekeys.
+    pub prekeys: PrekeyCounts,
+}
+
+/// One waiting message as its recipient gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailboxEntry {
+    /// Its place in the mailbox.
+    pub mailbox_seq: u64,
+    /// Which transmission.
+    pub attempt: Attempt,
+    /// When the relay had it.
+    pub queued_at: Timestamp,
+    /// The encoded header.
+    pub header: Vec<u8>,
+    /// The reader's own part.
+    pub part: Vec<u8>,
+}
+
+/// The mailbox could not be read.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct ReceiveError(#[from] BackendError);
+
+impl ReceiveError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::Unavailable
+    }
+}
+
+impl Mailboxes {
+    /// Reads a page of the caller's own mailbox, waiting for the first entry if asked to.
+    ///
+    /// # Errors
+    /// [`ReceiveError`].
+    pub async fn receive(&self, caller: &Principal, request: PageRequest) -> Result<Page, ReceiveError> {
+        let recipient = caller.agent();
+        let bell = self.wake_ups.bell(recipient);
+        let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
+        let waiting = loop {
+            let ring = bell.next_ring();
+            let waiting = self.ledger.page(self.query(caller, request)).await?;
+            if !waiting.is_empty() || tokio::time::timeout_at(deadline, ring).await.is_err() {
+                break waiting;
+            }
+        };
+        let prekeys = self.prekeys.counts(recipient).await?;
+        let entries = self.hand_over(caller, waiting).await?;
+        Ok(Page { entries, prekeys })
+    }
+
+    fn query(&self, caller: &Principal, request: PageRequest) -> PageQuery {
+        let entries = match request.entries {
+            0 => limits::PAGE_ENTRIES,
+            asked => asked.min(limits::PAGE_ENTRIES),
+        };
+        let bytes = limits::PAGE_BYTES as u64;
+        PageQuery { recipient: caller.agent(), after: request.after, entries, bytes, now: self.clock.now() }
+    }
+
+    async fn hand_over(
+        &self,
+        caller: &Principal,
+        waiting: Vec<WaitingEntry>,
+    ) -> Result<Vec<MailboxEntry>, BackendError> {
+        let handles = waiting.iter().map(|entry| entry.content.clone()).collect();
+        let parts = self.contents.read(handles).await?;
+        let fresh: Vec<u64> =
+            waiting.iter().filter(|entry| !entry.handed_over).map(|entry| entry.mailbox_seq).collect();
+        if !fresh.is_empty() {
+            let senders = self.ledger.hand_over(caller.agent(), fresh, self.clock.now()).await?;
+            self.wake_ups.ring(&senders);
+        }
+        let entry = |(waiting, part): (WaitingEntry, Vec<u8>)| MailboxEntry {
+            mailbox_seq: waiting.mailbox_seq,
+            attempt: waiting.attempt,
+            queued_at: waiting.queued_at,
+            header: waiting.header,
+            part,
+        };
+        Ok(waiting.into_iter().zip(parts).map(entry).collect())
+    }
+}

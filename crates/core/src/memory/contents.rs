@@ -1,0 +1,50 @@
+//! Contents in memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use crate::ports::{BackendError, Contents, Handle};
+
+/// Contents by number.
+#[derive(Debug, Default)]
+pub struct MemoryContents {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    contents: HashMap<Vec<u8>, Vec<u8>>,
+}
+
+#[async_trait]
+impl Contents for MemoryContents {
+    async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let store = |content: Vec<u8>| {
+            state.next += 1;
+            let handle = state.next.to_be_bytes().to_vec();
+            state.contents.insert(handle.clone(), content);
+            Handle(handle)
+        };
+        Ok(contents.into_iter().map(store).collect())
+    }
+
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |handle: &Handle| state.contents.get(&handle.0).cloned();
+        handles.iter().map(read).collect::<Option<_>>().ok_or_else(|| BackendError::new("no such content"))
+    }
+
+    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for handle in handles {
+            state.contents.remove(&handle.0);
+        }
+        Ok(())
+    }
+}

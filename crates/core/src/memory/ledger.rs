@@ -1,0 +1,352 @@
+//! The ledger in memory: one map of messages, read from end to end where a real adapter has an index.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use sealpost_protocol::{AgentId, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Timestamp};
+
+use crate::{
+    DeliveryRecord, PartDecision, limits,
+    ports::{
+        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, PageQuery,
+        RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
+    },
+};
+
+/// Messages, mailboxes and receipts.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    last_change: u64,
+    messages: BTreeMap<MessageRef, Message>,
+    heads: HashMap<AgentId, ReceiptHead>,
+}
+
+#[derive(Debug, Clone)]
+struct Message {
+    header: Header,
+    accepted_at: Timestamp,
+    body: Option<Handle>,
+    deliveries: BTreeMap<AgentId, Delivery>,
+}
+
+#[derive(Debug, Clone)]
+struct Delivery {
+    record: DeliveryRecord,
+    mailbox_seq: u64,
+    length: u64,
+    content: Option<Handle>,
+}
+
+impl MemoryLedger {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Works on a copy and keeps it only if `change` succeeds: all or nothing.
+    fn transaction<T, E>(&self, change: impl FnOnce(&mut State) -> Result<T, E>) -> Result<T, E> {
+        let mut state = self.state();
+        let mut copy = state.clone();
+        let value = change(&mut copy)?;
+        *state = copy;
+        Ok(value)
+    }
+}
+
+impl State {
+    fn next_change(&mut self) -> u64 {
+        self.last_change += 1;
+        self.last_change
+    }
+
+    fn waiting(&self, recipient: AgentId) -> impl Iterator<Item = (&Message, &Delivery)> {
+        let mine = move |message| Message::waiting_for(message, recipient);
+        self.messages.values().filter_map(mine)
+    }
+
+    /// The delivery in this place of a mailbox, and who sent it.
+    fn entry(&mut self, recipient: AgentId, mailbox_seq: u64) -> Option<(AgentId, &mut Delivery)> {
+        self.messages.iter_mut().find_map(|(message, known)| {
+            let delivery = known.deliveries.get_mut(&recipient)?;
+            (delivery.mailbox_seq == mailbox_seq).then_some((message.sender, delivery))
+        })
+    }
+
+    fn check_room(&self, part: &StoredPart) -> Result<(), AcceptError> {
+        let (messages, bytes) = self
+            .waiting(part.recipient)
+            .fold((0, 0_u64), |(messages, bytes), (_, delivery)| (messages + 1, bytes + delivery.length));
+        let fits = messages < limits::MAILBOX_MESSAGES && bytes.saturating_add(part.length) <= limits::MAILBOX_BYTES;
+        if fits { Ok(()) } else { Err(AcceptError::MailboxFull { recipient: part.recipient }) }
+    }
+
+    fn accept(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let reference = acceptance.header.message();
+        match self.messages.get(&reference) {
+            None if !acceptance.is_complete => Err(AcceptError::Incomplete),
+            None => self.accept_new(acceptance),
+            Some(known) if known.header.hash() != acceptance.header.hash() => Err(AcceptError::Conflict),
+            Some(_) => self.accept_again(acceptance),
+        }
+    }
+
+    fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let Acceptance { header, body, parts, at, .. } = acceptance;
+        let mut message = Message { header, accepted_at: at, body, deliveries: BTreeMap::new() };
+        let mut outcome = AcceptanceOutcome::default();
+        for part in parts {
+            self.check_room(&part)?;
+            let seq = self.next_change();
+            let record = DeliveryRecord::queued(part.recipient, message.header.hash(), part.hash, at, seq);
+            outcome.queued.push(part.recipient);
+            let delivery = Delivery { record, mailbox_seq: seq, length: part.length, content: Some(part.content) };
+            message.deliveries.insert(part.recipient, delivery);
+        }
+        self.messages.insert(message.header.message(), message);
+        Ok(outcome)
+    }
+
+    fn accept_again(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let reference = acceptance.header.message();
+        let mut outcome = AcceptanceOutcome::default();
+        for part in acceptance.parts {
+            let decision =
+                self.delivery(reference, part.recipient).map(|known| known.record.decide(part.attempt, part.hash));
+            match decision {
+                Some(PartDecision::Duplicate) => outcome.unused.push(part.content),
+                Some(PartDecision::NextAttempt) => {
+                    self.check_room(&part)?;
+                    let seq = self.next_change();
+                    let Some(delivery) = self.delivery(reference, part.recipient) else { continue };
+                    delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
+                    delivery.mailbox_seq = seq;
+                    delivery.length = part.length;
+                    delivery.content = Some(part.content);
+                    outcome.queued.push(part.recipient);
+                }
+                Some(PartDecision::Conflict) | None => return Err(AcceptError::Conflict),
+            }
+        }
+        match self.messages.get_mut(&reference) {
+            // The body went with the last who waited; now someone waits again.
+            Some(message) if message.body.is_none() && !outcome.queued.is_empty() => message.body = acceptance.body,
+            _ => outcome.unused.extend(acceptance.body),
+        }
+        Ok(outcome)
+    }
+
+    fn delivery(&mut self, message: MessageRef, recipient: AgentId) -> Option<&mut Delivery> {
+        self.messages.get_mut(&message)?.deliveries.get_mut(&recipient)
+    }
+
+    fn record_receipts(
+        &mut self,
+        batch: &ReceiptBatch,
+        at: Timestamp,
+    ) -> Result<RecordedReceipts, RecordReceiptsError> {
+        let head = batch.signed_head().head;
+        let last = self.heads.get(&head.recipient).copied();
+        if last == Some(head) {
+            return Ok(RecordedReceipts::default());
+        }
+        let number = last.map_or(0, |last| last.number) + 1;
+        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
+        if (head.number, head.previous_root) != (number, previous_root) {
+            return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
+        }
+        self.heads.insert(head.recipient, head);
+        let mut recorded = RecordedReceipts::default();
+        for (index, proof) in batch.proofs().into_iter().enumerate() {
+            self.record_receipt(index, proof, at, &mut recorded)?;
+        }
+        Ok(recorded)
+    }
+
+    fn record_receipt(
+        &mut self,
+        index: usize,
+        proof: ReceiptProof,
+        at: Timestamp,
+        recorded: &mut RecordedReceipts,
+    ) -> Result<(), RecordReceiptsError> {
+        let (message, recipient) = (proof.leaf.message, proof.signed.head.recipient);
+        let seq = self.last_change + 1;
+        let delivery = self.delivery(message, recipient).ok_or(RecordReceiptsError::UnknownMessage { index })?;
+        let changed = delivery
+            .record
+            .apply_receipt(proof, at, seq)
+            .map_err(|conflict| RecordReceiptsError::Conflict { index, conflict })?;
+        if changed {
+            self.last_change = seq;
+            recorded.senders.push(message.sender);
+            self.release(message, &mut recorded.released);
+        }
+        Ok(())
+    }
+
+    fn expire_message(&mut self, reference: MessageRef, step: &mut ExpireStep) {
+        let Some(message) = self.messages.get_mut(&reference) else { return };
+        for (recipient, delivery) in &mut message.deliveries {
+            if delivery.record.expire(self.last_change + 1) {
+                self.last_change += 1;
+                step.agents.extend([*recipient, reference.sender]);
+            }
+        }
+    }
+
+    /// Takes back the contents of a message that nobody waits for any more.
+    fn release(&mut self, message: MessageRef, released: &mut Vec<Handle>) {
+        let Some(message) = self.messages.get_mut(&message) else { return };
+        for delivery in message.deliveries.values_mut().filter(|delivery| !delivery.is_waiting()) {
+            released.extend(delivery.content.take());
+        }
+        if !message.deliveries.values().any(Delivery::is_waiting) {
+            released.extend(message.body.take());
+        }
+    }
+}
+
+impl Message {
+    fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {
+        let delivery = self.deliveries.get(&recipient)?;
+        delivery.is_waiting().then_some((self, delivery))
+    }
+}
+
+impl Delivery {
+    fn is_waiting(&self) -> bool {
+        self.record.status.state.is_waiting()
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.transaction(|state| state.accept(acceptance))
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
+        let state = self.state();
+        let mut waiting: Vec<_> = state
+            .waiting(query.recipient)
+            .filter(|(message, delivery)| {
+                delivery.mailbox_seq > query.after && message.header.fields().expires > query.now
+            })
+            .collect();
+        waiting.sort_unstable_by_key(|(_, delivery)| delivery.mailbox_seq);
+        let mut bytes = 0_u64;
+        let fits = |(place, (_, delivery)): &(usize, (&Message, &Delivery))| {
+            bytes = bytes.saturating_add(delivery.length);
+            *place == 0 || bytes <= query.bytes
+        };
+        let entry = |(_, (message, delivery)): (usize, (&Message, &Delivery))| {
+            Some(WaitingEntry {
+                mailbox_seq: delivery.mailbox_seq,
+                attempt: delivery.record.status.attempt,
+                handed_over: delivery.record.status.handed_over_at.is_some(),
+                queued_at: delivery.record.status.queued_at,
+                header: message.header.as_bytes().to_vec(),
+                content: delivery.content.clone()?,
+            })
+        };
+        Ok(waiting.into_iter().take(query.entries).enumerate().take_while(fits).filter_map(entry).collect())
+    }
+
+    async fn hand_over(
+        &self,
+        recipient: AgentId,
+        entries: Vec<u64>,
+        at: Timestamp,
+    ) -> Result<Vec<AgentId>, BackendError> {
+        let mut state = self.state();
+        let mut senders = Vec::new();
+        for entry in entries {
+            let seq = state.last_change + 1;
+            if let Some((sender, delivery)) = state.entry(recipient, entry)
+                && delivery.record.hand_over(at, seq)
+            {
+                senders.push(sender);
+                state.last_change = seq;
+            }
+        }
+        Ok(senders)
+    }
+
+    async fn record_receipts(
+        &self,
+        batch: ReceiptBatch,
+        at: Timestamp,
+    ) -> Result<RecordedReceipts, RecordReceiptsError> {
+        self.transaction(|state| state.record_receipts(&batch, at))
+    }
+
+    async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
+        let state = self.state();
+        let deliveries = state.messages.get(&message).map(|message| message.deliveries.values());
+        Ok(deliveries.into_iter().flatten().map(|delivery| delivery.record.clone()).collect())
+    }
+
+    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError> {
+        let state = self.state();
+        let Some(known) = state.messages.get(&message) else { return Ok(None) };
+        let may_read = message.sender == reader || known.waiting_for(reader).is_some();
+        Ok(known.body.clone().filter(|_| may_read))
+    }
+
+    async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {
+        let state = self.state();
+        let mut changes = Vec::new();
+        for (message, known) in &state.messages {
+            for (recipient, delivery) in &known.deliveries {
+                let status = &delivery.record.status;
+                let concerns = message.sender == agent || (*recipient == agent && delivery.is_waiting());
+                if concerns && status.change_seq > after {
+                    changes.push(Change {
+                        message: *message,
+                        recipient: *recipient,
+                        attempt: status.attempt,
+                        state: status.state,
+                        acknowledged: status.acknowledged_at.is_some(),
+                        change_seq: status.change_seq,
+                    });
+                }
+            }
+        }
+        changes.sort_unstable_by_key(|change| change.change_seq);
+        changes.truncate(limit);
+        Ok(changes)
+    }
+
+    async fn expire(&self, now: Timestamp, _from: u64, _rows: usize) -> Result<ExpireStep, BackendError> {
+        self.transaction(|state| {
+            let mut step = ExpireStep::default();
+            let over = |message: &&Message| message.header.fields().expires <= now;
+            let references: Vec<_> =
+                state.messages.values().filter(over).map(|message| message.header.message()).collect();
+            for reference in references {
+                state.expire_message(reference, &mut step);
+                state.release(reference, &mut step.released);
+            }
+            Ok(step)
+        })
+    }
+
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        let mut state = self.state();
+        let is_over =
+            |message: &&Message| message.accepted_at < before && !message.deliveries.values().any(Delivery::is_waiting);
+        let gone: Vec<_> =
+            state.messages.values().filter(is_over).map(|message| message.header.message()).take(rows).collect();
+        for message in &gone {
+            state.messages.remove(message);
+        }
+        Ok(gone.len())
+    }
+}

@@ -1,0 +1,10 @@
+//! Adapters that keep everything in memory: the model that real adapters are compared with, and a relay without a disk.
+//! They are durable for as long as they live.
+
+mod contents;
+mod ledger;
+mod prekeys;
+
+pub use contents::MemoryContents;
+pub use ledger::MemoryLedger;
+pub use prekeys::MemoryPrekeys;

@@ -1,0 +1,162 @@
+//! Prekeys in memory.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use sealpost_protocol::{AgentId, Bundle, ClaimId, CurveKey, KemKey, KeyId, OneTimePrekey, SignedManifest, Timestamp};
+
+use crate::{
+    limits,
+    ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError},
+};
+
+/// Manifests, one-time keys and claims.
+#[derive(Debug, Default)]
+pub struct MemoryPrekeys {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    agents: HashMap<AgentId, Published>,
+    claims: HashMap<(AgentId, ClaimId, AgentId), (Timestamp, Bundle)>,
+}
+
+#[derive(Debug, Clone)]
+struct Published {
+    manifest: SignedManifest,
+    curve: OneTimeKeys<CurveKey>,
+    kem: OneTimeKeys<KemKey>,
+}
+
+/// One-time keys by id.
+#[derive(Debug, Clone)]
+struct OneTimeKeys<K>(BTreeMap<KeyId, OneTime<K>>);
+
+/// What became of a one-time key.
+#[derive(Debug, Clone)]
+enum OneTime<K> {
+    Unused(OneTimePrekey<K>),
+    HandedOut(OneTimePrekey<K>, Timestamp),
+    /// Its id stays used.
+    Forgotten,
+}
+
+impl<K: PartialEq + Clone> OneTimeKeys<K> {
+    fn add(&mut self, keys: Vec<OneTimePrekey<K>>) -> Result<(), StoreManifestError> {
+        for key in keys {
+            match self.0.get(&key.prekey.id) {
+                None => {
+                    self.0.insert(key.prekey.id, OneTime::Unused(key));
+                }
+                Some(OneTime::Unused(known) | OneTime::HandedOut(known, _)) if *known == key => {}
+                Some(_) => return Err(StoreManifestError::KeyIdReused),
+            }
+        }
+        if self.unused() > limits::ONE_TIME_PREKEYS as u64 { Err(StoreManifestError::TooMany) } else { Ok(()) }
+    }
+
+    fn unused(&self) -> u64 {
+        self.0.values().filter(|key| matches!(key, OneTime::Unused(_))).count() as u64
+    }
+
+    /// Takes the key that expires first, so that the least goes to waste.
+    fn take(&mut self, now: Timestamp) -> Option<OneTimePrekey<K>> {
+        let usable = |known: &OneTime<K>| match known {
+            OneTime::Unused(key) if key.prekey.expires > now => Some(key.clone()),
+            _ => None,
+        };
+        let key = self.0.values().filter_map(usable).min_by_key(|key| key.prekey.expires)?;
+        self.0.insert(key.prekey.id, OneTime::HandedOut(key.clone(), now));
+        Some(key)
+    }
+
+    /// Forgets up to `rows` keys that were handed out or expired before `before`.
+    fn forget(&mut self, before: Timestamp, rows: usize) -> usize {
+        let is_old = |key: &&mut OneTime<K>| match key {
+            OneTime::Unused(key) => key.prekey.expires < before,
+            OneTime::HandedOut(_, at) => *at < before,
+            OneTime::Forgotten => false,
+        };
+        self.0.values_mut().filter(is_old).take(rows).map(|key| *key = OneTime::Forgotten).count()
+    }
+}
+
+#[async_trait]
+impl Prekeys for MemoryPrekeys {
+    async fn publish(&self, upload: PrekeyUpload) -> Result<PrekeyCounts, StoreManifestError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let agent = upload.manifest.agent_id();
+        let (curve, kem) = match state.agents.get(&agent) {
+            None => (OneTimeKeys(BTreeMap::new()), OneTimeKeys(BTreeMap::new())),
+            Some(known) => {
+                let (stored, offered) = (known.manifest.fields().version, upload.manifest.fields().version);
+                if offered < stored || (offered == stored && known.manifest != upload.manifest) {
+                    return Err(StoreManifestError::Stale { stored });
+                }
+                (known.curve.clone(), known.kem.clone())
+            }
+        };
+        let mut published = Published { manifest: upload.manifest, curve, kem };
+        published.curve.add(upload.one_time_curve)?;
+        published.kem.add(upload.one_time_kem)?;
+        let counts = published.counts();
+        state.agents.insert(agent, published);
+        Ok(counts)
+    }
+
+    async fn manifest(&self, agent: AgentId) -> Result<Option<SignedManifest>, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(state.agents.get(&agent).map(|published| published.manifest.clone()))
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, BackendError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (claim.requester, claim.id, claim.target);
+        if let Some((_, bundle)) = state.claims.get(&name) {
+            return Ok(Some(bundle.clone()));
+        }
+        let Some(target) = state.agents.get_mut(&claim.target) else { return Ok(None) };
+        let bundle = Bundle {
+            manifest: target.manifest.clone(),
+            one_time_curve: target.curve.take(claim.at),
+            one_time_kem: target.kem.take(claim.at),
+        };
+        state.claims.insert(name, (claim.at, bundle.clone()));
+        Ok(Some(bundle))
+    }
+
+    async fn counts(&self, agent: AgentId) -> Result<PrekeyCounts, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(state.agents.get(&agent).map(Published::counts).unwrap_or_default())
+    }
+
+    async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(agents.iter().copied().find(|agent| !state.agents.contains_key(agent)))
+    }
+
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let old: Vec<_> =
+            state.claims.iter().filter(|(_, (at, _))| *at < before).map(|(name, _)| *name).take(rows).collect();
+        for name in &old {
+            state.claims.remove(name);
+        }
+        let mut keys = 0;
+        for published in state.agents.values_mut() {
+            keys += published.curve.forget(before, rows - keys);
+            keys += published.kem.forget(before, rows - keys);
+        }
+        Ok(old.len() + keys)
+    }
+}
+
+impl Published {
+    fn counts(&self) -> PrekeyCounts {
+        PrekeyCounts { one_time_curve: self.curve.unused(), one_time_kem: self.kem.unused() }
+    }
+}

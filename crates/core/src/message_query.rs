@@ -1,0 +1,110 @@
+//! Asking what became of messages: statuses, bodies, and the feed of changes. A caller sees what it sent or may receive.
+
+use std::sync::Arc;
+
+use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef};
+use thiserror::Error;
+
+use crate::{
+    Bell, Principal, WakeUps, limits,
+    ports::{BackendError, Change, Contents, Ledger},
+};
+
+/// Answers questions about messages.
+pub struct MessageQuery {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// There is no such message, or none that the caller may see.
+    #[error("there is no such message")]
+    NotFound,
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// A body that cannot be had; the same cases as for any question.
+pub type BodyError = QueryError;
+
+impl QueryError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotFound => ErrorCode::NotFound,
+            Self::Backend(_) => ErrorCode::Unavailable,
+        }
+    }
+}
+
+impl MessageQuery {
+    /// The statuses of a message: all of them for its sender, its own for a recipient.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
+        let records = self.ledger.records(message).await?;
+        let is_visible =
+            |status: &DeliveryStatus| message.sender == caller.agent() || status.recipient == caller.agent();
+        let visible: Vec<_> = records.into_iter().map(|record| record.status).filter(is_visible).collect();
+        if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
+    }
+
+    /// A message's sealed body.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn body(&self, caller: &Principal, message: MessageRef) -> Result<Vec<u8>, BodyError> {
+        let handle = self.ledger.body(message, caller.agent()).await?.ok_or(QueryError::NotFound)?;
+        let mut bodies = self.contents.read(vec![handle]).await?;
+        bodies.pop().ok_or(QueryError::NotFound)
+    }
+
+    /// A page of the caller's changes after `after`, ascending.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn changes(&self, caller: &Principal, after: u64) -> Result<Vec<Change>, BackendError> {
+        self.ledger.changes(caller.agent(), after, limits::FEED_CHANGES).await
+    }
+
+    /// The caller's feed of changes after `after`.
+    #[must_use]
+    pub fn feed(&self, caller: &Principal, after: u64) -> Feed {
+        let bell = self.wake_ups.bell(caller.agent());
+        Feed { ledger: Arc::clone(&self.ledger), caller: *caller, bell, after }
+    }
+}
+
+/// A place in one agent's feed of changes. The feed shows the latest state of each (message, recipient): a state that was
+/// passed through between two looks may be missing, the last one never is.
+pub struct Feed {
+    ledger: Arc<dyn Ledger>,
+    caller: Principal,
+    bell: Bell,
+    after: u64,
+}
+
+impl Feed {
+    /// The next changes, ascending; waits until there are some.
+    ///
+    /// # Errors
+    /// [`BackendError`]; the feed can be asked again.
+    pub async fn next(&mut self) -> Result<Vec<Change>, BackendError> {
+        loop {
+            let ring = self.bell.next_ring();
+            let changes = self.ledger.changes(self.caller.agent(), self.after, limits::FEED_CHANGES).await?;
+            if let Some(last) = changes.last() {
+                self.after = last.change_seq;
+                return Ok(changes);
+            }
+            ring.await;
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The transactional record of messages, mailboxes, statuses and receipts.
+
+use async_trait::async_trait;
+use sealpost_protocol::{
+    AgentId, Attempt, DeliveryState, Header, MessageRef, PartHash, ReceiptBatch, Timestamp, merkle,
+};
+use thiserror::Error;
+
+use super::{BackendError, Handle};
+use crate::{DeliveryRecord, ReceiptConflict};
+
+/// A message to be recorded; its contents are stored already.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// The header.
+    pub header: Header,
+    /// The body's content.
+    pub body: Option<Handle>,
+    /// The parts, ascending by recipient.
+    pub parts: Vec<StoredPart>,
+    /// Whether there is a first attempt for every recipient, as an unknown message must have.
+    pub is_complete: bool,
+    /// The relay's clock.
+    pub at: Timestamp,
+}
+
+/// One recipient's part, stored.
+#[derive(Debug, Clone)]
+pub struct StoredPart {
+    /// For whom.
+    pub recipient: AgentId,
+    /// Which transmission.
+    pub attempt: Attempt,
+    /// The part's hash.
+    pub hash: PartHash,
+    /// The bytes of header and part, for the mailbox's quota and its pages.
+    pub length: u64,
+    /// Where the part lies.
+    pub content: Handle,
+}
+
+/// What recording a message did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AcceptanceOutcome {
+    /// Recipients for whom something now waits that did not before.
+    pub queued: Vec<AgentId>,
+    /// Handles that the ledger did not take, because it had the same already.
+    pub unused: Vec<Handle>,
+}
+
+/// Why a message was not recorded; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The id is in use for something else.
+    #[error("the message's id is in use for something else")]
+    Conflict,
+    /// An unknown message without a first part for every recipient.
+    #[error("a message's first submission has a first attempt for each of its recipients")]
+    Incomplete,
+    /// No room in a mailbox.
+    #[error("the mailbox of {recipient} is full")]
+    MailboxFull {
+        /// Whose.
+        recipient: AgentId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// Which part of a mailbox to read.
+#[derive(Debug, Clone, Copy)]
+pub struct PageQuery {
+    /// Whose mailbox.
+    pub recipient: AgentId,
+    /// Entries with a greater sequence number only.
+    pub after: u64,
+    /// At most so many entries.
+    pub entries: usize,
+    /// At most so many bytes of headers and parts, though at least one entry.
+    pub bytes: u64,
+    /// Messages whose life ends by then are not there any more.
+    pub now: Timestamp,
+}
+
+/// One waiting message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingEntry {
+    /// Its place in the mailbox: ascending in the order of acceptance.
+    pub mailbox_seq: u64,
+    /// Which transmission.
+    pub attempt: Attempt,
+    /// Whether it was handed over before.
+    pub handed_over: bool,
+    /// When the relay had it.
+    pub queued_at: Timestamp,
+    /// The encoded header.
+    pub header: Vec<u8>,
+    /// Where the part lies.
+    pub content: Handle,
+}
+
+/// What recording receipts did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedReceipts {
+    /// Senders to whom it is news.
+    pub senders: Vec<AgentId>,
+    /// Contents that nobody needs any more.
+    pub released: Vec<Handle>,
+}
+
+/// Why receipts were not recorded; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RecordReceiptsError {
+    /// The batch does not continue the last one.
+    #[error("expected batch {number}")]
+    OutOfSequence {
+        /// The number that is next.
+        number: u64,
+        /// The root that it must name as previous.
+        previous_root: merkle::Hash,
+    },
+    /// A receipt names a message that its recipient was never sent.
+    #[error("receipt {index} names no message of this mailbox")]
+    UnknownMessage {
+        /// Its place in the batch, from 0.
+        index: usize,
+    },
+    /// A receipt contradicts what is recorded.
+    #[error("receipt {index}: {conflict}")]
+    Conflict {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// How.
+        conflict: ReceiptConflict,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What one step of the expiry sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpireStep {
+    /// Where the next step goes on; `None` when the sweep is through.
+    pub next: Option<u64>,
+    /// Senders and recipients to whom it is news.
+    pub agents: Vec<AgentId>,
+    /// Contents that nobody needs any more.
+    pub released: Vec<Handle>,
+}
+
+/// The latest state of one (message, recipient), as the feed of changes shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The message.
+    pub message: MessageRef,
+    /// The recipient.
+    pub recipient: AgentId,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Whether the agent itself has taken it.
+    pub acknowledged: bool,
+    /// The number of the change.
+    pub change_seq: u64,
+}
+
+/// The ledger.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
+    /// the next attempt is queued if the last one failed.
+    async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError>;
+
+    /// Reads a page of what waits, in order.
+    async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError>;
+
+    /// Records that entries were handed to their recipient's runtime. Returns the senders to whom it is news.
+    async fn hand_over(
+        &self,
+        recipient: AgentId,
+        entries: Vec<u64>,
+        at: Timestamp,
+    ) -> Result<Vec<AgentId>, BackendError>;
+
+    /// Records a batch of receipts whose signature has been checked, and releases what nobody needs any more. The last
+    /// batch again records nothing and is no error.
+    async fn record_receipts(
+        &self,
+        batch: ReceiptBatch,
+        at: Timestamp,
+    ) -> Result<RecordedReceipts, RecordReceiptsError>;
+
+    /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
+    async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
+
+    /// Where a message's body lies, if `reader` is its sender or one for whom it waits.
+    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError>;
+
+    /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, and of what waits for it.
+    async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError>;
+
+    /// Fails messages whose life has ended by `now`, looking at about `rows` deliveries from `from` on.
+    async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError>;
+
+    /// Forgets up to `rows` messages that were accepted before `before` and wait for nobody. Returns how many.
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError>;
+}

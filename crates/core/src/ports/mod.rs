@@ -1,0 +1,15 @@
+//! What the domain asks of the outside. One call is one transaction of the domain: it happens whole or not at all, and
+//! it is durable before it answers. Every adapter passes the suite in `conformance`.
+
+mod backend;
+mod contents;
+mod ledger;
+mod prekeys;
+
+pub use backend::BackendError;
+pub use contents::{Contents, Handle};
+pub use ledger::{
+    AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, PageQuery, RecordReceiptsError,
+    RecordedReceipts, StoredPart, WaitingEntry,
+};
+pub use prekeys::{Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};

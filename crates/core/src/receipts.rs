@@ -1,0 +1,89 @@
+//! Receipts: the recipient's signed word moves a status and lets the content go.
+
+use std::sync::Arc;
+
+use sealpost_protocol::{Clock, ErrorCode, ReceiptBatch, ReceiptError, Signature, Signer};
+use thiserror::Error;
+
+use crate::{
+    Principal, WakeUps,
+    ports::{BackendError, Contents, Ledger, Prekeys, RecordReceiptsError},
+};
+
+/// Records receipts.
+pub struct Receipts {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) node: Arc<dyn Signer + Send + Sync>,
+}
+
+/// The node's signature over the batch's head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Countersigned {
+    /// The batch's number.
+    pub number: u64,
+    /// Over the batch's head.
+    pub signature: Signature,
+}
+
+/// Why receipts were not recorded; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReceiptsError {
+    /// The head names another recipient than the caller, or the caller has published no identity here.
+    #[error("the receipts are not the caller's own")]
+    NotTheRecipient,
+    /// The signature does not verify.
+    #[error(transparent)]
+    Invalid(#[from] ReceiptError),
+    /// The ledger refused them.
+    #[error(transparent)]
+    Ledger(#[from] RecordReceiptsError),
+}
+
+impl ReceiptsError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::NotTheRecipient => ErrorCode::Forbidden,
+            Self::Invalid(ReceiptError::Signature) => ErrorCode::BadSignature,
+            Self::Invalid(_) => ErrorCode::Malformed,
+            Self::Ledger(RecordReceiptsError::OutOfSequence { .. }) => ErrorCode::ReceiptsOutOfSequence,
+            Self::Ledger(RecordReceiptsError::UnknownMessage { .. }) => ErrorCode::NotFound,
+            Self::Ledger(RecordReceiptsError::Conflict { .. }) => ErrorCode::Conflict,
+            Self::Ledger(RecordReceiptsError::Backend(_)) => ErrorCode::Unavailable,
+        }
+    }
+}
+
+impl From<BackendError> for ReceiptsError {
+    fn from(error: BackendError) -> Self {
+        Self::Ledger(RecordReceiptsError::Backend(error))
+    }
+}
+
+impl Receipts {
+    /// Records the caller's receipts and countersigns their head. The last batch again gets the same answer.
+    ///
+    /// # Errors
+    /// [`ReceiptsError`].
+    pub async fn record(&self, caller: &Principal, batch: ReceiptBatch) -> Result<Countersigned, ReceiptsError> {
+        let recipient = caller.agent();
+        let head = batch.signed_head().head;
+        if head.recipient != recipient {
+            return Err(ReceiptsError::NotTheRecipient);
+        }
+        let manifest = self.prekeys.manifest(recipient).await?.ok_or(ReceiptsError::NotTheRecipient)?;
+        batch.verify(&manifest.fields().identity)?;
+        let recorded = self.ledger.record_receipts(batch, self.clock.now()).await?;
+        self.wake_ups.ring(&recorded.senders);
+        if let Err(error) = self.contents.discard(recorded.released).await {
+            tracing::warn!(%error, "contents not discarded");
+        }
+        Ok(Countersigned { number: head.number, signature: head.countersign(self.node.as_ref()) })
+    }
+}

@@ -1,0 +1,81 @@
+//! All use cases over one set of ports, built once.
+
+use std::sync::Arc;
+
+use sealpost_protocol::{Clock, Signer};
+
+use crate::{
+    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Receipts, WakeUps,
+    ports::{Contents, Ledger, Prekeys},
+};
+
+/// What the use cases stand on.
+#[derive(Clone)]
+pub struct Ports {
+    /// Messages, mailboxes, statuses, receipts.
+    pub ledger: Arc<dyn Ledger>,
+    /// Sealed bytes.
+    pub contents: Arc<dyn Contents>,
+    /// Published prekeys.
+    pub prekeys: Arc<dyn Prekeys>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The node's own key, for countersignatures.
+    pub node: Arc<dyn Signer + Send + Sync>,
+}
+
+/// The use cases.
+pub struct Services {
+    /// Publishing and claiming prekeys.
+    pub key_agreement: KeyAgreement,
+    /// Sending.
+    pub delivery_router: DeliveryRouter,
+    /// Receiving.
+    pub mailboxes: Mailboxes,
+    /// Recording receipts.
+    pub receipts: Receipts,
+    /// Statuses, bodies and events.
+    pub message_query: MessageQuery,
+    /// Background sweeps.
+    pub expiry: Expiry,
+}
+
+impl Services {
+    /// Builds them over `ports`.
+    #[must_use]
+    pub fn new(ports: Ports) -> Self {
+        let Ports { ledger, contents, prekeys, clock, node } = ports;
+        let wake_ups = Arc::new(WakeUps::default());
+        Self {
+            key_agreement: KeyAgreement { prekeys: Arc::clone(&prekeys), clock: Arc::clone(&clock) },
+            delivery_router: DeliveryRouter {
+                ledger: Arc::clone(&ledger),
+                contents: Arc::clone(&contents),
+                prekeys: Arc::clone(&prekeys),
+                clock: Arc::clone(&clock),
+                wake_ups: Arc::clone(&wake_ups),
+            },
+            mailboxes: Mailboxes {
+                ledger: Arc::clone(&ledger),
+                contents: Arc::clone(&contents),
+                prekeys: Arc::clone(&prekeys),
+                clock: Arc::clone(&clock),
+                wake_ups: Arc::clone(&wake_ups),
+            },
+            receipts: Receipts {
+                ledger: Arc::clone(&ledger),
+                contents: Arc::clone(&contents),
+                prekeys: Arc::clone(&prekeys),
+                clock: Arc::clone(&clock),
+                wake_ups: Arc::clone(&wake_ups),
+                node,
+            },
+            message_query: MessageQuery {
+                ledger: Arc::clone(&ledger),
+                contents: Arc::clone(&contents),
+                wake_ups: Arc::clone(&wake_ups),
+            },
+            expiry: Expiry { ledger, contents, prekeys, clock, wake_ups },
+        }
+    }
+}

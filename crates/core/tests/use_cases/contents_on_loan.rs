@@ -1,0 +1,61 @@
+//! Contents in memory that know what was not given back, and break when told to.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use sealpost_core::{
+    memory::MemoryContents,
+    ports::{BackendError, Contents, Handle},
+};
+
+#[derive(Debug, Default)]
+pub(crate) struct ContentsOnLoan {
+    contents: MemoryContents,
+    lent: Mutex<BTreeSet<Vec<u8>>>,
+    is_broken: AtomicBool,
+}
+
+impl ContentsOnLoan {
+    /// How many contents were stored and not let go of.
+    pub(crate) fn count(&self) -> usize {
+        self.lent.lock().unwrap().len()
+    }
+
+    /// Fails whatever it is asked from now on, or no longer.
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), BackendError> {
+        if self.is_broken.load(Ordering::Relaxed) { Err(BackendError::new("broken by the test")) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Contents for ContentsOnLoan {
+    async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
+        self.check()?;
+        let handles = self.contents.append(contents).await?;
+        self.lent.lock().unwrap().extend(handles.iter().map(|handle| handle.0.clone()));
+        Ok(handles)
+    }
+
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError> {
+        self.check()?;
+        self.contents.read(handles).await
+    }
+
+    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        self.check()?;
+        for handle in &handles {
+            assert!(self.lent.lock().unwrap().remove(&handle.0), "given back twice: {handle:?}");
+        }
+        self.contents.discard(handles).await
+    }
+}

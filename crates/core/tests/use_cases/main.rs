@@ -1,0 +1,82 @@
+//! The use cases over the memory adapters. The relay's clock is turned by hand and tokio's stands still.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
+
+mod contents_on_loan;
+mod key_agreement;
+mod queries;
+mod receipts;
+mod receiving;
+mod sending;
+mod sweeping;
+
+use std::{sync::Arc, time::Duration};
+
+use contents_on_loan::ContentsOnLoan;
+use sealpost_core::{
+    Accepted, Page, PageRequest, Ports, Principal, SendError, Services,
+    conformance::{Agent, HandClock, Letter, ReceiptBook},
+    memory::{MemoryLedger, MemoryPrekeys},
+};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, Verdict};
+
+/// A relay, and what a test turns and looks at.
+struct Relay {
+    services: Arc<Services>,
+    clock: Arc<HandClock>,
+    contents: Arc<ContentsOnLoan>,
+    node: Arc<Agent>,
+}
+
+impl Relay {
+    /// A relay at which these agents have published their prekeys.
+    async fn of(agents: &[&Agent]) -> Self {
+        let (clock, contents) = (Arc::<HandClock>::default(), Arc::<ContentsOnLoan>::default());
+        let node = Arc::new(Agent::new(0x0d));
+        let services = Services::new(Ports {
+            ledger: Arc::<MemoryLedger>::default(),
+            contents: contents.clone(),
+            prekeys: Arc::<MemoryPrekeys>::default(),
+            clock: clock.clone(),
+            node: node.clone(),
+        });
+        for agent in agents {
+            services.key_agreement.publish(&principal(agent), agent.upload(1, 1..=5)).await.unwrap();
+        }
+        Self { services: Arc::new(services), clock, contents, node }
+    }
+
+    async fn send(&self, sender: &Agent, letter: &Letter) -> Result<Accepted, SendError> {
+        self.services.delivery_router.send(&principal(sender), letter.submission()).await
+    }
+
+    /// What waits for `agent` now.
+    async fn receive(&self, agent: &Agent) -> Page {
+        self.services.mailboxes.receive(&principal(agent), PageRequest::default()).await.unwrap()
+    }
+
+    /// Records what `recipient`, who has signed nothing before, says of a letter.
+    async fn say(&self, recipient: &Agent, letter: &Letter, verdict: Verdict) {
+        let batch = ReceiptBook::new(recipient).sign(vec![letter.receipt(recipient, verdict)]);
+        self.services.receipts.record(&principal(recipient), batch).await.unwrap();
+    }
+
+    /// What `caller` sees of a letter.
+    async fn statuses(&self, caller: &Agent, letter: &Letter) -> Vec<DeliveryStatus> {
+        self.services.message_query.status(&principal(caller), letter.message()).await.unwrap()
+    }
+
+    /// The one status of a letter with one recipient.
+    async fn state(&self, sender: &Agent, letter: &Letter) -> DeliveryState {
+        self.statuses(sender, letter).await.first().unwrap().state
+    }
+}
+
+fn principal(agent: &Agent) -> Principal {
+    Principal::authenticated(agent.id())
+}
+
+/// Runs everything that can run until nothing can.
+async fn settle() {
+    tokio::time::sleep(Duration::from_nanos(1)).await;
+}
