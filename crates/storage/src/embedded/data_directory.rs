@@ -1,0 +1,78 @@
+//! Making the data directory so that it is still there after a power failure: a file is only as durable as the entry
+//! that names it, and SQLite sees to the entries inside the directory alone.
+
+use std::{
+    fs::{DirBuilder, File},
+    io,
+    path::Path,
+};
+
+/// Makes `path` and what is missing above it, readable by its owner only. Nothing happens if it exists.
+pub(super) fn create(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create(parent)?;
+    match builder().create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        other => other?,
+    }
+    sync(parent)
+}
+
+#[cfg(unix)]
+fn builder() -> DirBuilder {
+    use std::os::unix::fs::DirBuilderExt;
+
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn builder() -> DirBuilder {
+    DirBuilder::new()
+}
+
+/// Only Unix lets a directory be opened and flushed; elsewhere the file system keeps its own journal of entries.
+fn sync(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_directories_are_made_and_existing_ones_left() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a/b/c");
+        create(&path).unwrap();
+        std::fs::write(path.join("kept"), b"").unwrap();
+        create(&path).unwrap();
+        assert!(path.join("kept").exists());
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_error() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::write(base.path().join("file"), b"").unwrap();
+        assert!(create(&base.path().join("file")).is_err());
+        assert!(create(&base.path().join("file/inside")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_cannot_look_inside() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("data");
+        create(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0);
+    }
+}

@@ -1,0 +1,65 @@
+//! How a job on the database ends without a result.
+
+use sealpost_core::ports::BackendError;
+use sealpost_protocol::encoding::DecodeError;
+use sealpost_sqlite::JobError;
+use thiserror::Error;
+
+/// The database did not do what it was asked.
+#[derive(Debug, Error)]
+pub(super) enum StoreError {
+    /// A statement failed.
+    #[error("an SQLite statement failed")]
+    Statement(#[from] rusqlite::Error),
+    /// The job did not come to its end.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// A row is not what this program wrote.
+    #[error("the database holds a damaged {0}")]
+    Damaged(&'static str),
+    /// Stored bytes are not the encoding that this program wrote.
+    #[error("the database holds a damaged {what}")]
+    Undecodable {
+        /// What they should be.
+        what: &'static str,
+        /// Where they went wrong.
+        source: DecodeError,
+    },
+}
+
+/// Why a transaction was taken back.
+#[derive(Debug)]
+pub(super) enum Abort<R> {
+    /// A rule of the domain says no.
+    Refused(R),
+    /// The store failed.
+    Failed(StoreError),
+}
+
+impl<R: From<BackendError>> Abort<R> {
+    /// What the port's caller hears.
+    pub(super) fn into_refusal(self) -> R {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Failed(error) => BackendError::new(error).into(),
+        }
+    }
+}
+
+impl<R> From<StoreError> for Abort<R> {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<R> From<rusqlite::Error> for Abort<R> {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<R> From<JobError> for Abort<R> {
+    fn from(error: JobError) -> Self {
+        Self::Failed(error.into())
+    }
+}

@@ -1,0 +1,93 @@
+//! The ledger.
+
+mod acceptance;
+mod change_numbers;
+mod changes;
+mod deliveries;
+mod expiry;
+mod forgetting;
+mod mailboxes;
+mod messages;
+mod pages;
+#[cfg(test)]
+mod plans;
+mod receipts;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sealpost_core::{
+    DeliveryRecord,
+    ports::{
+        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, PageQuery,
+        RecordReceiptsError, RecordedReceipts, WaitingEntry,
+    },
+};
+use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Timestamp};
+
+use super::{Store, columns, failure::Abort, failure::StoreError};
+
+/// The ledger over the shared database.
+pub(super) struct EmbeddedLedger {
+    store: Arc<Store>,
+}
+
+impl EmbeddedLedger {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.store.write(move |transaction| acceptance::accept(transaction, acceptance)).await
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
+        self.store.read(move |connection| pages::page(connection, &query)).await
+    }
+
+    async fn hand_over(
+        &self,
+        recipient: AgentId,
+        entries: Vec<u64>,
+        at: Timestamp,
+    ) -> Result<Vec<AgentId>, BackendError> {
+        self.store.write(move |transaction| Ok(pages::hand_over(transaction, recipient, &entries, at)?)).await
+    }
+
+    async fn record_receipts(
+        &self,
+        batch: ReceiptBatch,
+        at: Timestamp,
+    ) -> Result<RecordedReceipts, RecordReceiptsError> {
+        let (head, proofs) = (batch.signed_head().head, batch.proofs());
+        self.store.write(move |transaction| receipts::record(transaction, head, proofs, at)).await
+    }
+
+    async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
+        self.store.read(move |connection| messages::records(connection, message)).await
+    }
+
+    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError> {
+        self.store.read(move |connection| messages::body(connection, message, reader)).await
+    }
+
+    async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {
+        self.store.read(move |connection| changes::changes(connection, agent, after, limit)).await
+    }
+
+    async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError> {
+        let rows = rows.max(1);
+        let due = self.store.read(move |connection| expiry::due_mailboxes(connection, now, from, rows)).await?;
+        if due.is_empty() {
+            return Ok(ExpireStep::default());
+        }
+        self.store.write(move |transaction| Ok(expiry::expire(transaction, now, &due, rows)?)).await
+    }
+
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        self.store.write(move |transaction| Ok(forgetting::forget(transaction, before, rows)?)).await
+    }
+}

@@ -1,0 +1,62 @@
+//! Mailboxes: how full each is, and what entering and leaving one does.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use sealpost_core::{
+    limits,
+    ports::{AcceptError, Handle, StoredPart},
+};
+use sealpost_protocol::Timestamp;
+
+use super::{
+    Abort, StoreError,
+    columns::{Number, Time},
+    deliveries::Delivery,
+    messages,
+};
+
+pub(super) const ENTER: &str = "INSERT INTO mailboxes
+     VALUES (?1, 1, ?2, ?3)
+     ON CONFLICT (recipient) DO UPDATE SET
+         next_expiry = iif(messages = 0, excluded.next_expiry, min(next_expiry, excluded.next_expiry)),
+         messages = messages + 1, bytes = bytes + excluded.bytes
+     RETURNING messages, bytes";
+pub(super) const LEAVE: &str = "UPDATE mailboxes SET messages = messages - 1, bytes = bytes - ?2 WHERE recipient = ?1";
+pub(super) const INSERT_PART: &str = "INSERT INTO parts (delivery, content) VALUES (?1, ?2)";
+pub(super) const RELEASE_PART: &str = "DELETE FROM parts WHERE delivery = ?1 RETURNING content";
+/// Counts a part into its recipient's mailbox, if it has room, and stores it there for this delivery.
+pub(super) fn enter(
+    transaction: &Transaction<'_>,
+    delivery: u64,
+    part: StoredPart,
+    expires: Timestamp,
+) -> Result<(), Abort<AcceptError>> {
+    let full = Abort::Refused(AcceptError::MailboxFull { recipient: part.recipient });
+    if part.length > limits::MAILBOX_BYTES {
+        return Err(full);
+    }
+    let counted = params![part.recipient.as_bytes(), Number(part.length), Time(expires)];
+    let (Number(messages), Number(bytes)) =
+        transaction.prepare_cached(ENTER)?.query_one(counted, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if messages > limits::MAILBOX_MESSAGES || bytes > limits::MAILBOX_BYTES {
+        return Err(full);
+    }
+    transaction.prepare_cached(INSERT_PART)?.execute(params![Number(delivery), part.content.0])?;
+    Ok(())
+}
+
+/// Stores a delivery that has ceased to wait, and takes out of its mailbox what nobody needs any more.
+pub(super) fn leave(
+    transaction: &Transaction<'_>,
+    mut delivery: Delivery,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    delivery.mailbox_seq = None;
+    delivery.update(transaction)?;
+    let recipient = delivery.record.status.recipient;
+    let left = params![recipient.as_bytes(), Number(delivery.part_length)];
+    transaction.prepare_cached(LEAVE)?.execute(left)?;
+    let mut part = transaction.prepare_cached(RELEASE_PART)?;
+    released.extend(part.query_one([Number(delivery.id)], |row| row.get(0)).optional()?.map(Handle));
+    released.extend(messages::release_body(transaction, delivery.message)?);
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Messages and their bodies, and the way from a message's name to one recipient's delivery.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use sealpost_core::{DeliveryRecord, ports::Handle};
+use sealpost_protocol::{AgentId, Header, HeaderHash, MessageRef, Timestamp};
+
+use super::{
+    StoreError,
+    columns::{Number, Time},
+    deliveries::{self, Delivery},
+};
+
+pub(super) const FIND: &str = "SELECT id, recipients, header_hash FROM messages WHERE sender = ?1 AND message_id = ?2";
+pub(super) const INSERT: &str =
+    "INSERT INTO messages (id, sender, message_id, recipients, accepted_at, header_hash, header)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(super) const INSERT_BODY: &str = "INSERT INTO bodies (message, content) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+pub(super) const BODY: &str = "SELECT content FROM bodies WHERE message = ?1";
+pub(super) const RELEASE_BODY: &str = "DELETE FROM bodies
+     WHERE message = ?1 AND NOT EXISTS (
+         SELECT 1 FROM deliveries
+         WHERE id >= ?1 AND id < ?1 + (SELECT recipients FROM messages WHERE id = ?1) AND mailbox_seq IS NOT NULL
+     )
+     RETURNING content";
+
+/// What is needed of a known message.
+pub(super) struct StoredMessage {
+    pub(super) id: u64,
+    pub(super) recipients: u64,
+    pub(super) header: HeaderHash,
+}
+
+/// The statuses of a message, ascending by recipient.
+pub(super) fn records(connection: &Connection, message: MessageRef) -> Result<Vec<DeliveryRecord>, StoreError> {
+    let Some(known) = find(connection, message)? else { return Ok(Vec::new()) };
+    let deliveries = deliveries::load(connection, known.id..=known.last_delivery())?;
+    Ok(deliveries.into_iter().map(|delivery| delivery.record).collect())
+}
+
+/// The body, for those who may read it.
+pub(super) fn body(
+    connection: &Connection,
+    message: MessageRef,
+    reader: AgentId,
+) -> Result<Option<Handle>, StoreError> {
+    let Some(known) = find(connection, message)? else { return Ok(None) };
+    let waits = || Ok::<_, StoreError>(known.delivery(connection, reader)?.is_some_and(|found| found.is_waiting()));
+    if reader != message.sender && !waits()? {
+        return Ok(None);
+    }
+    let content = connection.prepare_cached(BODY)?.query_one([Number(known.id)], |row| row.get(0)).optional()?;
+    Ok(content.map(Handle))
+}
+
+pub(super) fn find(connection: &Connection, message: MessageRef) -> Result<Option<StoredMessage>, StoreError> {
+    let mut statement = connection.prepare_cached(FIND)?;
+    let found = statement.query_one(params![message.sender.as_bytes(), message.id.as_bytes()], |row| {
+        let (Number(id), Number(recipients)) = (row.get(0)?, row.get(1)?);
+        Ok(StoredMessage { id, recipients, header: HeaderHash(row.get(2)?) })
+    });
+    Ok(found.optional()?)
+}
+
+pub(super) fn insert(transaction: &Transaction<'_>, id: u64, header: &Header, at: Timestamp) -> Result<(), StoreError> {
+    let message = header.message();
+    transaction.prepare_cached(INSERT)?.execute(params![
+        Number(id),
+        message.sender.as_bytes(),
+        message.id.as_bytes(),
+        Number(header.fields().recipients.as_slice().len() as u64),
+        Time(at),
+        header.hash().0,
+        header.as_bytes(),
+    ])?;
+    Ok(())
+}
+
+/// Stores a body unless there is one; gives it back if there is.
+pub(super) fn insert_body(
+    transaction: &Transaction<'_>,
+    message: u64,
+    body: Handle,
+) -> Result<Option<Handle>, StoreError> {
+    let inserted = transaction.prepare_cached(INSERT_BODY)?.execute(params![Number(message), body.0])?;
+    Ok((inserted == 0).then_some(body))
+}
+
+/// Takes the body out if nobody waits for the message any more.
+pub(super) fn release_body(transaction: &Transaction<'_>, message: u64) -> Result<Option<Handle>, StoreError> {
+    let mut statement = transaction.prepare_cached(RELEASE_BODY)?;
+    Ok(statement.query_one([Number(message)], |row| row.get(0)).optional()?.map(Handle))
+}
+
+impl StoredMessage {
+    pub(super) fn last_delivery(&self) -> u64 {
+        self.id + self.recipients - 1
+    }
+
+    /// The delivery to one recipient: they lie in the recipients' order.
+    pub(super) fn delivery(&self, connection: &Connection, recipient: AgentId) -> Result<Option<Delivery>, StoreError> {
+        let (mut low, mut high) = (self.id, self.id + self.recipients);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match deliveries::recipient(connection, middle)?.cmp(&recipient) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Equal => return Ok(deliveries::load(connection, middle..=middle)?.pop()),
+                std::cmp::Ordering::Greater => high = middle,
+            }
+        }
+        Ok(None)
+    }
+}

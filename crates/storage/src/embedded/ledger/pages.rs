@@ -1,0 +1,76 @@
+//! Reading a mailbox in its order, and noting what was handed over.
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use sealpost_core::ports::{Handle, PageQuery, WaitingEntry};
+use sealpost_protocol::{AgentId, Attempt, Timestamp};
+
+use super::{
+    StoreError,
+    change_numbers::ChangeNumbers,
+    columns::{Number, Time},
+    deliveries,
+};
+
+pub(super) const PAGE: &str =
+    "SELECT d.part_length, d.mailbox_seq, d.attempt, d.handed_over_at IS NOT NULL, d.queued_at,
+         m.header, p.content
+     FROM deliveries AS d CROSS JOIN messages AS m ON m.id = d.message CROSS JOIN parts AS p ON p.delivery = d.id
+     WHERE d.recipient = ?1 AND d.mailbox_seq > ?2 AND d.expires_at > ?3
+     ORDER BY d.mailbox_seq LIMIT ?4";
+pub(super) const ENTRY: &str = "SELECT id FROM deliveries WHERE recipient = ?1 AND mailbox_seq = ?2";
+
+pub(super) fn page(connection: &Connection, query: &PageQuery) -> Result<Vec<WaitingEntry>, StoreError> {
+    let mut statement = connection.prepare_cached(PAGE)?;
+    let mut rows = statement.query(params![
+        query.recipient.as_bytes(),
+        Number(query.after),
+        Time(query.now),
+        Number(query.entries as u64),
+    ])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0_u64);
+    while let Some(row) = rows.next()? {
+        let Number(length) = row.get(0)?;
+        bytes = bytes.saturating_add(length);
+        if bytes > query.bytes && !entries.is_empty() {
+            break;
+        }
+        entries.push(entry(row)?);
+    }
+    Ok(entries)
+}
+
+fn entry(row: &Row<'_>) -> Result<WaitingEntry, StoreError> {
+    let (Number(mailbox_seq), Time(queued_at)) = (row.get(1)?, row.get(4)?);
+    Ok(WaitingEntry {
+        mailbox_seq,
+        attempt: Attempt::new(row.get(2)?).ok_or(StoreError::Damaged("attempt"))?,
+        handed_over: row.get(3)?,
+        queued_at,
+        header: row.get(5)?,
+        content: Handle(row.get(6)?),
+    })
+}
+
+pub(super) fn hand_over(
+    transaction: &Transaction<'_>,
+    recipient: AgentId,
+    entries: &[u64],
+    at: Timestamp,
+) -> Result<Vec<AgentId>, StoreError> {
+    let mut numbers = ChangeNumbers::load(transaction)?;
+    let mut find = transaction.prepare_cached(ENTRY)?;
+    let mut senders = Vec::new();
+    for place in entries {
+        let found = find.query_one(params![recipient.as_bytes(), Number(*place)], |row| row.get(0)).optional()?;
+        let Some(Number(id)) = found else { continue };
+        for mut delivery in deliveries::load(transaction, id..=id)? {
+            if delivery.record.hand_over(at, numbers.next()) {
+                numbers.take();
+                delivery.update(transaction)?;
+                senders.push(delivery.sender);
+            }
+        }
+    }
+    numbers.save(transaction)?;
+    Ok(senders)
+}

@@ -1,0 +1,81 @@
+//! The ledger's statements use the indexes that were made for them.
+
+use super::{change_numbers, changes, deliveries, expiry, forgetting, mailboxes, messages, pages, receipts};
+use crate::embedded::schema::tests::{plan, slow};
+
+#[test]
+fn no_statement_reads_a_table_from_end_to_end() {
+    let statements = [
+        change_numbers::LOAD,
+        change_numbers::SAVE,
+        changes::SENT,
+        changes::PENDING,
+        changes::IN_TRANSIT,
+        deliveries::RECIPIENT,
+        deliveries::LOAD,
+        deliveries::INSERT,
+        deliveries::UPDATE,
+        expiry::DUE_MAILBOXES,
+        expiry::DUE_DELIVERIES,
+        expiry::SET_NEXT_EXPIRY,
+        forgetting::WAITS,
+        forgetting::DELETE_DELIVERIES,
+        forgetting::DELETE_MESSAGE,
+        mailboxes::ENTER,
+        mailboxes::LEAVE,
+        mailboxes::INSERT_PART,
+        mailboxes::RELEASE_PART,
+        messages::FIND,
+        messages::INSERT,
+        messages::INSERT_BODY,
+        messages::BODY,
+        messages::RELEASE_BODY,
+        pages::PAGE,
+        pages::ENTRY,
+        receipts::LAST_HEAD,
+        receipts::SET_LAST_HEAD,
+    ];
+    assert_eq!(slow(&statements), []);
+}
+
+#[test]
+fn the_oldest_messages_are_read_in_the_order_of_their_rows() {
+    assert_eq!(plan(forgetting::OLDEST), ["SCAN messages"], "up to the first that is young");
+}
+
+#[test]
+fn a_page_goes_through_the_mailbox_and_fetches_by_row() {
+    let expected = [
+        "SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)",
+        "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+    ];
+    assert_eq!(plan(pages::PAGE), expected);
+    assert_eq!(plan(pages::ENTRY), ["SEARCH deliveries USING COVERING INDEX waiting (recipient=? AND mailbox_seq=?)"]);
+}
+
+#[test]
+fn each_part_of_the_feed_has_its_index() {
+    let by_row = "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)";
+    assert_eq!(plan(changes::SENT), ["SEARCH d USING INDEX sent (sender=? AND change_seq>?)", by_row]);
+    assert_eq!(plan(changes::PENDING), ["SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)", by_row]);
+    assert_eq!(plan(changes::IN_TRANSIT), ["SEARCH d USING INDEX in_transit (recipient=? AND change_seq>?)", by_row]);
+}
+
+#[test]
+fn a_message_is_found_by_its_name_and_its_deliveries_by_their_rows() {
+    let by_name = "SEARCH messages USING INDEX messages_by_name (message_id=? AND sender=?)";
+    assert_eq!(plan(messages::FIND), [by_name]);
+    let by_row =
+        ["SEARCH d USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"];
+    assert_eq!(plan(deliveries::LOAD), by_row);
+    let release = plan(messages::RELEASE_BODY);
+    let range = "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned();
+    assert!(release.contains(&range), "{release:?}");
+}
+
+#[test]
+fn a_sweep_reads_mailboxes_in_order_and_looks_into_the_due_ones() {
+    assert_eq!(plan(expiry::DUE_MAILBOXES), ["SEARCH mailboxes USING PRIMARY KEY (recipient>?)"]);
+    assert_eq!(plan(expiry::DUE_DELIVERIES), ["SEARCH deliveries USING INDEX waiting (recipient=? AND mailbox_seq>?)"]);
+}

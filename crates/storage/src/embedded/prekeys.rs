@@ -1,0 +1,99 @@
+//! The published prekeys.
+//!
+//! Keys and manifests go through the writer as the bytes they are stored as: decoding a manifest checks its signature,
+//! and that is not work for the one thread that writes.
+
+mod claims;
+mod forgetting;
+#[cfg(test)]
+mod plans;
+mod publishing;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension};
+use sealpost_core::ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};
+use sealpost_protocol::{AgentId, Bundle, PrekeyKind, SignedManifest, Timestamp, encoding::Decode};
+
+use super::{
+    Store,
+    columns::{Number, Time},
+    failure::{Abort, StoreError},
+};
+
+pub(super) const MANIFEST: &str = "SELECT manifest FROM agents WHERE agent = ?1";
+pub(super) const KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM agents WHERE agent = ?1)";
+pub(super) const COUNT: &str = "SELECT count(*) FROM one_time_prekeys
+     WHERE owner = (SELECT id FROM agents WHERE agent = ?1) AND kind = ?2
+         AND claimed_at IS NULL AND content IS NOT NULL";
+
+/// The prekeys over the shared database.
+pub(super) struct EmbeddedPrekeys {
+    store: Arc<Store>,
+}
+
+impl EmbeddedPrekeys {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+}
+
+#[async_trait]
+impl Prekeys for EmbeddedPrekeys {
+    async fn publish(&self, upload: PrekeyUpload) -> Result<PrekeyCounts, StoreManifestError> {
+        let upload = publishing::EncodedUpload::new(&upload);
+        self.store.write(move |transaction| publishing::publish(transaction, &upload)).await
+    }
+
+    async fn manifest(&self, agent: AgentId) -> Result<Option<SignedManifest>, BackendError> {
+        let read = self.store.read(move |connection| {
+            let mut statement = connection.prepare_cached(MANIFEST)?;
+            Ok(statement.query_one([agent.as_bytes()], |row| row.get::<_, Vec<u8>>(0)).optional()?)
+        });
+        read.await?.map(|bytes| decode("manifest", &bytes)).transpose().map_err(BackendError::new)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, BackendError> {
+        let claimed: Result<_, BackendError> =
+            self.store.write(move |transaction| Ok(claims::claim(transaction, &claim)?)).await;
+        claimed?.map(|bundle| bundle.decode()).transpose().map_err(BackendError::new)
+    }
+
+    async fn counts(&self, agent: AgentId) -> Result<PrekeyCounts, BackendError> {
+        self.store.read(move |connection| counts(connection, agent)).await
+    }
+
+    async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError> {
+        let agents = agents.to_vec();
+        self.store.read(move |connection| first_unknown(connection, agents)).await
+    }
+
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        self.store.write(move |transaction| Ok(forgetting::forget(transaction, before, rows)?)).await
+    }
+}
+
+fn first_unknown(connection: &Connection, agents: Vec<AgentId>) -> Result<Option<AgentId>, StoreError> {
+    let mut statement = connection.prepare_cached(KNOWN)?;
+    for agent in agents {
+        if !statement.query_one([agent.as_bytes()], |row| row.get(0))? {
+            return Ok(Some(agent));
+        }
+    }
+    Ok(None)
+}
+
+fn counts(connection: &Connection, agent: AgentId) -> Result<PrekeyCounts, StoreError> {
+    let mut statement = connection.prepare_cached(COUNT)?;
+    let mut count = |kind: PrekeyKind| -> Result<u64, StoreError> {
+        let Number(count) = statement.query_one((agent.as_bytes(), kind.as_str()), |row| row.get(0))?;
+        Ok(count)
+    };
+    Ok(PrekeyCounts { one_time_curve: count(PrekeyKind::OneTimeCurve)?, one_time_kem: count(PrekeyKind::OneTimeKem)? })
+}
+
+/// Reads stored bytes back.
+fn decode<T: Decode>(what: &'static str, bytes: &[u8]) -> Result<T, StoreError> {
+    T::from_bytes(bytes).map_err(|source| StoreError::Undecodable { what, source })
+}

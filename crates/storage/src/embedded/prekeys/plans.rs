@@ -1,0 +1,38 @@
+//! The statements about prekeys use the indexes that were made for them.
+
+use super::{COUNT, KNOWN, MANIFEST, claims, forgetting, publishing};
+use crate::embedded::schema::tests::{plan, slow};
+
+#[test]
+fn no_statement_reads_a_table_from_end_to_end() {
+    let statements = [
+        COUNT,
+        KNOWN,
+        MANIFEST,
+        claims::FIND_CLAIM,
+        claims::FIND_TARGET,
+        claims::INSERT_CLAIM,
+        claims::TAKE_KEY,
+        forgetting::FORGET_CLAIMS,
+        forgetting::FORGET_KEYS,
+        publishing::FIND_AGENT,
+        publishing::FIND_KEY,
+        publishing::INSERT_AGENT,
+        publishing::INSERT_KEY,
+        publishing::UPDATE_AGENT,
+    ];
+    assert_eq!(slow(&statements), []);
+}
+
+#[test]
+fn taking_a_key_passes_over_expired_and_used_ones_without_looking_at_them() {
+    let unused = "SEARCH one_time_prekeys USING INDEX unused (owner=? AND kind=? AND expires_at>?)".to_owned();
+    let steps = plan(claims::TAKE_KEY);
+    assert!(steps.contains(&unused), "{steps:?}");
+}
+
+#[test]
+fn whether_an_agent_is_known_is_asked_of_the_index_alone() {
+    let steps = plan(KNOWN);
+    assert!(steps.iter().any(|step| step.contains("COVERING INDEX")), "{steps:?}");
+}

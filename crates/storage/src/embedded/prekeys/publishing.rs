@@ -1,0 +1,103 @@
+//! Storing an upload: whole or not at all.
+
+use rusqlite::{OptionalExtension, Transaction, params};
+use sealpost_core::{
+    limits,
+    ports::{PrekeyCounts, PrekeyUpload, StoreManifestError},
+};
+use sealpost_protocol::{AgentId, KeyId, OneTimePrekey, PrekeyKind, Timestamp, encoding::Encode};
+
+use super::{Abort, Time, counts};
+
+pub(super) const FIND_AGENT: &str = "SELECT id, version, manifest FROM agents WHERE agent = ?1";
+pub(super) const INSERT_AGENT: &str = "INSERT INTO agents (agent, version, manifest) VALUES (?1, ?2, ?3)";
+pub(super) const UPDATE_AGENT: &str = "UPDATE agents SET version = ?2, manifest = ?3 WHERE id = ?1";
+pub(super) const FIND_KEY: &str = "SELECT content FROM one_time_prekeys WHERE owner = ?1 AND kind = ?2 AND key_id = ?3";
+pub(super) const INSERT_KEY: &str =
+    "INSERT INTO one_time_prekeys (owner, kind, key_id, expires_at, content) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// An upload as it is stored.
+pub(super) struct EncodedUpload {
+    agent: AgentId,
+    version: u64,
+    manifest: Vec<u8>,
+    keys: Vec<EncodedKey>,
+}
+
+struct EncodedKey {
+    kind: PrekeyKind,
+    id: KeyId,
+    expires: Timestamp,
+    content: Vec<u8>,
+}
+
+impl EncodedUpload {
+    pub(super) fn new(upload: &PrekeyUpload) -> Self {
+        let curve = upload.one_time_curve.iter().map(|key| EncodedKey::new(PrekeyKind::OneTimeCurve, key));
+        let kem = upload.one_time_kem.iter().map(|key| EncodedKey::new(PrekeyKind::OneTimeKem, key));
+        Self {
+            agent: upload.manifest.agent_id(),
+            version: upload.manifest.fields().version,
+            manifest: upload.manifest.to_bytes(),
+            keys: curve.chain(kem).collect(),
+        }
+    }
+}
+
+impl EncodedKey {
+    fn new<K>(kind: PrekeyKind, key: &OneTimePrekey<K>) -> Self
+    where
+        OneTimePrekey<K>: Encode,
+    {
+        Self { kind, id: key.prekey.id, expires: key.prekey.expires, content: key.to_bytes() }
+    }
+}
+
+pub(super) fn publish(
+    transaction: &Transaction<'_>,
+    upload: &EncodedUpload,
+) -> Result<PrekeyCounts, Abort<StoreManifestError>> {
+    let owner = store_manifest(transaction, upload)?;
+    for key in &upload.keys {
+        store_key(transaction, owner, key)?;
+    }
+    let counts = counts(transaction, upload.agent)?;
+    let most = counts.one_time_curve.max(counts.one_time_kem);
+    if most > limits::ONE_TIME_PREKEYS as u64 { Err(Abort::Refused(StoreManifestError::TooMany)) } else { Ok(counts) }
+}
+
+/// Returns the agent's row.
+fn store_manifest(transaction: &Transaction<'_>, upload: &EncodedUpload) -> Result<i64, Abort<StoreManifestError>> {
+    let mut find = transaction.prepare_cached(FIND_AGENT)?;
+    let known = find.query_one([upload.agent.as_bytes()], |row| {
+        Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, Vec<u8>>(2)?))
+    });
+    let version = upload.version.cast_signed();
+    match known.optional()? {
+        None => {
+            let columns = params![upload.agent.as_bytes(), version, upload.manifest];
+            transaction.prepare_cached(INSERT_AGENT)?.execute(columns)?;
+            Ok(transaction.last_insert_rowid())
+        }
+        Some((owner, _, manifest)) if manifest == upload.manifest => Ok(owner),
+        Some((_, stored, _)) if upload.version <= stored => Err(Abort::Refused(StoreManifestError::Stale { stored })),
+        Some((owner, ..)) => {
+            transaction.prepare_cached(UPDATE_AGENT)?.execute(params![owner, version, upload.manifest])?;
+            Ok(owner)
+        }
+    }
+}
+
+fn store_key(transaction: &Transaction<'_>, owner: i64, key: &EncodedKey) -> Result<(), Abort<StoreManifestError>> {
+    let mut find = transaction.prepare_cached(FIND_KEY)?;
+    let known = find.query_one(params![owner, key.kind.as_str(), key.id.0], |row| row.get::<_, Option<Vec<u8>>>(0));
+    match known.optional()? {
+        None => {
+            let columns = params![owner, key.kind.as_str(), key.id.0, Time(key.expires), key.content];
+            transaction.prepare_cached(INSERT_KEY)?.execute(columns)?;
+            Ok(())
+        }
+        Some(Some(content)) if content == key.content => Ok(()),
+        Some(_) => Err(Abort::Refused(StoreManifestError::KeyIdReused)),
+    }
+}

@@ -1,0 +1,10 @@
+//! The tables; `schema.sql` says what each is for and why it is laid out as it is.
+
+use sealpost_sqlite::{ApplicationId, Schema};
+
+/// The relay's database and how it came to its present shape.
+pub(super) const SCHEMA: Schema =
+    Schema { application_id: ApplicationId::new(*b"SPRL"), migrations: &[include_str!("schema.sql")] };
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,57 @@
+//! How SQLite will go about a statement.
+
+use rusqlite::Connection;
+
+use super::SCHEMA;
+
+/// An empty database with the tables.
+fn database() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    for migration in SCHEMA.migrations {
+        connection.execute_batch(migration).unwrap();
+    }
+    connection
+}
+
+/// The steps of a statement, as `EXPLAIN QUERY PLAN` names them.
+pub(in crate::embedded) fn plan(sql: &str) -> Vec<String> {
+    let database = database();
+    let mut statement = database.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Without parameters bound: they are NULL then, and the plan does not depend on them.
+    statement.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap()
+}
+
+/// The statements that read a table or an index from end to end, or sort what an index should have ordered.
+pub(in crate::embedded) fn slow<'a>(statements: &[&'a str]) -> Vec<(&'a str, String)> {
+    let is_slow = |step: &String| {
+        let scans = step.starts_with("SCAN") && !step.starts_with("SCAN CONSTANT ROW");
+        scans || step.contains("TEMP B-TREE")
+    };
+    let steps = statements.iter().flat_map(|sql| plan(sql).into_iter().map(move |step| (*sql, step)));
+    steps.filter(|(_, step)| is_slow(step)).collect()
+}
+
+#[test]
+fn a_statement_without_an_index_is_found_slow() {
+    assert_eq!(slow(&["SELECT 1 FROM deliveries WHERE part_length = ?1"]).len(), 1);
+    assert_eq!(slow(&["SELECT id FROM deliveries WHERE recipient = ?1 AND mailbox_seq > 1 ORDER BY attempt"]).len(), 1);
+}
+
+#[test]
+fn an_accepted_message_enters_three_secondary_indexes() {
+    let database = database();
+    let mut found = Vec::new();
+    for table in ["change_numbers", "messages", "deliveries", "parts", "bodies", "mailboxes"] {
+        let mut statement = database.prepare("SELECT name, partial, origin FROM pragma_index_list(?1)").unwrap();
+        let indexes = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        found.extend(indexes.map(Result::<(String, bool, String), _>::unwrap));
+    }
+    found.retain(|(.., origin)| origin != "pk");
+    found.sort();
+    let names: Vec<_> = found.iter().map(|(name, partial, _)| (name.as_str(), *partial)).collect();
+    // A message is accepted as pending, which keeps it out of the fourth.
+    assert_eq!(names, [("in_transit", true), ("messages_by_name", false), ("sent", false), ("waiting", true)]);
+    let condition: String =
+        database.query_one("SELECT sql FROM sqlite_schema WHERE name = 'in_transit'", [], |row| row.get(0)).unwrap();
+    assert!(condition.ends_with("WHERE state = 'in-transit'"));
+}

@@ -1,0 +1,9 @@
+//! The embedded adapters on a real file: the core's suites, and what only a data directory can do.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
+
+mod conformance;
+mod model;
+mod opening;
+mod reopening;
+mod room;

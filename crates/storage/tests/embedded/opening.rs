@@ -1,0 +1,82 @@
+//! Which data directories are opened, and by whom.
+
+use std::{error::Error, fs, path::Path};
+
+use rusqlite::Connection;
+use sealpost_storage::{Embedded, OpenError};
+
+/// What an operator reads: the error and everything below it.
+fn whole_message(error: &dyn Error) -> String {
+    let below = error.source().map(whole_message);
+    below.map_or_else(|| error.to_string(), |below| format!("{error}: {below}"))
+}
+
+fn refusal(directory: &Path) -> OpenError {
+    Embedded::open(directory).err().unwrap()
+}
+
+#[test]
+fn a_missing_directory_is_made() {
+    let base = tempfile::tempdir().unwrap();
+    let directory = base.path().join("not/there/yet");
+    drop(Embedded::open(&directory).unwrap());
+    assert!(directory.join("ledger.sqlite3").is_file());
+}
+
+#[test]
+fn a_second_opener_is_refused_until_the_last_adapter_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let embedded = Embedded::open(directory.path()).unwrap();
+    let refused = refusal(directory.path());
+    assert!(matches!(refused, OpenError::Lock(_)));
+    assert!(whole_message(&refused).contains("is in use by another process"), "{}", whole_message(&refused));
+    let ledger = embedded.ledger();
+    drop(embedded);
+    assert!(matches!(refusal(directory.path()), OpenError::Lock(_)), "an adapter is still open");
+    drop(ledger);
+    drop(Embedded::open(directory.path()).unwrap());
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Embedded::open(directory.path()).unwrap());
+    let path = directory.path().join("ledger.sqlite3");
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 1_000).unwrap();
+    let before = fs::read(&path).unwrap();
+    let refused = refusal(directory.path());
+    assert!(matches!(&refused, OpenError::Database { path: named, .. } if *named == path), "{refused:?}");
+    assert!(whole_message(&refused).contains("newer version"), "{}", whole_message(&refused));
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn another_s_database_is_refused_and_left_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.sqlite3");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (id)").unwrap();
+    let before = fs::read(&path).unwrap();
+    let refused = refusal(directory.path());
+    assert!(whole_message(&refused).contains("belongs to another application"), "{}", whole_message(&refused));
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn a_file_where_the_directory_should_be_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    let path = base.path().join("file");
+    fs::write(&path, b"mine").unwrap();
+    let refused = refusal(&path);
+    assert!(matches!(&refused, OpenError::Directory { path: named, .. } if *named == path), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), b"mine");
+}
+
+#[test]
+fn a_refused_directory_is_not_kept_locked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.sqlite3");
+    fs::write(&path, "no database ".repeat(1_000)).unwrap();
+    assert!(matches!(refusal(directory.path()), OpenError::Database { .. }));
+    fs::remove_file(&path).unwrap();
+    drop(Embedded::open(directory.path()).unwrap());
+}

@@ -1,0 +1,109 @@
+//! What is there after the process was gone.
+
+use std::path::Path;
+
+use sealpost_core::{
+    conformance::{Agent, Letter, NOW, ReceiptBook},
+    ports::{Claim, PageQuery, RecordReceiptsError},
+};
+use sealpost_protocol::{ClaimId, DeliveryState, Verdict};
+use sealpost_storage::Embedded;
+
+fn open(directory: &Path) -> Embedded {
+    Embedded::open(directory).unwrap()
+}
+
+fn all_of(agent: &Agent) -> PageQuery {
+    PageQuery { recipient: agent.id(), after: 0, entries: 100, bytes: u64::MAX, now: NOW }
+}
+
+#[tokio::test]
+async fn messages_statuses_and_numbers_survive_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
+    let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
+    let mut book = ReceiptBook::new(&bob);
+    let batch = book.sign(vec![letter.receipt(&bob, Verdict::Stored)]);
+    let before = {
+        let ledger = open(directory.path()).ledger();
+        ledger.accept(letter.acceptance()).await.unwrap();
+        ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+        let waiting = ledger.page(all_of(&carol)).await.unwrap();
+        (waiting, ledger.records(letter.message()).await.unwrap(), ledger.changes(alice.id(), 0, 10).await.unwrap())
+    };
+    let ledger = open(directory.path()).ledger();
+    let after = (
+        ledger.page(all_of(&carol)).await.unwrap(),
+        ledger.records(letter.message()).await.unwrap(),
+        ledger.changes(alice.id(), 0, 10).await.unwrap(),
+    );
+    assert_eq!(after, before);
+    assert_eq!(ledger.body(letter.message(), carol.id()).await.unwrap(), letter.body_handle());
+    assert_eq!(ledger.page(all_of(&bob)).await.unwrap(), []);
+
+    ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+    book.enter(&batch);
+    let restarted = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]);
+    let refused = ledger.record_receipts(restarted, NOW).await;
+    assert!(matches!(refused, Err(RecordReceiptsError::OutOfSequence { number: 2, .. })), "{refused:?}");
+    ledger.record_receipts(book.sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]), NOW).await.unwrap();
+
+    let last = before.2.last().unwrap().change_seq;
+    ledger.accept(Letter::new(&alice, &[&bob]).number(2).acceptance()).await.unwrap();
+    let news = ledger.changes(alice.id(), last, 10).await.unwrap();
+    assert_eq!(news.len(), 2, "the acknowledgement and the new message, under new numbers");
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_there_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let running = open(directory.path());
+    for number in 1..=20 {
+        running.ledger().accept(Letter::new(&alice, &[&bob]).number(number).acceptance()).await.unwrap();
+    }
+    // As the files stand now, without anyone closing them.
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let waiting = open(copy.path()).ledger().page(all_of(&bob)).await.unwrap();
+    assert_eq!(waiting.len(), 20);
+}
+
+#[tokio::test]
+async fn a_message_in_transit_is_handed_over_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = Letter::new(&alice, &[&bob]);
+    {
+        let ledger = open(directory.path()).ledger();
+        ledger.accept(letter.acceptance()).await.unwrap();
+        let place = ledger.page(all_of(&bob)).await.unwrap().first().unwrap().mailbox_seq;
+        ledger.hand_over(bob.id(), vec![place], NOW).await.unwrap();
+    }
+    let ledger = open(directory.path()).ledger();
+    let waiting = ledger.page(all_of(&bob)).await.unwrap();
+    assert!(waiting.first().unwrap().handed_over);
+    let state = ledger.records(letter.message()).await.unwrap().first().unwrap().status.state;
+    assert_eq!(state, DeliveryState::InTransit);
+}
+
+#[tokio::test]
+async fn a_key_handed_out_before_a_restart_is_not_handed_out_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let claim = |number| Claim { requester: alice.id(), id: ClaimId([number; 16]), target: bob.id(), at: NOW };
+    let first = {
+        let prekeys = open(directory.path()).prekeys();
+        prekeys.publish(bob.upload(1, 1..=2)).await.unwrap();
+        prekeys.claim(claim(1)).await.unwrap()
+    };
+    let prekeys = open(directory.path()).prekeys();
+    assert_eq!(prekeys.claim(claim(1)).await.unwrap(), first);
+    let second = prekeys.claim(claim(2)).await.unwrap();
+    assert_ne!(second.unwrap().one_time_curve, first.unwrap().one_time_curve);
+    assert_eq!(prekeys.manifest(bob.id()).await.unwrap(), Some(bob.manifest(1)));
+    assert_eq!(prekeys.counts(bob.id()).await.unwrap().one_time_kem, 0);
+}
