@@ -1,0 +1,26 @@
+//! The protobuf interface of a relay, and its conversions to and from the protocol's types.
+//!
+//! The generated types are what travels; [`convert`] parses them into types that are valid, and back. Both ends of a
+//! connection use the same conversions.
+
+pub mod convert;
+
+mod base64_json;
+
+/// Generated from `proto/sealpost/v1/sealpost.proto`.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::too_many_lines,
+    reason = "generated code"
+)]
+pub mod v1 {
+    tonic::include_proto!("sealpost.v1");
+
+    /// The compiled `.proto` files, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sealpost.v1");
+}
+
+/// The metadata and header name under which a refusal carries its stable code.
+pub const CODE_METADATA: &str = "sealpost-code";
