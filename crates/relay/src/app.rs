@@ -1,0 +1,108 @@
+//! What every request needs, built once.
+
+use std::sync::Arc;
+
+use sealpost_core::Services;
+use sealpost_protocol::Clock;
+use tokio::sync::Semaphore;
+
+use crate::{authentication::Authenticator, limits, memory::Memory, tasks::Tasks};
+
+/// The use cases, who calls them, and what they run on.
+pub(crate) struct App {
+    pub(crate) services: Services,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) memory: Memory,
+    pub(crate) tasks: Tasks,
+    writes: Arc<Semaphore>,
+}
+
+impl App {
+    pub(crate) fn new(services: Services, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
+        let (memory, writes) = (Memory::new(limits::MEMORY), Arc::new(Semaphore::new(limits::WRITES)));
+        Self { services, authenticator, clock, memory, tasks, writes }
+    }
+
+    /// Does `work` to its end, even if the client that asked for it goes away meanwhile: half of it would leave what was
+    /// stored without those whom it concerns being told. `None` if it ended in a panic.
+    pub(crate) async fn write<F: Future<Output: Send> + Send + 'static>(&self, work: F) -> Option<F::Output> {
+        let place = Arc::clone(&self.writes).acquire_owned().await.ok()?;
+        let work = self.tasks.spawn_whole(async move {
+            let done = work.await;
+            drop(place);
+            done
+        });
+        work.await.ok()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use futures::FutureExt;
+    use sealpost_core::{
+        Ports,
+        conformance::HandClock,
+        memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
+    };
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::node_keys::NodeKeys;
+
+    /// An app over memory, under a clock that stands still.
+    pub(crate) fn app() -> App {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Arc::new(NodeKeys::open(folder.path()).unwrap());
+        let clock = Arc::<HandClock>::default();
+        let authenticator = Authenticator::new(&keys, clock.clone(), BTreeSet::new());
+        let services = Services::new(Ports {
+            ledger: Arc::<MemoryLedger>::default(),
+            contents: Arc::<MemoryContents>::default(),
+            prekeys: Arc::<MemoryPrekeys>::default(),
+            clock: clock.clone(),
+            node: keys,
+        });
+        App::new(services, authenticator, clock, Tasks::default())
+    }
+
+    #[tokio::test]
+    async fn a_write_comes_to_its_end_when_nobody_waits_for_it_any_more() {
+        let app = app();
+        let (begun, has_begun) = oneshot::channel();
+        let (go_on, may_go_on) = oneshot::channel();
+        let (done, is_done) = oneshot::channel();
+        let write = app.write(async move {
+            begun.send(()).unwrap();
+            may_go_on.await.unwrap();
+            done.send(()).unwrap();
+        });
+        tokio::select! {
+            _ = write => panic!("it waits"),
+            begun = has_begun => begun.unwrap(),
+        }
+        go_on.send(()).unwrap();
+        assert!(is_done.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_writes_run_at_a_time_than_the_limit() {
+        let app = app();
+        let begin = async |work| tokio::time::timeout(Duration::from_secs(1), app.write(work)).await;
+        for _ in 0..limits::WRITES {
+            assert!(begin(std::future::pending().boxed()).await.is_err(), "it runs on");
+        }
+        assert_eq!(app.writes.available_permits(), 0);
+        assert!(begin(async { panic!("one too many") }.boxed()).await.is_err(), "it has not begun");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_reported_and_makes_room() {
+        let app = app();
+        for _ in 0..=limits::WRITES {
+            assert_eq!(app.write(async { assert!(std::hint::black_box(false)) }).await, None);
+        }
+    }
+}

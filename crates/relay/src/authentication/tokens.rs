@@ -1,0 +1,86 @@
+//! Tokens: JWTs signed by the node (EdDSA), bound to a key by its thumbprint.
+
+use jsonwebtoken::{Algorithm, Header, Validation};
+use sealpost_core::Principal;
+use sealpost_protocol::{AgentId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AuthenticationError, Caller, Issued, proofs::key_thumbprint};
+use crate::{limits, node_keys::NodeKeys};
+
+/// Issues and checks tokens.
+pub(super) struct Tokens {
+    node: String,
+    signing: jsonwebtoken::EncodingKey,
+    checking: jsonwebtoken::DecodingKey,
+    validation: Validation,
+}
+
+/// A token that this node issued and whose time is not over.
+pub(super) struct CheckedToken {
+    pub(super) caller: Caller,
+    pub(super) key_thumbprint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: String,
+    iat: u64,
+    exp: u64,
+    cnf: Confirmation,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Confirmation {
+    jkt: String,
+}
+
+impl Tokens {
+    pub(super) fn new(keys: &NodeKeys) -> Self {
+        let node = keys.node_id().to_string();
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false; // compared below, with the relay's own clock
+        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
+        validation.set_issuer(&[&node]);
+        validation.set_audience(&[&node]);
+        Self { node, signing: keys.token_signing.clone(), checking: keys.token_checking.clone(), validation }
+    }
+
+    pub(super) fn issue(
+        &self,
+        agent: AgentId,
+        token_key: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Issued<String>, AuthenticationError> {
+        let expires = Timestamp::from_millis(now.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000 * 1_000);
+        let claims = Claims {
+            iss: self.node.clone(),
+            aud: self.node.clone(),
+            sub: agent.to_string(),
+            iat: now.as_millis() / 1_000,
+            exp: expires.as_millis() / 1_000,
+            cnf: Confirmation { jkt: key_thumbprint(token_key) },
+        };
+        let value = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing)
+            .map_err(|_| AuthenticationError::Internal)?;
+        Ok(Issued { value, expires })
+    }
+
+    pub(super) fn check(&self, token: &str, now: Timestamp) -> Result<CheckedToken, AuthenticationError> {
+        if token.len() > limits::TOKEN_BYTES {
+            return Err(AuthenticationError::BadToken);
+        }
+        let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
+            .map_err(|_| AuthenticationError::BadToken)?
+            .claims;
+        let until = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
+        if until <= now {
+            return Err(AuthenticationError::TokenExpired);
+        }
+        let agent = claims.sub.parse().map_err(|_| AuthenticationError::BadToken)?;
+        let caller = Caller { principal: Principal::authenticated(agent), until };
+        Ok(CheckedToken { caller, key_thumbprint: claims.cnf.jkt })
+    }
+}

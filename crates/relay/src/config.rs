@@ -1,0 +1,169 @@
+//! The relay's configuration: a TOML file, each key optional, unknown keys refused.
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// What a relay is started with.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where everything is kept; made if missing.
+    pub data_dir: PathBuf,
+    /// The address to serve on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Further origins (`scheme://host:port`) under which clients reach this relay: its public name, or a proxy's. A proxy
+    /// must pass each client's connection on as one of its own: what a connection has proven, whoever uses it may do.
+    pub origins: Vec<String>,
+    /// Serve TLS with these files.
+    pub tls: Option<TlsConfig>,
+    /// Serve other than loopback without TLS. For networks that encrypt by themselves.
+    pub allow_plaintext: bool,
+}
+
+/// Where the certificate is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file with the certificate chain, the server's own first.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("relay"),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7117)),
+            origins: Vec::new(),
+            tls: None,
+            allow_plaintext: false,
+        }
+    }
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The file is not such TOML.
+    #[error("{path}: {source}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// An origin is not of the form it should have.
+    #[error("origin {0:?} is not of the form scheme://host:port")]
+    Origin(String),
+    /// The address is open to others and there is no TLS.
+    #[error("refusing to serve {0} without TLS: configure [tls], or allow plaintext by name")]
+    Plaintext(SocketAddr),
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Io`], [`ConfigError::Toml`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Checks what the file's form cannot say.
+    ///
+    /// # Errors
+    /// [`ConfigError::Origin`], [`ConfigError::Plaintext`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
+            return Err(ConfigError::Plaintext(self.listen));
+        }
+        let is_origin = |origin: &str| {
+            origin.parse::<http::Uri>().is_ok_and(|uri| {
+                matches!(uri.scheme_str(), Some("http" | "https"))
+                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+                    && matches!(uri.path(), "" | "/")
+                    && !origin.ends_with('/')
+            })
+        };
+        match self.origins.iter().find(|origin| !is_origin(origin)) {
+            None => Ok(()),
+            Some(origin) => Err(ConfigError::Origin(origin.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealpost.toml");
+        fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        assert_eq!(read("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = read(
+            r#"
+            data_dir = "/var/lib/sealpost"
+            listen = "0.0.0.0:443"
+            origins = ["https://post.example:443"]
+            allow_plaintext = true
+            [tls]
+            certificate = "cert.pem"
+            key = "key.pem"
+            "#,
+        )
+        .unwrap();
+        assert!(config.check().is_ok());
+        assert_eq!(config.tls.unwrap().key, PathBuf::from("key.pem"));
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        for text in ["liste = \"127.0.0.1:1\"", "[tls]\ncertificate = \"a\"\nkey = \"b\"\ncipher = \"c\""] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("liste") || error.contains("cipher"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_open_address_without_tls_is_refused_unless_allowed_by_name() {
+        let open = Config { listen: "0.0.0.0:7117".parse().unwrap(), ..Config::default() };
+        assert!(matches!(open.check(), Err(ConfigError::Plaintext(_))));
+        assert!(Config { allow_plaintext: true, ..open }.check().is_ok());
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for bad in ["post.example", "ftp://post.example", "https://post.example/path", "https://a@b:1", "https://a:1/"]
+        {
+            let config = Config { origins: vec![bad.to_owned()], ..Config::default() };
+            assert!(matches!(config.check(), Err(ConfigError::Origin(_))), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The relay: transports, authentication, the node's own keys, jobs, configuration, and the wiring of all of it.
+//!
+//! Nothing here, nor in anything this crate links, can open a message.
+
+pub mod limits;
+
+mod app;
+mod authentication;
+mod config;
+mod jobs;
+mod memory;
+mod node_keys;
+mod relay;
+mod tasks;
+mod transport;
+
+pub use config::{Config, ConfigError, TlsConfig};
+pub use node_keys::{NodeKeys, NodeKeysError};
+pub use relay::{Relay, StartError};
+pub use transport::TlsError;

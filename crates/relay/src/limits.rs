@@ -1,0 +1,98 @@
+//! Every limit of the relay's transports and of authentication, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one request. A submission to 1,000 recipients that opens a session with each has 2.4 MB of parts; with the
+/// largest inline body it stays below this.
+pub const REQUEST_BYTES: usize = 8 << 20;
+
+/// The same in base64, over REST.
+pub const REST_REQUEST_BYTES: usize = REQUEST_BYTES / 3 * 4;
+
+/// Bytes of a request that carries no payload. A token request, the largest that anyone may send, has some 600.
+pub const SMALL_REQUEST_BYTES: usize = 16 << 10;
+
+/// Bytes of requests and answers that are on their way at a time, over all connections. What is decoded from a request
+/// exists beside it, so the process takes up to three times this. Lower, a few slow clients with large pages are in each
+/// other's way; higher, they take the machine's memory. New requests are refused as `unavailable` when less than one
+/// request's bytes are free.
+pub const MEMORY: usize = 256 << 20;
+
+/// Submissions and receipts that are being stored at a time. Enough to fill the store's groups; each may hold a whole
+/// request, and goes on when its client has gone.
+pub const WRITES: usize = 64;
+
+/// Connections at a time. Each idle one costs some 30 KiB; the default limit of open files on Linux is 1,024, which a
+/// service manager raises.
+pub const CONNECTIONS: usize = 10_000;
+
+/// How long to let connections end when another could not be accepted: out of open files, most likely.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Requests at a time on one HTTP/2 connection.
+pub const STREAMS_PER_CONNECTION: u32 = 256;
+
+/// Bytes of one request's headers, names and values: a token and a proof take 1 KiB.
+pub const HEADER_BYTES: usize = 16 << 10;
+
+/// Bytes of headers that are read at all, and the read buffer of an HTTP/1 connection. Above it the HTTP library itself
+/// answers 431, without a problem document.
+pub const HEADER_BUFFER: usize = 4 * HEADER_BYTES;
+
+/// How long a client may take to send a request's headers, and its first request. A slow or silent connection is closed
+/// then, an idle HTTP/1 one too.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a TLS handshake may take.
+pub const TLS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request may take from its headers to the first byte of its answer: the longest wait for mail, and time for
+/// a slow upload.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a piece of an answer may wait until its client takes it; then the connection is closed, and the client comes
+/// back and goes on where it was. The largest page takes so long at 40 KB/s.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How often an idle HTTP/2 or WebSocket connection is asked whether it lives; NATs forget after 60 s or more.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// How long the answer to that may take, and a WebSocket to take an event.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long open requests may take to end when the relay stops; what is open then is dropped.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+
+/// Life of a challenge: a client answers at once.
+pub const CHALLENGE_LIFE: Duration = Duration::from_secs(60);
+
+/// Life of a token. Longer ones are worth more to a thief of the token's key; shorter ones cost signatures.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// How far a proof's time may be from the relay's clock.
+pub const PROOF_AGE: Duration = Duration::from_secs(60);
+
+/// Bytes of a token or a proof; ours have some 400.
+pub const TOKEN_BYTES: usize = 4 << 10;
+
+/// Used challenges and proofs that are remembered until they expire. At the limit new ones are refused as
+/// `rate-limited`: forgetting one would allow its replay.
+pub const REMEMBERED_PROOFS: usize = 200_000;
+
+/// Tokens that one connection is known to hold the keys of. A connection that many agents share proves again beyond it.
+pub const TOKENS_PER_CONNECTION: usize = 256;
+
+/// Bytes of one message that a client sends over a WebSocket; nothing is expected but pings and a close.
+pub const WEBSOCKET_MESSAGE_BYTES: usize = 4 << 10;
+
+/// Characters of a refusal's detail. Some details quote what they refuse, which may be as long as a request.
+pub const DETAIL_CHARACTERS: usize = 500;
+
+/// How often expired messages are looked for. Expired ones are not handed out in the meantime.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+const _: () = assert!(MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
+const _: () = assert!(
+    REQUEST_TIMEOUT.as_secs() > sealpost_core::limits::RECEIVE_WAIT.as_secs(),
+    "a reader's wait ends before its request's time"
+);

@@ -1,0 +1,111 @@
+//! Wiring: from a configuration to a relay that serves, and back to a relay that has stopped.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use sealpost_core::{Ports, Services};
+use sealpost_protocol::{Clock, NodeId, Signer, SystemClock};
+use sealpost_storage::{Embedded, OpenError};
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+use crate::{
+    app::App,
+    authentication::{Authenticator, own_origins},
+    config::{Config, ConfigError},
+    jobs,
+    node_keys::{NodeKeys, NodeKeysError},
+    tasks::Tasks,
+    transport::{self, TlsError},
+};
+
+/// A relay that serves.
+pub struct Relay {
+    address: SocketAddr,
+    node_id: NodeId,
+    tasks: Tasks,
+}
+
+/// Why a relay did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] OpenError),
+    /// The node's keys cannot be had.
+    #[error(transparent)]
+    Keys(#[from] NodeKeysError),
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be served on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Relay {
+    /// Opens the store, takes the port and serves.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    /// As [`Relay::start`], with a clock to tell the time of tokens and messages by.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
+        config.check()?;
+        let tls = config.tls.as_ref().map(transport::tls_acceptor).transpose()?;
+        let storage = Embedded::open(&config.data_dir)?;
+        let keys = Arc::new(NodeKeys::open(&config.data_dir)?);
+        let listen_error = |source| StartError::Listen { address: config.listen, source };
+        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
+        let address = listener.local_addr().map_err(listen_error)?;
+
+        let origins = config.origins.into_iter().chain(own_origins(address, tls.is_some())).collect();
+        let node_id = keys.node_id();
+        let authenticator = Authenticator::new(&keys, clock.clone(), origins);
+        let services = Services::new(Ports {
+            ledger: storage.ledger(),
+            contents: storage.contents(),
+            prekeys: storage.prekeys(),
+            clock: clock.clone(),
+            node: keys as Arc<dyn Signer + Send + Sync>,
+        });
+        let tasks = Tasks::default();
+        let app = Arc::new(App::new(services, authenticator, clock, tasks.clone()));
+        tasks.spawn(jobs::sweep_expired(Arc::clone(&app)));
+        tasks.spawn(transport::serve(listener, tls, app));
+        tracing::info!(%address, node = %node_id, data_dir = %config.data_dir.display(), "relay started");
+        Ok(Self { address, node_id, tasks })
+    }
+
+    /// The address it serves on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node's name, by which agents pin it.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Takes no new requests, lets open ones end for a while, and closes the store.
+    pub async fn stop(self) {
+        self.tasks.stop().await;
+        tracing::info!("relay stopped");
+    }
+}

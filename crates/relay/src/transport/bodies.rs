@@ -1,0 +1,191 @@
+//! Bodies that know what they take of memory, and pieces of answers that know how long they have waited for their client.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::Instant;
+
+use crate::{
+    limits,
+    memory::{Memory, MemoryShort, Share},
+};
+
+/// A request's body: what is read of it counts into `share`.
+pub(super) fn incoming(body: Body, share: Arc<Share>) -> Body {
+    Body::new(Metered { body, meter: move |data: Bytes| share.grow(data.len()).map(|()| data) })
+}
+
+/// An answer's body: each piece counts for itself, until the connection has taken it.
+pub(super) fn outgoing(body: Body, memory: Memory, untaken: Arc<Untaken>) -> Body {
+    let meter = move |data: Bytes| {
+        let share = memory.share();
+        share.grow(data.len())?;
+        let number = untaken.add();
+        Ok(Bytes::from_owner(Piece { data, number, untaken: Arc::clone(&untaken), _share: share }))
+    };
+    Body::new(Metered { body, meter })
+}
+
+/// A body whose data passes through a meter. Without memory it breaks off.
+struct Metered<M> {
+    body: Body,
+    meter: M,
+}
+
+impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered<M> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            Some(Ok(frame)) => frame,
+            end => return Poll::Ready(end),
+        };
+        Poll::Ready(Some(match frame.into_data() {
+            Ok(data) => (self.meter)(data).map(Frame::data).map_err(axum::Error::new),
+            Err(trailers) => Ok(trailers),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// The bytes of one piece of an answer. Whoever sends them holds on to this until they are sent.
+struct Piece {
+    data: Bytes,
+    number: u64,
+    untaken: Arc<Untaken>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.untaken.remove(self.number);
+    }
+}
+
+/// Pieces of answers that one connection has not taken yet, and since when each waits.
+#[derive(Debug, Default)]
+pub(crate) struct Untaken {
+    pieces: Mutex<Pieces>,
+}
+
+#[derive(Debug, Default)]
+struct Pieces {
+    since: BTreeMap<u64, Instant>,
+    next: u64,
+}
+
+impl Untaken {
+    /// Completes when a piece has waited for too long: the client has stopped reading.
+    pub(super) async fn stalled(&self) {
+        loop {
+            tokio::time::sleep(limits::ANSWER_TIMEOUT / 4).await;
+            if self.longest_wait() > limits::ANSWER_TIMEOUT {
+                return;
+            }
+        }
+    }
+
+    fn longest_wait(&self) -> Duration {
+        let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        pieces.since.first_key_value().map(|(_, since)| since.elapsed()).unwrap_or_default()
+    }
+
+    fn add(&self) -> u64 {
+        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = pieces.next;
+        pieces.next += 1;
+        pieces.since.insert(number, Instant::now());
+        number
+    }
+
+    fn remove(&self, number: u64) {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner).since.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use futures::StreamExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_s_share_lasts_as_long_as_the_request() {
+        let memory = Memory::new(10);
+        let share = Arc::new(memory.share());
+        let read = to_bytes(incoming(Body::from("12345678"), Arc::clone(&share)), 100).await;
+        assert_eq!(read.unwrap(), "12345678");
+        assert!(!memory.has_free(3), "the body is gone, the request is not");
+        assert!(to_bytes(incoming(Body::from("123"), Arc::clone(&share)), 100).await.is_err());
+        assert!(share.was_refused());
+        drop(share);
+        assert!(memory.has_free(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_piece_of_an_answer_counts_until_its_last_byte_is_taken() {
+        let (memory, untaken) = (Memory::new(10), Arc::<Untaken>::default());
+        let mut body = outgoing(Body::from("12345678"), memory.clone(), Arc::clone(&untaken)).into_data_stream();
+        let mut piece = body.next().await.unwrap().unwrap();
+        assert!(body.next().await.is_none());
+        drop(body);
+        drop(piece.split_to(7));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!memory.has_free(3));
+        assert_eq!(untaken.longest_wait(), Duration::from_secs(1));
+
+        drop(piece);
+        assert!(memory.has_free(10));
+        assert_eq!(untaken.longest_wait(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_stalled_by_its_oldest_piece_whatever_else_it_takes() {
+        let untaken = Untaken::default();
+        let (oldest, begin) = (untaken.add(), Instant::now());
+        let takes_others = async {
+            loop {
+                untaken.remove(untaken.add());
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::select! {
+            () = untaken.stalled() => {}
+            () = takes_others => {}
+        }
+        assert!(begin.elapsed() > limits::ANSWER_TIMEOUT && begin.elapsed() <= 2 * limits::ANSWER_TIMEOUT);
+        untaken.remove(oldest);
+        assert!(tokio::time::timeout(10 * limits::ANSWER_TIMEOUT, untaken.stalled()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_finds_no_memory_breaks_off() {
+        let body = outgoing(Body::from("12345678"), Memory::new(7), Arc::default());
+        assert!(to_bytes(body, 100).await.is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! The endpoints: each parses a request, calls one use case and maps the answer. gRPC and REST share them.
+
+use std::{sync::Arc, time::Duration};
+
+use sealpost_api::{
+    convert::{agent_id, array, attempt, decode, message_ref, millis, timestamp},
+    v1,
+};
+use sealpost_core::{
+    MailboxEntry, Page, PageRequest, Part, Principal, Submission,
+    ports::{Change, PrekeyCounts, PrekeyUpload},
+};
+use sealpost_protocol::{
+    ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Signature, encoding::Encode, limits,
+};
+
+use super::refusal::Refusal;
+use crate::{app::App, authentication::TokenRequest};
+
+pub(crate) fn challenge(app: &App, _: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
+    let challenge = app.authenticator.challenge()?;
+    Ok(v1::ChallengeResponse {
+        node_id: app.authenticator.node_id().to_string(),
+        challenge: challenge.value,
+        expires_at_ms: millis(challenge.expires),
+    })
+}
+
+pub(crate) fn issue_token(app: &App, request: v1::IssueTokenRequest) -> Result<v1::IssueTokenResponse, Refusal> {
+    if request.origin.len() > limits::ORIGIN {
+        return Err(Refusal::new(ErrorCode::TooLarge, "origin: too long"));
+    }
+    let identity: IdentityKey = decode("identity_key", &request.identity_key)?;
+    let token = app.authenticator.issue_token(TokenRequest {
+        identity,
+        origin: request.origin,
+        challenge: request.challenge,
+        expires: timestamp("expires_at_ms", request.expires_at_ms)?,
+        token_key: array("token_key", &request.token_key)?,
+        signature: Signature(array("signature", &request.signature)?),
+    })?;
+    Ok(v1::IssueTokenResponse { token: token.value, expires_at_ms: millis(token.expires) })
+}
+
+pub(crate) async fn upload_prekeys(
+    app: &App,
+    caller: &Principal,
+    request: v1::UploadPrekeysRequest,
+) -> Result<v1::UploadPrekeysResponse, Refusal> {
+    let limit = limits::ONE_TIME_PREKEYS_PER_UPLOAD;
+    if request.one_time_curve.len() > limit || request.one_time_kem.len() > limit {
+        return Err(Refusal::new(ErrorCode::TooLarge, format!("at most {limit} one-time prekeys of each kind")));
+    }
+    let upload = PrekeyUpload {
+        manifest: decode("manifest", &request.manifest)?,
+        one_time_curve: request
+            .one_time_curve
+            .iter()
+            .map(|key| decode("one_time_curve", key))
+            .collect::<Result<_, _>>()?,
+        one_time_kem: request.one_time_kem.iter().map(|key| decode("one_time_kem", key)).collect::<Result<_, _>>()?,
+    };
+    let counts = app.services.key_agreement.publish(caller, upload).await?;
+    Ok(v1::UploadPrekeysResponse { counts: Some(counts_message(counts)) })
+}
+
+pub(crate) async fn claim_prekey_bundle(
+    app: &App,
+    caller: &Principal,
+    request: v1::ClaimPrekeyBundleRequest,
+) -> Result<v1::PrekeyBundle, Refusal> {
+    let claim = ClaimId(array("claim_id", &request.claim_id)?);
+    let target = agent_id("agent_id", &request.agent_id)?;
+    let bundle = app.services.key_agreement.claim(caller, claim, target).await?;
+    Ok(v1::PrekeyBundle::from(&bundle))
+}
+
+pub(crate) async fn get_manifest(
+    app: &App,
+    request: v1::GetManifestRequest,
+) -> Result<v1::GetManifestResponse, Refusal> {
+    let manifest = app.services.key_agreement.manifest(agent_id("agent_id", &request.agent_id)?).await?;
+    Ok(v1::GetManifestResponse { manifest: manifest.to_bytes() })
+}
+
+pub(crate) async fn send(
+    app: &Arc<App>,
+    caller: Principal,
+    request: v1::SendRequest,
+) -> Result<v1::SendResponse, Refusal> {
+    if request.header.len() > limits::HEADER {
+        return Err(Refusal::new(ErrorCode::TooLarge, format!("header: at most {} bytes", limits::HEADER)));
+    }
+    let header: Header = decode("header", &request.header)?;
+    let part = |part: v1::Part| -> Result<Part, Refusal> {
+        Ok(Part::new(agent_id("recipient", &part.recipient)?, attempt(part.attempt)?, part.envelope)?)
+    };
+    let parts = request.parts.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
+    let submission = Submission::new(header, request.body, parts)?;
+    let send = |app: Arc<App>| async move { app.services.delivery_router.send(&caller, submission).await };
+    let accepted = write(app, send).await?;
+    Ok(v1::SendResponse { accepted_at_ms: millis(accepted.at) })
+}
+
+pub(crate) async fn receive(
+    app: &App,
+    caller: &Principal,
+    request: v1::ReceiveRequest,
+) -> Result<v1::ReceiveResponse, Refusal> {
+    let page = PageRequest {
+        after: request.after,
+        entries: usize::try_from(request.limit).unwrap_or(usize::MAX),
+        wait: Duration::from_millis(request.wait_ms.into()),
+    };
+    let received = app.services.mailboxes.receive(caller, page);
+    let page = app.tasks.stopping().run_until_cancelled(received).await.ok_or_else(Refusal::stopping)??;
+    Ok(page_message(page))
+}
+
+pub(crate) async fn acknowledge(
+    app: &Arc<App>,
+    caller: Principal,
+    request: v1::AcknowledgeRequest,
+) -> Result<v1::AcknowledgeResponse, Refusal> {
+    let batch: ReceiptBatch = decode("receipts", &request.receipts)?;
+    let record = |app: Arc<App>| async move { app.services.receipts.record(&caller, batch).await };
+    let countersigned = write(app, record).await?;
+    Ok(v1::AcknowledgeResponse { number: countersigned.number, countersignature: countersigned.signature.0.to_vec() })
+}
+
+pub(crate) async fn get_status(
+    app: &App,
+    caller: &Principal,
+    request: v1::GetStatusRequest,
+) -> Result<v1::GetStatusResponse, Refusal> {
+    let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
+    let statuses = app.services.message_query.status(caller, message).await?;
+    Ok(v1::GetStatusResponse { deliveries: statuses.iter().map(v1::DeliveryStatus::from).collect() })
+}
+
+pub(crate) async fn get_body(
+    app: &App,
+    caller: &Principal,
+    request: v1::GetBodyRequest,
+) -> Result<v1::GetBodyResponse, Refusal> {
+    let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
+    Ok(v1::GetBodyResponse { body: app.services.message_query.body(caller, message).await? })
+}
+
+pub(crate) async fn list_events(
+    app: &App,
+    caller: &Principal,
+    request: v1::ListEventsRequest,
+) -> Result<v1::ListEventsResponse, Refusal> {
+    let changes = app.services.message_query.changes(caller, request.after).await?;
+    Ok(v1::ListEventsResponse { events: changes.iter().map(event_message).collect() })
+}
+
+/// Does a write to its end, whatever becomes of the request.
+async fn write<T, E, F>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refusal>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    Refusal: From<E>,
+{
+    match app.write(work(Arc::clone(app))).await {
+        Some(done) => Ok(done?),
+        None => Err(Refusal::new(ErrorCode::Internal, "the relay failed")),
+    }
+}
+
+pub(crate) fn page_message(page: Page) -> v1::ReceiveResponse {
+    let entry = |entry: MailboxEntry| v1::MailboxEntry {
+        mailbox_seq: entry.mailbox_seq,
+        attempt: entry.attempt.number().into(),
+        queued_at_ms: millis(entry.queued_at),
+        header: entry.header,
+        envelope: entry.part,
+    };
+    v1::ReceiveResponse {
+        entries: page.entries.into_iter().map(entry).collect(),
+        prekeys: Some(counts_message(page.prekeys)),
+    }
+}
+
+pub(crate) fn event_message(change: &Change) -> v1::Event {
+    let r#type = match change.state {
+        DeliveryState::Pending => "message:sent",
+        DeliveryState::InTransit => "message:in-transit",
+        DeliveryState::Delivered if change.acknowledged => "message:acknowledged",
+        DeliveryState::Delivered => "message:delivered",
+        DeliveryState::Failed(_) => "message:failed",
+    };
+    v1::Event {
+        seq: change.change_seq,
+        r#type: r#type.to_owned(),
+        sender: change.message.sender.to_string(),
+        message_id: change.message.id.to_string(),
+        recipient: change.recipient.to_string(),
+        attempt: change.attempt.number().into(),
+        reason: change.state.failure().map(|reason| reason.as_str().to_owned()).unwrap_or_default(),
+    }
+}
+
+fn counts_message(counts: PrekeyCounts) -> v1::PrekeyCounts {
+    v1::PrekeyCounts { one_time_curve: counts.one_time_curve, one_time_kem: counts.one_time_kem }
+}

@@ -1,0 +1,117 @@
+//! One implementation of every service.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use sealpost_api::v1::{
+    self, authentication_server::Authentication, delivery_router_server::DeliveryRouter, events_server::Events,
+    key_agreement_server::KeyAgreement, messages_server::Messages,
+};
+use sealpost_protocol::ErrorCode;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::super::{endpoints, refusal::Refusal, streams};
+use crate::{app::App, authentication::Caller};
+
+/// The services' state.
+#[derive(Clone)]
+pub(super) struct Grpc(pub(super) Arc<App>);
+
+type Answer<T> = Result<Response<T>, Status>;
+type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Who calls; authentication has put it there for every path but the open ones.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Refusal> {
+    let caller = request.extensions().get::<Caller>().copied();
+    caller.ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "no caller is known"))
+}
+
+fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
+    result.map(Response::new).map_err(Status::from)
+}
+
+fn streamed<T>(items: impl Stream<Item = Result<T, Refusal>> + Send + 'static) -> Answer<Streamed<T>> {
+    Ok(Response::new(Box::pin(items.map(|item| item.map_err(Status::from)))))
+}
+
+#[async_trait]
+impl Authentication for Grpc {
+    async fn challenge(&self, request: Request<v1::ChallengeRequest>) -> Answer<v1::ChallengeResponse> {
+        answer(endpoints::challenge(&self.0, request.into_inner()))
+    }
+
+    async fn issue_token(&self, request: Request<v1::IssueTokenRequest>) -> Answer<v1::IssueTokenResponse> {
+        answer(endpoints::issue_token(&self.0, request.into_inner()))
+    }
+}
+
+#[async_trait]
+impl KeyAgreement for Grpc {
+    async fn upload_prekeys(&self, request: Request<v1::UploadPrekeysRequest>) -> Answer<v1::UploadPrekeysResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::upload_prekeys(&self.0, &caller, request.into_inner()).await)
+    }
+
+    async fn claim_prekey_bundle(&self, request: Request<v1::ClaimPrekeyBundleRequest>) -> Answer<v1::PrekeyBundle> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::claim_prekey_bundle(&self.0, &caller, request.into_inner()).await)
+    }
+
+    async fn get_manifest(&self, request: Request<v1::GetManifestRequest>) -> Answer<v1::GetManifestResponse> {
+        caller(&request)?;
+        answer(endpoints::get_manifest(&self.0, request.into_inner()).await)
+    }
+}
+
+#[async_trait]
+impl DeliveryRouter for Grpc {
+    async fn send(&self, request: Request<v1::SendRequest>) -> Answer<v1::SendResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::send(&self.0, caller, request.into_inner()).await)
+    }
+
+    async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Answer<v1::ReceiveResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::receive(&self.0, &caller, request.into_inner()).await)
+    }
+
+    type FollowStream = Streamed<v1::ReceiveResponse>;
+
+    async fn follow(&self, request: Request<v1::FollowRequest>) -> Answer<Self::FollowStream> {
+        let caller = caller(&request)?;
+        streamed(streams::mail(Arc::clone(&self.0), caller, request.into_inner().after))
+    }
+
+    async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Answer<v1::AcknowledgeResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::acknowledge(&self.0, caller, request.into_inner()).await)
+    }
+}
+
+#[async_trait]
+impl Messages for Grpc {
+    async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::get_status(&self.0, &caller, request.into_inner()).await)
+    }
+
+    async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<v1::GetBodyResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::get_body(&self.0, &caller, request.into_inner()).await)
+    }
+}
+
+#[async_trait]
+impl Events for Grpc {
+    type SubscribeStream = Streamed<v1::Event>;
+
+    async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Answer<Self::SubscribeStream> {
+        let caller = caller(&request)?;
+        streamed(streams::events(&self.0, caller, request.into_inner().after))
+    }
+
+    async fn list(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::list_events(&self.0, &caller, request.into_inner()).await)
+    }
+}

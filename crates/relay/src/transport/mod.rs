@@ -1,0 +1,18 @@
+//! gRPC, REST and WebSocket on one port. A request is authenticated once, whatever its form; then an endpoint, shared by
+//! gRPC and REST, calls one use case.
+
+mod authenticate;
+mod bodies;
+mod connection;
+mod endpoints;
+mod grpc;
+mod refusal;
+mod respond;
+mod rest;
+mod streams;
+mod tls;
+mod websocket;
+
+pub(crate) use connection::serve;
+pub use tls::TlsError;
+pub(crate) use tls::tls_acceptor;

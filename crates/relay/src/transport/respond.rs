@@ -1,0 +1,162 @@
+//! From a request to its answer: what holds for each of them, whatever its transport.
+
+use std::sync::Arc;
+
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    response::IntoResponse,
+};
+use http::{HeaderMap, Method, Request, Response, header};
+use sealpost_protocol::ErrorCode;
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use super::{
+    authenticate::{authenticate, is_open},
+    bodies,
+    connection::Connection,
+    grpc,
+    refusal::Refusal,
+    rest,
+};
+use crate::{
+    app::App,
+    limits,
+    memory::{MemoryShort, Share},
+};
+
+/// What answers requests.
+pub(super) struct Transports {
+    pub(super) app: Arc<App>,
+    grpc: axum::Router,
+    rest: axum::Router,
+}
+
+impl Transports {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        Self { grpc: grpc::router(&app), rest: rest::router(Arc::clone(&app)), app }
+    }
+
+    pub(super) async fn respond<B>(&self, connection: &Arc<Connection>, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let is_grpc = is_grpc(request.headers());
+        let share = Arc::new(self.app.memory.share());
+        let response = match self.admit(connection, &share, request) {
+            Ok(request) => self.route(is_grpc, &share, request).await,
+            Err(refusal) => Err(refusal),
+        };
+        let response =
+            response.unwrap_or_else(|refusal| if is_grpc { grpc::refusal(refusal) } else { refusal.into_response() });
+        response.map(|body| bodies::outgoing(body, self.app.memory.clone(), Arc::clone(&connection.untaken)))
+    }
+
+    /// Checks who sends a request, and that there is room for it.
+    fn admit<B>(
+        &self,
+        connection: &Arc<Connection>,
+        share: &Arc<Share>,
+        request: Request<B>,
+    ) -> Result<Request<Body>, Refusal>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        if header_bytes(request.headers()) > limits::HEADER_BYTES {
+            return Err(Refusal::new(ErrorCode::TooLarge, format!("headers: at most {} bytes", limits::HEADER_BYTES)));
+        }
+        let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let mut request = request
+            .map(|body| if has_body { bodies::incoming(Body::new(body), Arc::clone(share)) } else { Body::empty() });
+        if !is_open(request.uri().path()) {
+            if !self.app.memory.has_free(limits::REQUEST_BYTES) {
+                return Err(MemoryShort.into());
+            }
+            authenticate(&self.app, &connection.tokens, &mut request)?;
+        }
+        request.extensions_mut().insert(Arc::clone(connection));
+        Ok(request)
+    }
+
+    async fn route(&self, is_grpc: bool, share: &Share, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+        let router = if is_grpc { &self.grpc } else { &self.rest };
+        match timeout(limits::REQUEST_TIMEOUT, router.clone().oneshot(request)).await {
+            _ if share.was_refused() => Err(MemoryShort.into()),
+            Ok(Ok(response)) if is_grpc => Ok(grpc::name_refusal(response)),
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(never)) => match never {},
+            Err(_) => Err(Refusal::new(ErrorCode::Unavailable, "the request took too long; it may yet be done")),
+        }
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|content_type| content_type.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use http::StatusCode;
+    use sealpost_api::CODE_METADATA;
+
+    use super::*;
+    use crate::app::tests::app;
+
+    /// What a relay that has so many bytes left answers.
+    async fn answer_with(bytes_left: usize, request: Request<Body>) -> Response<Bytes> {
+        let transports = Transports::new(Arc::new(app()));
+        let others = transports.app.memory.share();
+        others.grow(limits::MEMORY - bytes_left).unwrap();
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks));
+        let (head, body) = transports.respond(&connection, request).await.into_parts();
+        let body = Bytes::copy_from_slice(&to_bytes(body, usize::MAX).await.unwrap());
+        assert!(transports.app.memory.has_free(bytes_left), "the request's own share was not given back");
+        Response::from_parts(head, body)
+    }
+
+    fn request(method: &str, path: &str, content_type: &str, body: Body) -> Request<Body> {
+        Request::builder().method(method).uri(path).header("content-type", content_type).body(body).unwrap()
+    }
+
+    fn code_of(answer: &Response<Bytes>) -> (StatusCode, &str) {
+        (answer.status(), answer.headers()[CODE_METADATA].to_str().unwrap())
+    }
+
+    #[tokio::test]
+    async fn when_memory_is_short_members_are_refused_and_questions_about_health_are_not() {
+        for (content_type, status) in
+            [("text/plain", StatusCode::SERVICE_UNAVAILABLE), ("application/grpc", StatusCode::OK)]
+        {
+            let receive = request("GET", "/messaging/receive", content_type, Body::empty());
+            let answer = answer_with(limits::REQUEST_BYTES - 1, receive).await;
+            assert_eq!(code_of(&answer), (status, "unavailable"));
+        }
+        let answer = answer_with(limits::REQUEST_BYTES - 1, request("GET", "/healthz", "", Body::empty())).await;
+        assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"ok\n".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_finds_no_memory_on_its_way_is_refused_by_name() {
+        let body = || Body::from(vec![b' '; 2_048]);
+        let rest = request("POST", "/auth/token", "application/json", body());
+        let answer = answer_with(1_024, rest).await;
+        assert_eq!(code_of(&answer), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+        let grpc = request("POST", "/sealpost.v1.Authentication/IssueToken", "application/grpc", body());
+        let answer = answer_with(1_024, grpc).await;
+        assert_eq!(code_of(&answer), (StatusCode::OK, "unavailable"));
+    }
+
+    #[tokio::test]
+    async fn what_a_get_brings_along_is_not_read() {
+        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, BoxError>>());
+        let answer = answer_with(limits::MEMORY, request("GET", "/healthz", "", body)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+}

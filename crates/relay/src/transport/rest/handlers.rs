@@ -1,0 +1,148 @@
+//! One handler for each operation: it takes a request apart and gives it to its endpoint.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::{State, WebSocketUpgrade, ws::rejection::WebSocketUpgradeRejection},
+    response::Response,
+};
+use sealpost_api::v1;
+use sealpost_core::Principal;
+use sealpost_protocol::{AgentId, ErrorCode};
+use serde::Deserialize;
+
+use super::{
+    super::{connection::Connection, endpoints, refusal::Refusal, websocket},
+    extract::{JsonBody, PathText, QueryString},
+};
+use crate::{app::App, authentication::Caller, limits};
+
+type Answer<T> = Result<Json<T>, Refusal>;
+
+pub(super) async fn challenge(State(app): State<Arc<App>>) -> Answer<v1::ChallengeResponse> {
+    endpoints::challenge(&app, v1::ChallengeRequest {}).map(Json)
+}
+
+pub(super) async fn issue_token(
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<v1::IssueTokenRequest>,
+) -> Answer<v1::IssueTokenResponse> {
+    endpoints::issue_token(&app, request).map(Json)
+}
+
+pub(super) async fn upload_prekeys(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<v1::UploadPrekeysRequest>,
+) -> Answer<v1::UploadPrekeysResponse> {
+    endpoints::upload_prekeys(&app, &caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn claim_prekey_bundle(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(agent_id): PathText,
+    JsonBody(request): JsonBody<v1::ClaimPrekeyBundleRequest>,
+) -> Answer<v1::PrekeyBundle> {
+    if !request.agent_id.is_empty() && request.agent_id != agent_id {
+        return Err(Refusal::new(ErrorCode::Malformed, "agent_id: the path names another"));
+    }
+    let request = v1::ClaimPrekeyBundleRequest { agent_id, ..request };
+    endpoints::claim_prekey_bundle(&app, &caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn get_manifest(
+    State(app): State<Arc<App>>,
+    Extension(_): Extension<Caller>,
+    PathText(agent_id): PathText,
+) -> Answer<v1::GetManifestResponse> {
+    endpoints::get_manifest(&app, v1::GetManifestRequest { agent_id }).await.map(Json)
+}
+
+pub(super) async fn send(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<v1::SendRequest>,
+) -> Answer<v1::SendResponse> {
+    endpoints::send(&app, caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn receive(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    QueryString(request): QueryString<v1::ReceiveRequest>,
+) -> Answer<v1::ReceiveResponse> {
+    endpoints::receive(&app, &caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn acknowledge(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<v1::AcknowledgeRequest>,
+) -> Answer<v1::AcknowledgeResponse> {
+    endpoints::acknowledge(&app, caller.principal, request).await.map(Json)
+}
+
+/// Whose message an id names, where it is not the caller's.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SenderQuery {
+    sender: String,
+}
+
+pub(super) async fn get_status(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(message_id): PathText,
+    QueryString(query): QueryString<SenderQuery>,
+) -> Answer<v1::GetStatusResponse> {
+    let request = v1::GetStatusRequest { sender: query.sender, message_id };
+    endpoints::get_status(&app, &caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn get_body(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(message_id): PathText,
+    QueryString(query): QueryString<SenderQuery>,
+) -> Answer<v1::GetBodyResponse> {
+    let request = v1::GetBodyRequest { sender: query.sender, message_id };
+    endpoints::get_body(&app, &caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn list_events(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    QueryString(request): QueryString<v1::ListEventsRequest>,
+) -> Answer<v1::ListEventsResponse> {
+    endpoints::list_events(&app, &caller.principal, request).await.map(Json)
+}
+
+/// The connection goes on as a WebSocket, and keeps its place.
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Extension(connection): Extension<Arc<Connection>>,
+    QueryString(request): QueryString<v1::SubscribeRequest>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Refusal> {
+    let upgrade = upgrade.map_err(|error| Refusal::new(ErrorCode::Malformed, error.body_text()))?;
+    let size = limits::WEBSOCKET_MESSAGE_BYTES;
+    Ok(upgrade.max_frame_size(size).max_message_size(size).on_upgrade(async move |socket| {
+        let dropping = app.tasks.dropping().clone();
+        dropping.run_until_cancelled(websocket::serve_events(app, caller, request.after, socket)).await;
+        drop(connection);
+    }))
+}
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready means that the store answers.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
+    let nobody = Principal::authenticated(AgentId::from_array([0; 32]));
+    app.services.key_agreement.counts(&nobody).await?;
+    Ok("ready\n")
+}

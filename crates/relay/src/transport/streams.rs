@@ -1,0 +1,76 @@
+//! Streams of mail and of events. They end with a refusal: at the token's end, when the relay stops, or when the store
+//! fails; a client then comes back and goes on where it was.
+
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use sealpost_api::v1;
+use sealpost_core::{PageRequest, limits};
+use sealpost_protocol::ErrorCode;
+
+use super::{
+    endpoints::{event_message, page_message},
+    refusal::Refusal,
+};
+use crate::{app::App, authentication::Caller};
+
+/// The caller's mailbox after `after`, and what arrives.
+pub(crate) fn mail(
+    app: Arc<App>,
+    caller: Caller,
+    after: u64,
+) -> impl Stream<Item = Result<v1::ReceiveResponse, Refusal>> {
+    let state = (Arc::clone(&app), after);
+    let pages = stream::try_unfold(state, move |(app, after)| async move {
+        let request = PageRequest { after, entries: 0, wait: limits::RECEIVE_WAIT };
+        loop {
+            let page = app.services.mailboxes.receive(&caller.principal, request).await?;
+            if let Some(last) = page.entries.last() {
+                let after = last.mailbox_seq;
+                return Ok(Some((page_message(page), (app, after))));
+            }
+        }
+    });
+    until_over(&app, caller, pages)
+}
+
+/// Changes that concern the caller, after `after`.
+pub(crate) fn events(app: &App, caller: Caller, after: u64) -> impl Stream<Item = Result<v1::Event, Refusal>> + use<> {
+    let feed = app.services.message_query.feed(&caller.principal, after);
+    let pages = stream::try_unfold(feed, async |mut feed| {
+        let changes = feed.next().await?;
+        let events: Vec<Result<v1::Event, Refusal>> = changes.iter().map(|change| Ok(event_message(change))).collect();
+        Ok(Some((stream::iter(events), feed)))
+    });
+    let events = pages.flat_map(|page: Result<_, Refusal>| match page {
+        Ok(events) => events.left_stream(),
+        Err(refusal) => stream::iter([Err(refusal)]).right_stream(),
+    });
+    until_over(app, caller, events)
+}
+
+/// Ends `items` after the first refusal, its own or that the caller's time or the relay's is over.
+fn until_over<T, S>(app: &App, caller: Caller, items: S) -> impl Stream<Item = Result<T, Refusal>> + use<T, S>
+where
+    S: Stream<Item = Result<T, Refusal>>,
+{
+    let left = caller.until.since(app.clock.now());
+    let stopping = app.tasks.stopping().clone();
+    let over = async move {
+        match tokio::time::timeout(left, stopping.cancelled()).await {
+            Ok(()) => Refusal::stopping(),
+            Err(_) => Refusal::new(ErrorCode::TokenExpired, "the token's time is over"),
+        }
+    };
+    stream::unfold(Some((Box::pin(items), Box::pin(over))), |open| async move {
+        let (mut items, mut over) = open?;
+        tokio::select! {
+            refusal = &mut over => Some((Err(refusal), None)),
+            item = items.next() => {
+                let item = item?;
+                let rest = item.is_ok().then_some((items, over));
+                Some((item, rest))
+            }
+        }
+    })
+}

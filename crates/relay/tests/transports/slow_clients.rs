@@ -1,0 +1,96 @@
+//! Clients that take their time. The connection is made in real time; then time is paused, and runs ahead whenever there
+//! is nothing else to do.
+
+use std::time::Duration;
+
+use sealpost_core::conformance::Agent;
+use sealpost_relay::limits;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::Instant,
+};
+
+use super::test_relay::TestRelay;
+
+/// How long the relay bears with a client that sends `bytes` and no more, and what it answers.
+async fn patience_with(relay: &TestRelay, bytes: &[u8]) -> (Duration, String) {
+    let mut stream = TcpStream::connect(relay.relay.address()).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    tokio::time::pause();
+    let (begin, mut answer) = (Instant::now(), Vec::new());
+    let closed = tokio::time::timeout(Duration::from_secs(3_600), stream.read_to_end(&mut answer)).await;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    assert!(matches!(closed, Ok(Ok(_) | Err(_))), "still open after an hour: {text}");
+    let patience = begin.elapsed();
+    tokio::time::resume();
+    (patience, text)
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_its_first_request_s_headers_is_closed() {
+    let relay = TestRelay::start().await;
+    let beginnings: [&[u8]; 6] = [
+        b"",
+        b"G",
+        b"P", // of POST, or of HTTP/2's preface
+        b"GET /heal",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", // the preface and empty settings
+    ];
+    for bytes in beginnings {
+        let (patience, _) = patience_with(&relay, bytes).await;
+        let shown = String::from_utf8_lossy(bytes);
+        assert!(patience <= limits::HEADER_TIMEOUT + Duration::from_secs(1), "{shown:?}: {patience:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_http_1_connection_is_closed_when_it_has_been_idle() {
+    let relay = TestRelay::start().await;
+    let (patience, answer) = patience_with(&relay, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
+    assert!(patience <= limits::HEADER_TIMEOUT + Duration::from_secs(1), "{patience:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_longer_than_the_limit() {
+    let relay = TestRelay::start().await;
+    let head = b"POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
+    let (patience, answer) = patience_with(&relay, head).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"unavailable\""), "{answer}");
+    assert!(patience <= limits::REQUEST_TIMEOUT + limits::HEADER_TIMEOUT, "{patience:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_closed() {
+    const REQUESTS: usize = 4_000;
+    let relay = TestRelay::start().await;
+    let (_, document) = patience_with(&relay, b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut stream = TcpStream::connect(relay.relay.address()).await.unwrap();
+    let requests = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(REQUESTS);
+    stream.write_all(&requests).await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(2 * limits::ANSWER_TIMEOUT).await;
+    let mut read = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(3_600), stream.read_to_end(&mut read)).await;
+    assert!(end.is_ok(), "still open");
+    assert!(read.len() < document.len() * REQUESTS, "all of it was sent: {} bytes", read.len());
+}
+
+#[tokio::test]
+async fn a_websocket_whose_client_falls_silent_is_closed() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let headers = alice.headers("GET", "/events");
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let request = format!(
+        "GET /events HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ndpop: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        header("authorization"),
+        header("dpop"),
+    );
+    let (patience, answer) = patience_with(&relay, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    assert!(patience <= 2 * limits::KEEP_ALIVE + Duration::from_secs(1), "{patience:?}");
+}

@@ -1,0 +1,113 @@
+//! Events over WebSocket.
+
+use futures::{SinkExt, StreamExt};
+use sealpost_api::v1;
+use sealpost_core::conformance::{Agent, Letter, NOW, ReceiptBook};
+use sealpost_protocol::{Timestamp, Verdict, encoding::Encode};
+use sealpost_relay::limits;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Error, Message, client::IntoClientRequest, handshake::client::Request, protocol::CloseFrame},
+};
+
+use super::{
+    session::Session,
+    test_relay::{TestRelay, send_request},
+};
+
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+fn upgrade(session: &Session, query: &str) -> Request {
+    let address = session.origin.replacen("http", "ws", 1);
+    let mut request = format!("{address}/events?{query}").into_client_request().unwrap();
+    request.headers_mut().extend(session.headers("GET", "/events"));
+    request
+}
+
+/// A WebSocket that shows what changes after a number.
+pub(crate) async fn subscribe(session: &Session, after: u64) -> Socket {
+    connect_async(upgrade(session, &format!("after={after}"))).await.unwrap().0
+}
+
+/// The refusal of an upgrade.
+async fn refusal(request: Request) -> Value {
+    let Err(Error::Http(response)) = connect_async(request).await else { panic!("not refused") };
+    let body: Value = serde_json::from_slice(response.body().as_ref().unwrap()).unwrap();
+    assert_eq!(body["status"], response.status().as_u16());
+    assert_eq!(body["code"], response.headers()["sealpost-code"].to_str().unwrap());
+    body
+}
+
+async fn next_event(socket: &mut Socket) -> v1::Event {
+    let message = socket.next().await.unwrap().unwrap();
+    serde_json::from_str(message.to_text().unwrap()).unwrap()
+}
+
+/// The frame that ends a WebSocket, after whatever comes before it.
+pub(crate) async fn close_frame(mut socket: Socket) -> Option<CloseFrame> {
+    while let Some(message) = socket.next().await {
+        if let Message::Close(frame) = message.unwrap() {
+            return frame;
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn an_upgrade_that_may_not_be_is_refused_like_any_request() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    assert_eq!(refusal(upgrade(&relay.nobody(), "")).await["code"], "unauthenticated");
+    assert_eq!(refusal(upgrade(&alice.without_proof(), "")).await["code"], "proof-required");
+    assert_eq!(refusal(upgrade(&alice, "after=soon")).await["code"], "malformed");
+    assert_eq!(refusal(upgrade(&alice, "since=1")).await["code"], "malformed");
+    relay.clock.advance(limits::TOKEN_LIFE);
+    assert_eq!(refusal(upgrade(&alice, "")).await["code"], "token-expired");
+}
+
+#[tokio::test]
+async fn events_come_as_they_happen_and_from_where_one_left() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (relay.member(&Agent::alice()).await, relay.member(&Agent::bob()).await);
+    let mut socket = subscribe(&alice, 0).await;
+    let (wire, bobs_agent) = (relay.rest(), Agent::bob());
+    let letter = Letter::new(&Agent::alice(), &[&bobs_agent]);
+
+    wire.ask(&alice, send_request(&letter)).await.unwrap();
+    let sent = next_event(&mut socket).await;
+    assert_eq!((sent.r#type.as_str(), sent.message_id), ("message:sent", letter.message().id.to_string()));
+    wire.ask(&bob, v1::ReceiveRequest::default()).await.unwrap();
+    assert_eq!(next_event(&mut socket).await.r#type, "message:in-transit");
+    let batch = ReceiptBook::new(&bobs_agent).sign(vec![letter.receipt(&bobs_agent, Verdict::Stored)]);
+    wire.ask(&bob, v1::AcknowledgeRequest { receipts: batch.to_bytes() }).await.unwrap();
+    let delivered = next_event(&mut socket).await;
+    assert_eq!(delivered.r#type, "message:delivered");
+
+    assert_eq!(next_event(&mut subscribe(&alice, sent.seq).await).await, delivered, "the latest state, once");
+    let listed = wire.ask(&alice, v1::ListEventsRequest::default()).await.unwrap();
+    assert_eq!(listed["events"], json!([delivered]));
+}
+
+#[tokio::test]
+async fn a_websocket_ends_with_its_token() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let end = NOW.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000 * 1_000; // tokens end on a full second
+    relay.clock.set(Timestamp::from_millis(end - 20));
+    let frame = close_frame(subscribe(&alice, 0).await).await.unwrap();
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "token-expired"));
+}
+
+#[tokio::test]
+async fn a_client_that_says_more_than_it_may_is_cut_off() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let mut socket = subscribe(&alice, 0).await;
+    socket.send(Message::text("x".repeat(limits::WEBSOCKET_MESSAGE_BYTES))).await.unwrap();
+    socket.send(Message::Ping("still there".into())).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("still there".into()), "not looked at");
+    socket.send(Message::text("x".repeat(limits::WEBSOCKET_MESSAGE_BYTES + 1))).await.unwrap();
+    assert!(matches!(socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))));
+}
