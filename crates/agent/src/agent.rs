@@ -1,0 +1,310 @@
+//! One agent: its identity, its sealed store, and the relay it uses.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sealpost_crypto::{
+    IdentityPrivateKey, MasterKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, Primitives,
+    SystemPrimitives, Vault,
+};
+use sealpost_protocol::{
+    AgentId, Clock, IdentityKey, NodeId, Signer, SystemClock,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    error::{OpenError, StateError},
+    message_ids::MessageIds,
+    records::{FeedRecord, IdentityRecord, ReceiptHeadRecord, RelayRecord},
+    relay_client::{RelayAddress, RelayClient, RelayError},
+    store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, Write},
+    turns::{Turn, Turns},
+};
+
+const FILE_NAME: &str = "agent.sqlite3";
+const FORMAT: u8 = 1;
+
+/// Bytes of a sealed store key at most.
+const SEALED_STORE_KEY: usize = 256;
+
+/// Where the master key comes from that everything at rest is sealed under.
+pub enum MasterKeySource {
+    /// A key file, or whatever else provides 32 bytes.
+    Provider(Box<dyn MasterKeyProvider>),
+    /// A passphrase; how it is stretched is kept beside the store.
+    Passphrase(Zeroizing<String>),
+}
+
+/// An agent's runtime.
+pub struct Agent {
+    pub(crate) identity: Arc<IdentityPrivateKey>,
+    pub(crate) store: SealedStore,
+    pub(crate) primitives: Arc<dyn Primitives>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Taken while ratchets move and receipts are given.
+    pub(crate) turns: Turns,
+    readers: Turns,
+    /// The last message that was composed here.
+    pub(crate) message_ids: MessageIds,
+    relay: Option<RelayClient>,
+}
+
+/// The one unsealed row: whose store it is and what is needed to unlock it.
+struct VaultHead {
+    identity: IdentityKey,
+    sealed_store_key: Vec<u8>,
+    passphrase: Option<PassphraseParameters>,
+}
+
+impl Agent {
+    /// Makes an agent with a new identity in `folder`, which is made if missing.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
+    pub async fn create(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+        let io_error = |source| OpenError::Io { path: folder.to_owned(), source };
+        match read_head(folder).await {
+            Ok(_) => return Err(OpenError::Exists(folder.to_owned())),
+            Err(OpenError::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
+        let identity = IdentityPrivateKey::generate(primitives.as_ref())?;
+        let passphrase = match &master {
+            MasterKeySource::Passphrase(_) => Some(PassphraseParameters::generate(primitives.as_ref())?),
+            MasterKeySource::Provider(_) => None,
+        };
+        let key = stretch(master, passphrase.clone()).await?;
+        create_private_folder(folder).map_err(io_error)?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join(FILE_NAME))?);
+        let vault = Vault::create(primitives.as_ref(), identity.agent_id())?;
+        let sealed_store_key = vault.sealed_store_key(primitives.as_ref(), &key)?;
+        let head = VaultHead { identity: identity.identity_key(), sealed_store_key, passphrase };
+        let write = Write { area: Area::Vault, key: Vec::new(), replaces: 0, sealed: Some(head.to_bytes()) };
+        let store = SealedStore::new(store, vault, Arc::clone(&primitives));
+        let mut changes = Changes::default();
+        changes.insert([], &IdentityRecord::of(&identity));
+        // Together, so that a process that ends in between leaves no agent without an identity.
+        store.commit_beside(Some(write), changes).await?;
+        Ok(Self::new(folder, identity, store, primitives))
+    }
+
+    /// Opens the agent in `folder`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Missing`] if there is none.
+    pub async fn open(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+        let (store, head) = read_head(folder).await?;
+        let key = stretch(master, head.passphrase).await?;
+        let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
+        let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
+        let store = SealedStore::new(store, vault, Arc::clone(&primitives));
+        let record: IdentityRecord = store.find(&[]).await?.ok_or_else(|| OpenError::Missing(folder.to_owned()))?.value;
+        let identity = IdentityPrivateKey::from_seed(&record.seed)?;
+        Ok(Self::new(folder, identity, store, primitives))
+    }
+
+    /// The public identity of the agent in `folder`, for which no master key is needed.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenError> {
+        Ok(read_head(folder).await?.1.identity)
+    }
+
+    /// Whether `folder` holds an agent.
+    #[must_use]
+    pub fn exists_in(folder: &Path) -> bool {
+        folder.join(FILE_NAME).is_file()
+    }
+
+    fn new(folder: &Path, identity: IdentityPrivateKey, store: SealedStore, primitives: Arc<dyn Primitives>) -> Self {
+        Self {
+            identity: Arc::new(identity),
+            store,
+            primitives,
+            clock: Arc::new(SystemClock),
+            turns: Turns::new(folder, "turn.lock"),
+            readers: Turns::new(folder, "reader.lock"),
+            message_ids: MessageIds::default(),
+            relay: None,
+        }
+    }
+
+    /// Uses the relay at `address` from now on. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`OpenError::Relay`] for an address that is none, [`OpenError::State`].
+    pub async fn connect(mut self, address: &RelayAddress) -> Result<Self, OpenError> {
+        let origin = address.origin.trim_end_matches('/');
+        let known = self.store.find::<RelayRecord>(origin.as_bytes()).await?;
+        let pinned = known.map(|known| known.value.node);
+        let (identity, clock) = (Arc::clone(&self.identity), Arc::clone(&self.clock));
+        self.relay = Some(RelayClient::new(address, pinned, identity, clock)?);
+        Ok(self)
+    }
+
+    /// Waits until no one else reads the inbox. Whoever shows messages and then takes them holds this meanwhile, so that
+    /// two processes of the agent do not show the same.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn read_alone(&self) -> Result<Turn<'_>, StateError> {
+        Ok(self.readers.take().await?)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> AgentId {
+        self.identity.agent_id()
+    }
+
+    /// Its public identity.
+    #[must_use]
+    pub fn identity_key(&self) -> IdentityKey {
+        self.identity.identity_key()
+    }
+
+    /// The relay, which is pinned at the first contact.
+    pub(crate) async fn relay(&self) -> Result<&RelayClient, RelayAccessError> {
+        let relay = self.relay.as_ref().ok_or(RelayError::NotConfigured)?;
+        let origin = relay.origin().as_bytes();
+        if self.store.find::<RelayRecord>(origin).await?.is_none() {
+            let mut changes = Changes::default();
+            changes.insert(origin, &RelayRecord { node: relay.node_id().await? });
+            ignore_conflict(self.store.commit(changes).await)?;
+        }
+        Ok(relay)
+    }
+
+    /// The node behind the relay: what is said to one node means nothing to another.
+    pub(crate) async fn node(&self) -> Result<NodeId, RelayAccessError> {
+        let relay = self.relay().await?;
+        match self.store.find::<RelayRecord>(relay.origin().as_bytes()).await? {
+            Some(known) => Ok(known.value.node),
+            None => Ok(relay.node_id().await?),
+        }
+    }
+
+    /// Forgets which node was met at `origin`, and how receipts and events stand there: the next node met is trusted anew
+    /// and begins at the beginning. Receipts that the old one did not take are dropped with it.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn forget_relay(&self, origin: &str) -> Result<(), StateError> {
+        let mut changes = Changes::default();
+        if let Some(known) = self.store.find::<RelayRecord>(origin.trim_end_matches('/').as_bytes()).await? {
+            changes.delete(&known);
+        }
+        if let Some(head) = self.store.find::<ReceiptHeadRecord>(&[]).await? {
+            changes.delete(&head);
+        }
+        if let Some(read) = self.store.find::<FeedRecord>(&[]).await? {
+            changes.delete(&read);
+        }
+        Ok(self.store.commit(changes).await?)
+    }
+}
+
+/// Why there is no relay to call.
+#[derive(Debug)]
+pub(crate) enum RelayAccessError {
+    Relay(RelayError),
+    State(StoreAccessError),
+}
+
+impl From<RelayError> for RelayAccessError {
+    fn from(error: RelayError) -> Self {
+        Self::Relay(error)
+    }
+}
+
+impl From<StoreAccessError> for RelayAccessError {
+    fn from(error: StoreAccessError) -> Self {
+        Self::State(error)
+    }
+}
+
+/// Each use case says in its own words that there is no relay.
+macro_rules! relay_access {
+    ($($error:ty),+) => {
+        $(impl From<RelayAccessError> for $error {
+            fn from(error: RelayAccessError) -> Self {
+                match error {
+                    RelayAccessError::Relay(error) => error.into(),
+                    RelayAccessError::State(error) => error.into(),
+                }
+            }
+        })+
+    };
+}
+
+relay_access!(crate::SendError, crate::SyncError, crate::PrekeysError, crate::StatusError);
+
+/// Someone else having written the same first is as good.
+pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<(), StoreAccessError> {
+    match result {
+        Err(StoreAccessError::Commit(crate::store::CommitError::Conflict)) => Ok(()),
+        result => result,
+    }
+}
+
+async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead), OpenError> {
+    let missing = || OpenError::Missing(folder.to_owned());
+    let file: PathBuf = folder.join(FILE_NAME);
+    if !file.is_file() {
+        return Err(missing());
+    }
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file)?);
+    let row =
+        store.row(Area::Vault, Vec::new()).await.map_err(|error| StateError::from(StoreAccessError::from(error)))?;
+    let head = VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?;
+    Ok((store, head))
+}
+
+/// Argon2id takes its time: off the threads that serve others.
+async fn stretch(master: MasterKeySource, parameters: Option<PassphraseParameters>) -> Result<MasterKey, OpenError> {
+    let provider: Box<dyn MasterKeyProvider> = match (master, parameters) {
+        (MasterKeySource::Provider(provider), _) => provider,
+        (MasterKeySource::Passphrase(passphrase), Some(parameters)) => {
+            Box::new(PassphraseProvider::new(passphrase, parameters)?)
+        }
+        (MasterKeySource::Passphrase(_), None) => {
+            return Err(OpenError::MasterKey(sealpost_crypto::MasterKeyError::NotAKeyFile));
+        }
+    };
+    let key = tokio::task::spawn_blocking(move || provider.master_key()).await;
+    Ok(key.map_err(|_| sealpost_crypto::MasterKeyError::Unavailable)??)
+}
+
+fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+impl Encode for VaultHead {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u8(FORMAT).value(&self.identity).bytes(&self.sealed_store_key).option(self.passphrase.as_ref());
+    }
+}
+
+impl Decode for VaultHead {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match reader.u8()? {
+            FORMAT => {}
+            found => return Err(DecodeError::UnknownValue { field: "vault format", found }),
+        }
+        Ok(Self {
+            identity: IdentityKey::decode(reader)?,
+            sealed_store_key: reader.bytes("sealed store key", SEALED_STORE_KEY)?.to_vec(),
+            passphrase: reader.option("passphrase parameters")?,
+        })
+    }
+}

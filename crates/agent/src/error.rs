@@ -1,0 +1,190 @@
+//! What can go wrong in an agent's runtime.
+
+use std::path::PathBuf;
+
+use sealpost_crypto::{
+    BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, SealError, VaultError,
+};
+use sealpost_protocol::{AgentId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
+use thiserror::Error;
+
+use crate::{relay_client::RelayError, store::StoreAccessError};
+
+/// The local state could not be read or written; nothing has changed.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct StateError(#[from] StoreAccessError);
+
+impl StateError {
+    /// Whether another process of the agent was faster; the same call may be made again.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.0, StoreAccessError::Commit(crate::store::CommitError::Conflict))
+    }
+}
+
+/// Why there is no agent.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is none in that folder.
+    #[error("there is no agent in {0}")]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("there is an agent in {0} already")]
+    Exists(PathBuf),
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Database(#[from] sealpost_sqlite::OpenError),
+    /// The folder cannot be made.
+    #[error("{path}: {source}")]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// There is no master key.
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    /// The vault does not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The store is not an agent's, or damaged.
+    #[error("the store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+    /// The local state cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No key could be made.
+    #[error(transparent)]
+    Primitives(#[from] PrimitivesError),
+    /// The relay's address is none.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+}
+
+/// Why a message was not sent. What became of it is said by each case.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The content is not allowed; nothing was stored.
+    #[error(transparent)]
+    Content(#[from] PayloadError),
+    /// The recipients or times are not allowed; nothing was stored.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// An agent cannot write to itself; nothing was stored.
+    #[error("an agent cannot send to itself")]
+    ToItself,
+    /// The relay refused it for good; it is noted as not sent.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The relay handed out a bundle of `agent` that must not be used; the message stays a draft.
+    #[error("the bundle of {agent} must not be used: {source}")]
+    Bundle {
+        /// Whose.
+        agent: AgentId,
+        /// Why.
+        source: BundleError,
+    },
+    /// It could not be sealed; it stays a draft.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The local state failed; it is as it was.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
+impl SendError {
+    /// Whether the same call may succeed later without anything else being done.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Relay(error) if error.is_passing())
+    }
+}
+
+/// Why the mailbox could not be read or receipts not be given; what was done before stays done.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Prekeys.
+    #[error(transparent)]
+    Prekeys(#[from] PrekeysError),
+    /// What became of sent messages could not be told.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// Receipts could not be signed.
+    #[error(transparent)]
+    Receipts(#[from] ReceiptError),
+    /// The relay's countersignature does not verify.
+    #[error("the relay's countersignature of the receipts does not verify")]
+    Countersignature,
+    /// Below the protocol something failed; it says nothing about the messages.
+    #[error(transparent)]
+    Primitives(#[from] PrimitivesError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
+/// Why prekeys were not published; the old ones stay in use.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PrekeysError {
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No key could be made.
+    #[error(transparent)]
+    Primitives(#[from] PrimitivesError),
+    /// The keys make no manifest.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
+/// Why a message's status cannot be told.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StatusError {
+    /// The agent has not sent such a message.
+    #[error("no message {0} was sent by this agent")]
+    Unknown(MessageId),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
+/// Store errors go by way of [`StateError`].
+macro_rules! through_state {
+    ($($error:ty),+) => {
+        $(impl From<StoreAccessError> for $error {
+            fn from(error: StoreAccessError) -> Self {
+                Self::State(error.into())
+            }
+        })+
+    };
+}
+
+through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError);

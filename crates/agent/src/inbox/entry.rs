@@ -1,0 +1,163 @@
+//! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
+
+use sealpost_api::v1;
+use sealpost_crypto::SecretBytes;
+use sealpost_protocol::{
+    Attempt, Envelope, Header, MessageClass, MessageRef, PartHash, RefusalReason, Scheme, Timestamp, Verdict,
+    encoding::{Decode, Encode},
+};
+
+use super::receipt_key;
+use crate::{
+    Agent, SyncError, limits,
+    records::{InboxRecord, ReceiptRecord, UnreadRecord, arrival_key},
+    sessions::NotOpened,
+    store::{Changes, Versioned},
+};
+
+/// An entry whose outer form is right.
+struct Arrived {
+    header: Header,
+    attempt: Attempt,
+    part: PartHash,
+    envelope: Option<Envelope>,
+    mailbox_seq: u64,
+    at: Timestamp,
+}
+
+impl Agent {
+    /// Takes one entry in. Returns whether it brought a message that was not there before.
+    pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
+        let Some(arrived) = self.parse(entry) else {
+            // Only a relay that checks nothing hands this out; without a header there is nothing to answer.
+            tracing::warn!(mailbox_seq = entry.mailbox_seq, "the relay handed out an entry without a message");
+            return Ok(false);
+        };
+        let _turn = self.turns.take().await?;
+        let mut conflicts = 0;
+        loop {
+            match self.settle(&arrived).await {
+                Err(SyncError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
+                    conflicts += 1
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {
+        Some(Arrived {
+            header: Header::from_bytes(&entry.header).ok()?,
+            attempt: sealpost_api::convert::attempt(entry.attempt).ok()?,
+            part: PartHash::of(&entry.envelope),
+            envelope: Envelope::from_bytes(&entry.envelope).ok(),
+            mailbox_seq: entry.mailbox_seq,
+            at: self.clock.now(),
+        })
+    }
+
+    async fn settle(&self, arrived: &Arrived) -> Result<bool, SyncError> {
+        let message = arrived.header.message();
+        let known = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
+        match known {
+            Some(known) if known.value.header != arrived.header.hash() => {
+                // Another message under a used name: the first one stands.
+                let refused = arrived.record(Verdict::Refused(RefusalReason::Replay), SecretBytes::default());
+                self.receipt_only(arrived, message, &refused).await
+            }
+            Some(known) if answers_again(&known.value, arrived) => {
+                let again = InboxRecord { part: arrived.part, attempt: arrived.attempt, ..known.value.clone() };
+                let mut changes = Changes::default();
+                changes.replace(&known, &again);
+                self.queue_receipt(&mut changes, arrived, message, &again)?;
+                self.store.commit(changes).await?;
+                Ok(false)
+            }
+            known => self.open_arrived(arrived, known).await,
+        }
+    }
+
+    async fn open_arrived(&self, arrived: &Arrived, known: Option<Versioned<InboxRecord>>) -> Result<bool, SyncError> {
+        let message = arrived.header.message();
+        let mut changes = Changes::default();
+        let opened = self.payload_of(arrived, &mut changes).await;
+        let record = match opened {
+            Ok(payload) => arrived.record(Verdict::Stored, payload),
+            Err(NotOpened::Refused(reason)) => {
+                tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
+                arrived.record(Verdict::Refused(reason), SecretBytes::default())
+            }
+            Err(NotOpened::Failed(error)) => return Err(error),
+        };
+        let is_new = record.verdict == Verdict::Stored;
+        changes.upsert(&message.to_bytes(), known.as_ref(), &record);
+        if is_new {
+            changes.insert(arrived.key(), &UnreadRecord { message });
+        }
+        self.queue_receipt(&mut changes, arrived, message, &record)?;
+        self.store.commit(changes).await?;
+        Ok(is_new)
+    }
+
+    /// The encoded payload. The session moves whenever the envelope opens, also when its payload is of no known form.
+    async fn payload_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<SecretBytes, NotOpened> {
+        let fields = arrived.header.fields();
+        if fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary || fields.body.is_some() {
+            return Err(NotOpened::Refused(RefusalReason::Policy));
+        }
+        let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
+        let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
+        let payload = plaintext.to_payload().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))?;
+        Ok(SecretBytes::from(payload.to_bytes()))
+    }
+
+    async fn receipt_only(
+        &self,
+        arrived: &Arrived,
+        message: MessageRef,
+        record: &InboxRecord,
+    ) -> Result<bool, SyncError> {
+        let mut changes = Changes::default();
+        self.queue_receipt(&mut changes, arrived, message, record)?;
+        self.store.commit(changes).await?;
+        Ok(false)
+    }
+
+    fn queue_receipt(
+        &self,
+        changes: &mut Changes,
+        arrived: &Arrived,
+        message: MessageRef,
+        record: &InboxRecord,
+    ) -> Result<(), SyncError> {
+        let leaf = self.leaf(message, record)?;
+        changes.insert(receipt_key(&arrived.key(), &leaf), &ReceiptRecord { leaf });
+        Ok(())
+    }
+}
+
+/// Whether a known message needs no opening: the same bytes again, or another attempt of what is stored already.
+fn answers_again(known: &InboxRecord, arrived: &Arrived) -> bool {
+    let is_same = known.part == arrived.part && known.attempt == arrived.attempt;
+    is_same || !matches!(known.verdict, Verdict::Refused(_))
+}
+
+impl Arrived {
+    fn record(&self, verdict: Verdict, payload: SecretBytes) -> InboxRecord {
+        InboxRecord {
+            header: self.header.hash(),
+            part: self.part,
+            attempt: self.attempt,
+            verdict,
+            sent: self.header.fields().created,
+            received: self.at,
+            arrival: self.key(),
+            priority: self.header.fields().priority,
+            payload,
+        }
+    }
+
+    fn key(&self) -> Vec<u8> {
+        arrival_key(self.at, self.mailbox_seq)
+    }
+}

@@ -1,0 +1,53 @@
+//! The agent's runtime: everything between an application and a relay.
+//!
+//! An [`Agent`] is a folder with a sealed store in it. Sending commits the moved ratchet and the envelope before the
+//! envelope leaves; receiving commits the moved ratchet and the message before the receipt leaves; a crash in between
+//! loses nothing and shows nothing twice. Several processes may use one agent at a time.
+//!
+//! ```no_run
+//! use sealpost_agent::{Agent, Content, KeyFileProvider, MasterKeySource, Outgoing, Payload, RelayAddress};
+//!
+//! # async fn example(bob: sealpost_protocol::AgentId) -> Result<(), Box<dyn std::error::Error>> {
+//! let key = MasterKeySource::Provider(Box::new(KeyFileProvider::from_contents(&[7; 32])?));
+//! let relay = RelayAddress { origin: "http://127.0.0.1:7117".to_owned(), certificates: None };
+//! let alice = Agent::create("agents/alice".as_ref(), key).await?.connect(&relay).await?;
+//! alice.publish_prekeys().await?;
+//! let sent = alice.send(Outgoing::to([bob], Payload::new(Content::text("hello".to_owned())?))).await?;
+//! println!("{}", sent.id);
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod limits;
+
+mod agent;
+mod backoff;
+mod error;
+mod inbox;
+mod message_ids;
+mod outbox;
+mod prekeys;
+mod receipts;
+mod records;
+mod relay_client;
+mod sessions;
+mod status;
+mod store;
+mod sync;
+mod turns;
+
+pub use agent::{Agent, MasterKeySource};
+pub use backoff::Backoff;
+pub use error::{OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
+pub use inbox::InboxMessage;
+pub use outbox::{Outgoing, SendOutcome, Sent};
+pub use prekeys::PrekeyStatus;
+pub use relay_client::{RelayAddress, RelayError};
+pub use status::{LocalState, MessageStatus, ProvenStatus, ReceiptCheck};
+pub use sync::Synced;
+pub use turns::Turn;
+
+// What the runtime's calls take and give, so that an application needs this crate alone.
+pub use sealpost_crypto::{
+    Content, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Primitives, SystemPrimitives,
+};

@@ -1,0 +1,71 @@
+//! Every limit of the runtime, with its reason.
+
+use std::time::Duration;
+
+/// Bytes of one message's content: what fits an envelope.
+pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
+
+/// One-time prekeys of each kind that a full set has: the document's figure.
+pub const ONE_TIME_PREKEYS: usize = 100;
+
+/// Below so many the set is filled up again: half, so that a refill is worth its round trip and comes well before the end.
+pub const REFILL_BELOW: u64 = 50;
+
+/// Below so many the runtime warns: the document's figure.
+pub const WARN_BELOW: u64 = 10;
+
+/// How often the signed prekey, the last-resort key and the sealing key are replaced: the document's week.
+pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long a manifest and its keys may be used after they were made: four missed rotations.
+pub const MANIFEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long one-time keys may be handed out.
+pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
+
+/// How long a retired private prekey is kept after the relay confirmed its replacement: a message that was opened with it
+/// on the last day waits up to 30 days.
+pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Sessions of one peer that are kept for receiving only.
+pub const RECEIVING_SESSIONS: usize = 4;
+
+/// How often a change to the store is tried again when another process of the same agent was faster.
+pub const CONFLICT_RETRIES: usize = 16;
+
+/// Rows read from the store at a time.
+pub const ROWS: usize = 100;
+
+/// Pages in a row that bring nothing new before a round ends. One may come from receipts whose answer was lost; a relay that
+/// hands the same mail out for ever must not hold its reader.
+pub const FRUITLESS_PAGES: usize = 2;
+
+/// Receipts signed in one batch; one page of the mailbox.
+pub const RECEIPTS: usize = 100;
+
+/// Pages that one round reads: as many messages as a mailbox holds, so that a backlog is read in one round, and a steady
+/// stream of mail does not keep a round from its end.
+pub const SYNC_PAGES: usize = 100;
+
+/// How long a connection may take to come about.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one request may take beyond the wait it asks for.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest wait for mail that one request asks for; relays grant up to 50 s.
+pub const RECEIVE_WAIT: Duration = Duration::from_secs(45);
+
+/// How often an idle connection is asked whether it lives.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// The first pause after a failure of the connection, and the longest; it doubles in between.
+pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+
+/// A token is replaced when it ends within this time, so that a request does not cross its end.
+pub const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+const _: () =
+    assert!(RETIRED_KEPT.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs(), "mail outlives its key");
+const _: () =
+    assert!(MANIFEST_LIFE.as_secs() <= sealpost_protocol::limits::MANIFEST_LIFE.as_secs(), "a manifest's life");

@@ -1,0 +1,268 @@
+//! Sending: compose a draft, seal it and commit ratchet and envelope together, hand it to the relay, keep its plaintext
+//! until it has arrived.
+//!
+//! Each step is a row that moves: `Draft → Outbox → Sent`, or `Unsent` when the relay refuses for good. A retry sends the
+//! same bytes; a crash between two steps goes on with the next one.
+
+mod transmit;
+
+use std::{collections::HashSet, time::Duration};
+
+use sealpost_crypto::{Payload, SecretBytes};
+use sealpost_protocol::{
+    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
+    Recipients, Scheme, Timestamp,
+    encoding::{Decode, Encode},
+    limits as wire,
+};
+
+use crate::{
+    Agent, RelayError, SendError, limits,
+    records::{DraftRecord, OutgoingRecord, PartRecord, SentRecord, UnsentRecord},
+    store::{Changes, Versioned},
+};
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// For whom.
+    pub to: Vec<AgentId>,
+    /// What.
+    pub payload: Payload,
+    /// How urgent it is; the relay sees it.
+    pub priority: Priority,
+    /// How long it may wait; at most 30 days.
+    pub life: Duration,
+}
+
+impl Outgoing {
+    /// An ordinary message.
+    #[must_use]
+    pub fn to(recipients: impl Into<Vec<AgentId>>, payload: Payload) -> Self {
+        Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+}
+
+/// A message that is durable: at the relay, or here.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it is.
+    pub outcome: SendOutcome,
+}
+
+/// Where a message that was sent is.
+#[derive(Debug)]
+pub enum SendOutcome {
+    /// Durable at the relay since then.
+    Accepted(Timestamp),
+    /// Durable here, for that reason; it goes out with a later call.
+    Kept(SendError),
+}
+
+impl Agent {
+    /// Sends a message. When this returns, it is durable at the relay, or here if it cannot go out now.
+    ///
+    /// # Errors
+    /// [`SendError`]: nothing was stored, or the relay refused the message for good.
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, SendError> {
+        let id = self.compose(outgoing).await?;
+        let sent = |outcome| Ok(Sent { id, outcome });
+        if let Err(error) = self.introduce().await {
+            return sent(SendOutcome::Kept(error.into()));
+        }
+        match self.flush(Some(id)).await {
+            Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
+            Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
+            Err(SendError::Relay(error)) if is_final(&error) => Err(error.into()),
+            Err(error) => sent(SendOutcome::Kept(error)),
+        }
+    }
+
+    /// Stores a draft.
+    async fn compose(&self, outgoing: Outgoing) -> Result<MessageId, SendError> {
+        let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
+        let id = id.map_err(|error| SendError::Seal(error.into()))?;
+        let created = id.timestamp();
+        if outgoing.to.contains(&self.id()) {
+            return Err(SendError::ToItself);
+        }
+        let draft = DraftRecord {
+            recipients: outgoing.to,
+            priority: outgoing.priority,
+            created,
+            expires: created.saturating_add(outgoing.life),
+            payload: SecretBytes::from(outgoing.payload.to_bytes()),
+        };
+        self.header_of(id, &draft)?;
+        let mut changes = Changes::default();
+        changes.insert(id.as_bytes().as_slice(), &draft);
+        self.store.commit(changes).await?;
+        Ok(id)
+    }
+
+    /// The header that a draft gets; it does not depend on when it is sealed.
+    fn header_of(&self, id: MessageId, draft: &DraftRecord) -> Result<Header, HeaderError> {
+        Header::new(HeaderFields {
+            message: MessageRef { sender: self.id(), id },
+            recipients: Recipients::new(draft.recipients.clone())?,
+            scheme: Scheme::Ratchet,
+            class: MessageClass::Ordinary,
+            priority: draft.priority,
+            message_type: None,
+            thread: None,
+            reply_to: None,
+            created: draft.created,
+            expires: draft.expires,
+            body: None,
+        })
+    }
+
+    /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
+    /// it was. A message that cannot go out now holds up later ones to the same recipients, so that the order stays, and
+    /// no others; only a relay that cannot be used ends the round.
+    pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
+        let _turn = self.turns.take().await?;
+        let mut fate = Ok(None);
+        let mut held_up = HashSet::new();
+        for stage in [Stage::Outbox, Stage::Draft] {
+            let mut after = Vec::new();
+            while let Some((id, recipients)) = self.next_waiting(stage, &after).await? {
+                after = id.as_bytes().to_vec();
+                let result = match recipients.iter().any(|recipient| held_up.contains(recipient)) {
+                    true => Err(behind_another().into()),
+                    false => self.send_one(id).await,
+                };
+                if let Err(error) = &result {
+                    tracing::warn!(message = %id, %error, "a message was not sent");
+                    match error {
+                        SendError::Relay(error) if ends_round(error) => return result,
+                        SendError::Relay(error) if is_final(error) => {}
+                        _ => held_up.extend(recipients),
+                    }
+                }
+                if wanted == Some(id) {
+                    fate = result;
+                }
+            }
+        }
+        match (wanted, fate) {
+            (Some(id), Ok(None)) => self.sent_by_another(id).await,
+            (_, fate) => fate,
+        }
+    }
+
+    /// What became of a message that another process of the agent has taken up, and may not be through with.
+    async fn sent_by_another(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
+        if let Some(at) = self.send_one(id).await? {
+            return Ok(Some(at));
+        }
+        if let Some(unsent) = self.store.find::<UnsentRecord>(id.as_bytes()).await? {
+            let code = unsent.value.code.parse().unwrap_or(ErrorCode::Internal);
+            let detail = "as another process of the agent was told".to_owned();
+            return Err(RelayError::Refused { code, detail }.into());
+        }
+        let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
+        Ok(sent.map(|sent| sent.value.accepted))
+    }
+
+    /// The first message of a stage after `after`, and for whom it is.
+    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(MessageId, Vec<AgentId>)>, SendError> {
+        match stage {
+            Stage::Outbox => {
+                let Some(row) = self.store.list::<OutgoingRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
+                let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
+                Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
+            }
+            Stage::Draft => {
+                let Some(row) = self.store.list::<DraftRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
+                Ok(Some((MessageId::from_bytes(&row.key)?, row.value.recipients)))
+            }
+        }
+    }
+
+    /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
+    /// accepted; `None` if it no longer waits.
+    async fn send_one(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
+        let mut conflicts = 0;
+        loop {
+            match self.try_send_one(id).await {
+                Err(SendError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
+                    conflicts += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_send_one(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
+        if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
+            self.seal(id, draft).await?;
+        }
+        match self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
+            Some(row) => self.transmit(id, row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
+    /// the relay refuses a session for, or whose life is over, is noted as unsent.
+    async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>) -> Result<(), SendError> {
+        let result = if draft.value.expires <= self.clock.now() {
+            Err(RelayError::Refused { code: ErrorCode::Expired, detail: "the message's life is over".to_owned() }
+                .into())
+        } else {
+            self.try_seal(id, &draft).await
+        };
+        if let Err(SendError::Relay(error)) = &result
+            && is_final(error)
+        {
+            let mut changes = Changes::default();
+            changes.delete(&draft);
+            self.note_unsent(changes, id, draft.value.recipients.clone(), error).await?;
+        }
+        result
+    }
+
+    async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
+        let header = self.header_of(id, &draft.value)?;
+        let plaintext = Payload::from_bytes(&draft.value.payload)?.to_plaintext();
+        let now = self.clock.now();
+        let mut changes = Changes::default();
+        let mut parts = Vec::new();
+        for recipient in header.fields().recipients.as_slice() {
+            let mut sending = self.sending_session(*recipient, id, &mut changes).await?;
+            let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
+            sending.save(&mut changes, now);
+            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
+        }
+        let outgoing =
+            OutgoingRecord { header: header.as_bytes().to_vec(), parts, payload: draft.value.payload.clone() };
+        changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
+        Ok(self.store.commit(changes).await?)
+    }
+}
+
+/// Where a message waits.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Outbox,
+    Draft,
+}
+
+/// Whether the relay's word on a message is its last.
+fn is_final(error: &RelayError) -> bool {
+    error.code().is_some_and(|code| !code.is_retryable())
+}
+
+/// What is said of a message that waits because an earlier one does.
+fn behind_another() -> RelayError {
+    let detail = "an earlier message to the same recipient waits".to_owned();
+    RelayError::Refused { code: ErrorCode::MailboxFull, detail }
+}
+
+/// Whether the error would meet every other message too.
+fn ends_round(error: &RelayError) -> bool {
+    !matches!(error, RelayError::Refused { code, .. } if !matches!(code, ErrorCode::Unavailable | ErrorCode::RateLimited))
+}

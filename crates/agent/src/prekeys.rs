@@ -1,0 +1,312 @@
+//! Prekey life: a set is made and stored before it is published, refilled when low, rotated weekly, and erased when no
+//! message can name it any more.
+
+use sealpost_api::v1;
+use sealpost_crypto::{Kind, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, Validity};
+use sealpost_protocol::{
+    KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
+    encoding::{DecodeError, Encode},
+};
+
+use crate::{
+    Agent, PrekeysError, limits,
+    records::{ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
+    store::{Changes, StoreAccessError, Versioned},
+};
+
+/// The suites that an agent offers and takes, best first.
+pub(crate) const SUITES: [Suite; 2] = [Suite::Pqxdh25519MlKem768, Suite::X3dh25519];
+
+/// The kinds of keys that stand in a manifest.
+const MANIFEST_KINDS: [PrekeyKind; 3] = [PrekeyKind::Signed, PrekeyKind::LastResortKem, PrekeyKind::Sealing];
+
+/// How an agent's prekeys stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrekeyStatus {
+    /// The manifest's version; 0 before the first.
+    pub version: u64,
+    /// When its keys were made.
+    pub created: Option<Timestamp>,
+    /// When it may not be used any more.
+    pub expires: Option<Timestamp>,
+    /// When the relay confirmed it.
+    pub confirmed: Option<Timestamp>,
+    /// One-time curve keys that the relay has left.
+    pub one_time_curve: u64,
+    /// One-time KEM keys that the relay has left.
+    pub one_time_kem: u64,
+}
+
+impl Agent {
+    /// Publishes prekeys if there are none at the relay yet: a manifest and 100 one-time keys of each kind.
+    ///
+    /// # Errors
+    /// [`PrekeysError`]; what was made is kept and published by the next call.
+    pub async fn publish_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        match self.manifest_record().await? {
+            None => self.rotate_prekeys().await,
+            Some(_) => self.upload().await,
+        }
+    }
+
+    /// Replaces the keys in the manifest and fills up the one-time keys.
+    ///
+    /// # Errors
+    /// [`PrekeysError`]; the old keys stay in use until the relay has confirmed the new ones.
+    pub async fn rotate_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let known = self.manifest_record().await?;
+        let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
+        let (version, mut ids) = match &known {
+            Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
+            None => (0, NextKeyIds::FIRST),
+        };
+        let prekeys = ManifestPrekeys::generate(self.primitives.as_ref(), SUITES.to_vec(), ids.manifest, validity)?;
+        ids.manifest = next(ids.manifest);
+        let mut changes = Changes::default();
+        keep(&mut changes, &prekeys.signed);
+        keep(&mut changes, &prekeys.sealing);
+        if let Some(kem) = &prekeys.last_resort_kem {
+            keep(&mut changes, kem);
+        }
+        let relay_counts = if known.is_some() { self.relay_counts().await? } else { v1::PrekeyCounts::default() };
+        self.erase_expired_one_time_keys(&mut changes).await?;
+        self.add_one_time_keys(&mut changes, &mut ids, relay_counts).await?;
+        let manifest = prekeys.publish(self.identity.as_ref(), version + 1, validity)?;
+        changes.upsert(&[], known.as_ref(), &ManifestRecord { manifest, confirmed: None, next_ids: ids });
+        self.store.commit(changes).await?;
+        self.upload().await
+    }
+
+    /// How the prekeys stand here and at the relay.
+    ///
+    /// # Errors
+    /// [`PrekeysError`].
+    pub async fn prekey_status(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let counts = self.relay_counts().await?;
+        Ok(status_of(self.manifest_record().await?.as_ref(), counts))
+    }
+
+    /// Does what is due: finishes an upload, refills, rotates weekly, erases what is too old.
+    pub(crate) async fn tend_prekeys(&self, counts: v1::PrekeyCounts) -> Result<(), PrekeysError> {
+        match self.do_what_is_due(counts).await {
+            // Another process of the agent is at it.
+            Err(PrekeysError::State(error)) if error.is_conflict() => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Publishes what the relay has not confirmed, so that those who are written to can answer. A failure is left to the
+    /// next call.
+    pub(crate) async fn introduce(&self) -> Result<(), StoreAccessError> {
+        let is_known = self.manifest_record().await?.is_some_and(|known| known.value.confirmed.is_some());
+        if !is_known && let Err(error) = self.publish_prekeys().await {
+            tracing::warn!(%error, "prekeys are not published yet");
+        }
+        Ok(())
+    }
+
+    async fn do_what_is_due(&self, counts: v1::PrekeyCounts) -> Result<(), PrekeysError> {
+        let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
+        self.erase_retired_keys().await?;
+        let age = self.clock.now().since(known.value.manifest.fields().created);
+        if age >= limits::ROTATION {
+            self.rotate_prekeys().await?;
+        } else if fewest(counts) < limits::REFILL_BELOW {
+            self.refill().await?;
+        } else if known.value.confirmed.is_none() {
+            self.upload().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes what is missing of the set, and publishes it. Within a turn the relay is asked again: another process of the
+    /// agent may just have done the same.
+    async fn refill(&self) -> Result<(), PrekeysError> {
+        let _turn = self.turns.take().await?;
+        let counts = self.relay_counts().await?;
+        let Some(known) = self.manifest_record().await? else { return Ok(()) };
+        if fewest(counts) >= limits::REFILL_BELOW {
+            return Ok(());
+        }
+        if fewest(counts) < limits::WARN_BELOW {
+            tracing::warn!(?counts, "one-time prekeys are nearly out");
+        }
+        let mut next_ids = known.value.next_ids;
+        let mut changes = Changes::default();
+        self.add_one_time_keys(&mut changes, &mut next_ids, counts).await?;
+        changes.replace(&known, &ManifestRecord { next_ids, ..known.value.clone() });
+        self.store.commit(changes).await?;
+        self.upload().await.map(drop)
+    }
+
+    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat.
+    async fn upload(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let Some(known) = self.manifest_record().await? else {
+            return Ok(status_of(None, v1::PrekeyCounts::default()));
+        };
+        let curve = self.unpublished::<OneTimeCurvePrekey>(PrekeyKind::OneTimeCurve, PrivatePrekey::decode).await?;
+        let kem = self.unpublished::<OneTimeKemPrekey>(PrekeyKind::OneTimeKem, PrivatePrekey::decode).await?;
+        let signer = self.identity.as_ref();
+        let request = v1::UploadPrekeysRequest {
+            manifest: known.value.manifest.to_bytes(),
+            one_time_curve: curve.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
+            one_time_kem: kem.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
+        };
+        let counts = self.relay().await?.upload_prekeys(request).await?;
+        let now = self.clock.now();
+        let mut changes = Changes::default();
+        let rows = curve.into_iter().map(|(row, _)| row).chain(kem.into_iter().map(|(row, _)| row));
+        for row in rows {
+            changes.replace(&row, &PrekeyRecord { published: true, ..row.value.clone() });
+        }
+        if known.value.confirmed.is_none() {
+            changes.replace(&known, &ManifestRecord { confirmed: Some(now), ..known.value.clone() });
+            self.retire_replaced_keys(&mut changes, &known.value.manifest, now).await?;
+        }
+        self.store.commit(changes).await?;
+        Ok(status_of(self.manifest_record().await?.as_ref(), counts))
+    }
+
+    async fn manifest_record(&self) -> Result<Option<Versioned<ManifestRecord>>, StoreAccessError> {
+        self.store.find(&[]).await
+    }
+
+    /// What the relay has left; asked for by reading a page of the mailbox that cannot have entries.
+    async fn relay_counts(&self) -> Result<v1::PrekeyCounts, PrekeysError> {
+        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, wait_ms: 0 };
+        Ok(self.relay().await?.receive(nothing).await?.prekeys.unwrap_or_default())
+    }
+
+    /// Fills the set up. Keys whose upload may not have arrived go out again, and count: they must not pile up.
+    async fn add_one_time_keys(
+        &self,
+        changes: &mut Changes,
+        ids: &mut NextKeyIds,
+        left: v1::PrekeyCounts,
+    ) -> Result<(), PrekeysError> {
+        let validity = Validity::lasting(self.clock.now(), limits::ONE_TIME_LIFE);
+        let missing = |left: u64, unpublished: usize| {
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
+        };
+        let missing_curve = missing(left.one_time_curve, self.count_unpublished(PrekeyKind::OneTimeCurve).await?);
+        let missing_kem = missing(left.one_time_kem, self.count_unpublished(PrekeyKind::OneTimeKem).await?);
+        let primitives = self.primitives.as_ref();
+        let curve: Vec<OneTimeCurvePrekey> =
+            PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;
+        let kem: Vec<OneTimeKemPrekey> =
+            PrivatePrekey::generate_many(primitives, ids.one_time_kem, missing_kem, validity)?;
+        for key in &curve {
+            keep(changes, key);
+            ids.one_time_curve = next(key.id());
+        }
+        for key in &kem {
+            keep(changes, key);
+            ids.one_time_kem = next(key.id());
+        }
+        Ok(())
+    }
+
+    async fn unpublished<K>(
+        &self,
+        kind: PrekeyKind,
+        decode: impl Fn(&[u8]) -> Result<K, DecodeError>,
+    ) -> Result<Vec<(Versioned<PrekeyRecord>, K)>, PrekeysError> {
+        let rows = self.prekey_rows(kind).await?;
+        let open =
+            |row: Versioned<PrekeyRecord>| decode(&row.value.key).map(|key| (row, key)).map_err(PrekeysError::from);
+        let limit = sealpost_protocol::limits::ONE_TIME_PREKEYS_PER_UPLOAD;
+        rows.into_iter().filter(|row| !row.value.published).take(limit).map(open).collect()
+    }
+
+    async fn count_unpublished(&self, kind: PrekeyKind) -> Result<usize, StoreAccessError> {
+        let rows = self.prekey_rows(kind).await?;
+        Ok(rows.iter().filter(|row| !row.value.published).count())
+    }
+
+    async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
+        let mut rows: Vec<Versioned<PrekeyRecord>> = Vec::new();
+        loop {
+            let after = rows.last().map(|row| row.key.clone()).unwrap_or_default();
+            let page = self.store.list(&[kind.to_byte()], &after, limits::ROWS).await?;
+            let is_last = page.len() < limits::ROWS;
+            rows.extend(page);
+            if is_last {
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Notes on the keys of earlier manifests that their replacement is confirmed.
+    async fn retire_replaced_keys(
+        &self,
+        changes: &mut Changes,
+        manifest: &SignedManifest,
+        now: Timestamp,
+    ) -> Result<(), StoreAccessError> {
+        let current = manifest.fields().signed_prekey.id;
+        for kind in MANIFEST_KINDS {
+            for row in self.prekey_rows(kind).await? {
+                if row.value.retired.is_none() && row.key != prekey_key(kind, current) {
+                    changes.replace(&row, &PrekeyRecord { retired: Some(now), ..row.value.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Erases one-time keys that no one may have begun to use for so long that no message can name them.
+    async fn erase_expired_one_time_keys(&self, changes: &mut Changes) -> Result<(), PrekeysError> {
+        let limit = self.clock.now().saturating_sub(limits::RETIRED_KEPT);
+        for row in self.prekey_rows(PrekeyKind::OneTimeCurve).await? {
+            if OneTimeCurvePrekey::decode(&row.value.key)?.validity().expires() < limit {
+                changes.delete(&row);
+            }
+        }
+        for row in self.prekey_rows(PrekeyKind::OneTimeKem).await? {
+            if OneTimeKemPrekey::decode(&row.value.key)?.validity().expires() < limit {
+                changes.delete(&row);
+            }
+        }
+        Ok(())
+    }
+
+    async fn erase_retired_keys(&self) -> Result<(), StoreAccessError> {
+        let now = self.clock.now();
+        let mut changes = Changes::default();
+        for kind in MANIFEST_KINDS {
+            for row in self.prekey_rows(kind).await? {
+                if row.value.retired.is_some_and(|retired| now.since(retired) > limits::RETIRED_KEPT) {
+                    changes.delete(&row);
+                }
+            }
+        }
+        self.store.commit(changes).await
+    }
+}
+
+fn keep<K: Kind>(changes: &mut Changes, key: &PrivatePrekey<K>) {
+    let record = PrekeyRecord { key: key.encode(), retired: None, published: false };
+    changes.insert(prekey_key(K::KIND, key.id()), &record);
+}
+
+/// Of whichever kind there are fewer.
+fn fewest(counts: v1::PrekeyCounts) -> u64 {
+    counts.one_time_curve.min(counts.one_time_kem)
+}
+
+fn next(id: KeyId) -> KeyId {
+    KeyId(id.0.saturating_add(1))
+}
+
+fn status_of(known: Option<&Versioned<ManifestRecord>>, counts: v1::PrekeyCounts) -> PrekeyStatus {
+    let fields = known.map(|known| known.value.manifest.fields());
+    PrekeyStatus {
+        version: fields.map_or(0, |fields| fields.version),
+        created: fields.map(|fields| fields.created),
+        expires: fields.map(|fields| fields.expires),
+        confirmed: known.and_then(|known| known.value.confirmed),
+        one_time_curve: counts.one_time_curve,
+        one_time_kem: counts.one_time_kem,
+    }
+}

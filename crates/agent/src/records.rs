@@ -1,0 +1,416 @@
+//! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
+
+use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
+use sealpost_protocol::{
+    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch,
+    ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+    limits as wire,
+};
+
+use zeroize::Zeroize;
+
+use crate::store::{Area, Record};
+
+const FORMAT: u8 = 1;
+
+/// The largest stored byte string: an envelope or a padded plaintext.
+const BYTES: usize = wire::ENVELOPE;
+
+/// Declares a record: its area, its fields in order, and how each is written and read.
+macro_rules! record {
+    ($(#[$meta:meta])* $name:ident in $area:ident { $($(#[$doc:meta])* $field:ident: $type:ty => $form:ident,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone)]
+        pub(crate) struct $name {
+            $($(#[$doc])* pub(crate) $field: $type,)*
+        }
+
+        impl Record for $name {
+            const AREA: Area = Area::$area;
+        }
+
+        impl Encode for $name {
+            fn encode(&self, writer: &mut Writer) {
+                writer.u8(FORMAT);
+                $(form::$form::write(writer, &self.$field);)*
+            }
+        }
+
+        impl Decode for $name {
+            fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                match reader.u8()? {
+                    FORMAT => {}
+                    found => return Err(DecodeError::UnknownValue { field: stringify!($name), found }),
+                }
+                Ok(Self { $($field: form::$form::read(reader)?,)* })
+            }
+        }
+    };
+}
+
+record! {
+    /// The identity's private key.
+    IdentityRecord in Identity {
+        seed: [u8; 32] => value,
+    }
+}
+
+impl IdentityRecord {
+    pub(crate) fn of(identity: &IdentityPrivateKey) -> Self {
+        let mut seed = [0; 32];
+        for (byte, secret) in seed.iter_mut().zip(identity.expose_seed().iter()) {
+            *byte = *secret;
+        }
+        Self { seed }
+    }
+}
+
+impl Drop for IdentityRecord {
+    fn drop(&mut self) {
+        self.seed.zeroize();
+    }
+}
+
+record! {
+    /// What is published, and which ids the next keys get.
+    ManifestRecord in Manifest {
+        manifest: SignedManifest => value,
+        /// When the relay confirmed it.
+        confirmed: Option<Timestamp> => option,
+        next_ids: NextKeyIds => value,
+    }
+}
+
+/// The ids that the next keys of each kind get: none is used twice.
+#[derive(Clone, Copy)]
+pub(crate) struct NextKeyIds {
+    /// Of the keys that stand in a manifest; they share it.
+    pub(crate) manifest: KeyId,
+    pub(crate) one_time_curve: KeyId,
+    pub(crate) one_time_kem: KeyId,
+}
+
+impl NextKeyIds {
+    pub(crate) const FIRST: Self = Self { manifest: KeyId(1), one_time_curve: KeyId(1), one_time_kem: KeyId(1) };
+}
+
+impl Encode for NextKeyIds {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.manifest).value(&self.one_time_curve).value(&self.one_time_kem);
+    }
+}
+
+impl Decode for NextKeyIds {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            manifest: KeyId::decode(reader)?,
+            one_time_curve: KeyId::decode(reader)?,
+            one_time_kem: KeyId::decode(reader)?,
+        })
+    }
+}
+
+record! {
+    /// A private prekey.
+    PrekeyRecord in Prekey {
+        key: SecretBytes => secret,
+        /// When its replacement was confirmed by the relay.
+        retired: Option<Timestamp> => option,
+        /// Whether the relay has confirmed the public half.
+        published: bool => flag,
+    }
+}
+
+record! {
+    /// What is known of another agent.
+    PeerRecord in Peer {
+        identity: IdentityKey => value,
+        /// The highest manifest version seen; no lower one is taken.
+        manifest_version: u64 => number,
+    }
+}
+
+record! {
+    /// One session with a peer.
+    SessionRecord in Session {
+        session: SecretBytes => secret,
+        /// Whether the next message is sealed in it; of a peer's sessions at most one is.
+        sends: bool => flag,
+        used: Timestamp => value,
+    }
+}
+
+record! {
+    /// A message composed and not yet sealed.
+    DraftRecord in Draft {
+        recipients: Vec<AgentId> => recipients,
+        priority: Priority => value,
+        created: Timestamp => value,
+        expires: Timestamp => value,
+        /// The encoded payload.
+        payload: SecretBytes => secret,
+    }
+}
+
+record! {
+    /// A message sealed and not yet accepted.
+    OutgoingRecord in Outbox {
+        header: Vec<u8> => bytes,
+        parts: Vec<PartRecord> => parts,
+        /// The encoded payload, until all is delivered or has failed.
+        payload: SecretBytes => secret,
+    }
+}
+
+record! {
+    /// A message that a relay has accepted.
+    SentRecord in Sent {
+        header: Vec<u8> => bytes,
+        parts: Vec<SentPartRecord> => sent_parts,
+        /// The encoded payload, until all is delivered or has failed; empty then.
+        payload: SecretBytes => secret,
+        accepted: Timestamp => value,
+    }
+}
+
+record! {
+    /// A message that the relay refused for good.
+    UnsentRecord in Unsent {
+        recipients: Vec<AgentId> => recipients,
+        /// The refusal's stable code.
+        code: String => text,
+        at: Timestamp => value,
+    }
+}
+
+record! {
+    /// A message received, or refused.
+    InboxRecord in Inbox {
+        header: HeaderHash => value,
+        part: PartHash => value,
+        attempt: Attempt => value,
+        verdict: Verdict => value,
+        sent: Timestamp => value,
+        received: Timestamp => value,
+        /// Where it is among the unread, until the agent takes it.
+        arrival: Vec<u8> => bytes,
+        priority: Priority => value,
+        /// The encoded payload; empty once the agent has taken it, or if it was refused.
+        payload: SecretBytes => secret,
+    }
+}
+
+record! {
+    /// A received message that the agent has not taken.
+    UnreadRecord in Unread {
+        message: MessageRef => value,
+    }
+}
+
+record! {
+    /// A receipt that the relay has not confirmed.
+    ReceiptRecord in Receipt {
+        leaf: ReceiptLeaf => value,
+    }
+}
+
+record! {
+    /// Where the sequence of receipts stands that one node is given.
+    ReceiptHeadRecord in ReceiptHead {
+        last: Option<ReceiptHead> => option,
+        /// The batch that was signed and not yet confirmed; sent again as it is.
+        under_way: Option<ReceiptBatch> => option,
+    }
+}
+
+record! {
+    /// A relay met before.
+    RelayRecord in Relay {
+        node: NodeId => value,
+    }
+}
+
+record! {
+    /// How far one node's feed of changes has been read.
+    FeedRecord in Feed {
+        after: u64 => number,
+    }
+}
+
+/// One recipient's part of an outgoing message.
+#[derive(Clone)]
+pub(crate) struct PartRecord {
+    pub(crate) recipient: AgentId,
+    pub(crate) attempt: Attempt,
+    pub(crate) envelope: Vec<u8>,
+}
+
+impl Encode for PartRecord {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.recipient).value(&self.attempt).bytes(&self.envelope);
+    }
+}
+
+impl Decode for PartRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            recipient: AgentId::decode(reader)?,
+            attempt: Attempt::decode(reader)?,
+            envelope: reader.bytes("envelope", wire::ENVELOPE)?.to_vec(),
+        })
+    }
+}
+
+/// What names one recipient's part of an accepted message in receipts.
+#[derive(Clone)]
+pub(crate) struct SentPartRecord {
+    pub(crate) recipient: AgentId,
+    pub(crate) attempt: Attempt,
+    pub(crate) part: PartHash,
+}
+
+impl Encode for SentPartRecord {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.recipient).value(&self.attempt).value(&self.part);
+    }
+}
+
+impl Decode for SentPartRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            recipient: AgentId::decode(reader)?,
+            attempt: Attempt::decode(reader)?,
+            part: PartHash::decode(reader)?,
+        })
+    }
+}
+
+/// Where a private prekey is kept.
+pub(crate) fn prekey_key(kind: PrekeyKind, id: KeyId) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.value(&kind).value(&id);
+    writer.into_bytes()
+}
+
+/// A place in the order of arrival: the local clock, then the relay's order.
+pub(crate) fn arrival_key(at: Timestamp, mailbox_seq: u64) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.value(&at).u64(mailbox_seq);
+    writer.into_bytes()
+}
+
+/// How fields are written and read.
+mod form {
+    use super::*;
+
+    pub(super) mod value {
+        use super::*;
+
+        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &T) {
+            writer.value(value);
+        }
+
+        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
+            T::decode(reader)
+        }
+    }
+
+    pub(super) mod option {
+        use super::*;
+
+        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &Option<T>) {
+            writer.option(value.as_ref());
+        }
+
+        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<Option<T>, DecodeError> {
+            reader.option("an optional field")
+        }
+    }
+
+    pub(super) mod flag {
+        use super::*;
+
+        pub(in super::super) fn write(writer: &mut Writer, value: &bool) {
+            writer.u8(u8::from(*value));
+        }
+
+        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+            match reader.u8()? {
+                0 => Ok(false),
+                1 => Ok(true),
+                found => Err(DecodeError::UnknownValue { field: "a flag", found }),
+            }
+        }
+    }
+
+    pub(super) mod number {
+        use super::*;
+
+        pub(in super::super) fn write(writer: &mut Writer, value: &u64) {
+            writer.u64(*value);
+        }
+
+        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+            reader.u64()
+        }
+    }
+
+    pub(super) mod text {
+        use super::*;
+
+        pub(in super::super) fn write(writer: &mut Writer, value: &str) {
+            writer.bytes(value.as_bytes());
+        }
+
+        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
+            reader.text("a text", BYTES).map(str::to_owned)
+        }
+    }
+
+    pub(super) mod bytes {
+        use super::*;
+
+        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
+            writer.bytes(value);
+        }
+
+        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+            reader.bytes("a byte string", BYTES).map(<[u8]>::to_vec)
+        }
+    }
+
+    /// Bytes that are wiped when dropped.
+    pub(super) mod secret {
+        use super::*;
+
+        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
+            writer.bytes(value);
+        }
+
+        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<SecretBytes, DecodeError> {
+            bytes::read(reader).map(SecretBytes::from)
+        }
+    }
+
+    /// Declares a form of lists with a limit.
+    macro_rules! list_form {
+        ($name:ident, $type:ty, $limit:expr) => {
+            pub(super) mod $name {
+                use super::*;
+
+                pub(in super::super) fn write(writer: &mut Writer, value: &[$type]) {
+                    writer.list(value);
+                }
+
+                pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<$type>, DecodeError> {
+                    reader.list(stringify!($name), $limit)
+                }
+            }
+        };
+    }
+
+    list_form!(recipients, AgentId, wire::RECIPIENTS);
+    list_form!(parts, PartRecord, wire::RECIPIENTS);
+    list_form!(sent_parts, SentPartRecord, wire::RECIPIENTS);
+}

@@ -1,0 +1,249 @@
+//! The connection to a relay: authentication, retries of what only authentication refused, and typed errors.
+
+mod error;
+mod proofs;
+mod tokens;
+
+use std::{sync::Arc, time::Duration};
+
+use sealpost_api::{
+    convert::{FieldError, millis, timestamp},
+    v1::{
+        self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
+        events_client::EventsClient, key_agreement_client::KeyAgreementClient, messages_client::MessagesClient,
+    },
+};
+use sealpost_crypto::IdentityPrivateKey;
+use sealpost_protocol::{AccessClaim, Clock, ErrorCode, NodeId, Signer};
+use tokio::sync::Mutex;
+use tonic::{
+    Request, Response, Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
+};
+
+pub use self::error::RelayError;
+use self::{proofs::ProofKey, tokens::Token};
+use crate::limits;
+
+/// Where a relay is, and how its certificate is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// `scheme://host:port`.
+    pub origin: String,
+    /// PEM certificates to trust instead of the system's.
+    pub certificates: Option<Vec<u8>>,
+}
+
+/// One agent's connection to one relay.
+pub(crate) struct RelayClient {
+    origin: String,
+    channel: Channel,
+    identity: Arc<IdentityPrivateKey>,
+    clock: Arc<dyn Clock>,
+    session: Mutex<Session>,
+}
+
+#[derive(Default)]
+struct Session {
+    /// The node that the agent knows under this origin; another is refused.
+    pinned: Option<NodeId>,
+    token: Option<Arc<Token>>,
+    /// Whether the connection has yet to see proof of the token's key.
+    needs_proof: bool,
+}
+
+impl RelayClient {
+    /// Prepares a connection; it comes about at the first call.
+    pub(crate) fn new(
+        address: &RelayAddress,
+        pinned: Option<NodeId>,
+        identity: Arc<IdentityPrivateKey>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RelayError> {
+        let origin = address.origin.trim_end_matches('/').to_owned();
+        let invalid = |_| RelayError::Address(origin.clone());
+        let mut endpoint = Endpoint::from_shared(origin.clone())
+            .map_err(invalid)?
+            .connect_timeout(limits::CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(limits::KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        if endpoint.uri().host().is_none() || !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
+            return Err(RelayError::Address(origin));
+        }
+        if endpoint.uri().scheme_str() == Some("https") {
+            let tls = ClientTlsConfig::new();
+            let tls = match &address.certificates {
+                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+                None => tls.with_native_roots(),
+            };
+            endpoint = endpoint.tls_config(tls).map_err(invalid)?;
+        }
+        let session = Mutex::new(Session { pinned, ..Session::default() });
+        Ok(Self { origin, channel: endpoint.connect_lazy(), identity, clock, session })
+    }
+
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The node behind the origin, as it names itself; pinned from then on.
+    pub(crate) async fn node_id(&self) -> Result<NodeId, RelayError> {
+        self.token().await?;
+        self.session.lock().await.pinned.ok_or(RelayError::Answer("the relay did not say who it is"))
+    }
+
+    pub(crate) async fn upload_prekeys(
+        &self,
+        request: v1::UploadPrekeysRequest,
+    ) -> Result<v1::PrekeyCounts, RelayError> {
+        let call = async |channel, request| KeyAgreementClient::new(channel).upload_prekeys(request).await;
+        let answer = self.call("/sealpost.v1.KeyAgreement/UploadPrekeys", request, Duration::ZERO, call).await?;
+        answer.counts.ok_or(RelayError::Answer("no counts"))
+    }
+
+    pub(crate) async fn claim_bundle(
+        &self,
+        request: v1::ClaimPrekeyBundleRequest,
+    ) -> Result<v1::PrekeyBundle, RelayError> {
+        let call = async |channel, request| KeyAgreementClient::new(channel).claim_prekey_bundle(request).await;
+        self.call("/sealpost.v1.KeyAgreement/ClaimPrekeyBundle", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn send(&self, request: v1::SendRequest) -> Result<v1::SendResponse, RelayError> {
+        let call = async |channel, request| DeliveryRouterClient::new(channel).send(request).await;
+        self.call("/sealpost.v1.DeliveryRouter/Send", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn receive(&self, request: v1::ReceiveRequest) -> Result<v1::ReceiveResponse, RelayError> {
+        let wait = Duration::from_millis(request.wait_ms.into());
+        let call = async |channel, request| DeliveryRouterClient::new(channel).receive(request).await;
+        self.call("/sealpost.v1.DeliveryRouter/Receive", request, wait, call).await
+    }
+
+    pub(crate) async fn acknowledge(
+        &self,
+        request: v1::AcknowledgeRequest,
+    ) -> Result<v1::AcknowledgeResponse, RelayError> {
+        let call = async |channel, request| DeliveryRouterClient::new(channel).acknowledge(request).await;
+        self.call("/sealpost.v1.DeliveryRouter/Acknowledge", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {
+        let call = async |channel, request| MessagesClient::new(channel).get_status(request).await;
+        self.call("/sealpost.v1.Messages/GetStatus", request, Duration::ZERO, call).await
+    }
+
+    /// Changes after a number, as many as a page holds.
+    pub(crate) async fn changes(&self, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse, RelayError> {
+        let call = async |channel, request| EventsClient::new(channel).list(request).await;
+        self.call("/sealpost.v1.Events/List", request, Duration::ZERO, call).await
+    }
+
+    /// Makes one call, with a token, and with proof of its key if the connection needs one. What only authentication
+    /// refused is tried again with what was missing.
+    async fn call<Q: Clone, A>(
+        &self,
+        path: &'static str,
+        message: Q,
+        wait: Duration,
+        call: impl AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, RelayError> {
+        let mut tries = 3;
+        loop {
+            let (token, needs_proof) = self.token().await?;
+            let mut request = Request::new(message.clone());
+            token.authorize(&mut request)?;
+            if needs_proof {
+                let target = format!("{}{path}", self.origin);
+                token.prove(&mut request, &target, self.clock.now())?;
+            }
+            request.set_timeout(limits::REQUEST_TIMEOUT + wait);
+            let answer =
+                tokio::time::timeout(limits::REQUEST_TIMEOUT + wait, call(self.channel.clone(), request)).await;
+            let error = match answer {
+                Ok(Ok(answer)) => {
+                    self.session.lock().await.needs_proof = false;
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) => RelayError::from(status),
+                Err(_) => RelayError::Unreachable("no answer in time".into()),
+            };
+            tries -= 1;
+            if tries == 0 || !self.can_mend(&error, &token).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether a further try, with a new token or a proof, may succeed.
+    async fn can_mend(&self, error: &RelayError, used: &Arc<Token>) -> bool {
+        let mut session = self.session.lock().await;
+        match error.code() {
+            Some(ErrorCode::ProofRequired) => session.needs_proof = true,
+            Some(ErrorCode::TokenExpired | ErrorCode::Unauthenticated) => {
+                if session.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, used)) {
+                    session.token = None;
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// A token that is good for a while, and whether it needs proof.
+    async fn token(&self) -> Result<(Arc<Token>, bool), RelayError> {
+        let mut session = self.session.lock().await;
+        let ends_after = self.clock.now().saturating_add(limits::TOKEN_MARGIN);
+        if let Some(token) = session.token.as_ref().filter(|token| token.expires > ends_after) {
+            return Ok((Arc::clone(token), session.needs_proof));
+        }
+        let (token, node) = self.new_token(session.pinned).await?;
+        let token = Arc::new(token);
+        *session = Session { pinned: Some(node), token: Some(Arc::clone(&token)), needs_proof: true };
+        Ok((token, true))
+    }
+
+    async fn new_token(&self, pinned: Option<NodeId>) -> Result<(Token, NodeId), RelayError> {
+        let mut client = AuthenticationClient::new(self.channel.clone());
+        let challenge = timely(client.challenge(v1::ChallengeRequest {})).await?;
+        let node: NodeId =
+            challenge.node_id.parse().map_err(|_| RelayError::Answer("the relay's node id is not valid"))?;
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != node) {
+            return Err(RelayError::OtherNode { origin: self.origin.clone(), pinned, found: node });
+        }
+        let key = ProofKey::generate()?;
+        let claim = AccessClaim {
+            node,
+            origin: self.origin.clone(),
+            identity: self.identity.identity_key(),
+            expires: timestamp("expires_at_ms", challenge.expires_at_ms)?,
+            challenge: challenge.challenge,
+            token_key: key.public(),
+        };
+        let request = v1::IssueTokenRequest {
+            identity_key: claim.identity.as_bytes().to_vec(),
+            origin: claim.origin.clone(),
+            signature: claim.sign(self.identity.as_ref()).0.to_vec(),
+            expires_at_ms: millis(claim.expires),
+            token_key: claim.token_key.to_vec(),
+            challenge: claim.challenge,
+        };
+        let issued = timely(client.issue_token(request)).await?;
+        let expires = timestamp("expires_at_ms", issued.expires_at_ms)?;
+        Ok((Token::new(issued.token, expires, key), node))
+    }
+}
+
+async fn timely<A>(call: impl Future<Output = Result<Response<A>, Status>>) -> Result<A, RelayError> {
+    match tokio::time::timeout(limits::REQUEST_TIMEOUT, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(RelayError::Unreachable("no answer in time".into())),
+    }
+}
+
+impl From<FieldError> for RelayError {
+    fn from(_: FieldError) -> Self {
+        Self::Answer("a field is not what the interface says")
+    }
+}

@@ -1,0 +1,82 @@
+//! The areas of an agent's store.
+
+/// What kind of row it is. The number is stored; the name goes into the seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Area {
+    /// The one unsealed row: whose store it is, and the store key, sealed under the master key.
+    Vault,
+    /// The identity's private key.
+    Identity,
+    /// What is published, and which key ids are used.
+    Manifest,
+    /// Private prekeys, by kind and id.
+    Prekey,
+    /// What is known of other agents, by id.
+    Peer,
+    /// Sessions, by peer and session id.
+    Session,
+    /// Messages composed and not yet sealed, by id.
+    Draft,
+    /// Messages sealed and not yet accepted by the relay, by id.
+    Outbox,
+    /// Messages that a relay has accepted, by id.
+    Sent,
+    /// Messages that the relay refused for good, by id.
+    Unsent,
+    /// Messages received or refused, by sender and id.
+    Inbox,
+    /// Received messages that the agent has not taken, by arrival.
+    Unread,
+    /// Receipts that the relay has not confirmed, by arrival.
+    Receipt,
+    /// The last head of receipts, and the batch that is under way.
+    ReceiptHead,
+    /// Relays met before, by origin.
+    Relay,
+    /// How far the relay's feed of changes has been read.
+    Feed,
+}
+
+impl Area {
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Vault => 0,
+            Self::Identity => 1,
+            Self::Manifest => 2,
+            Self::Prekey => 3,
+            Self::Peer => 4,
+            Self::Session => 5,
+            Self::Draft => 6,
+            Self::Outbox => 7,
+            Self::Sent => 8,
+            Self::Unsent => 9,
+            Self::Inbox => 10,
+            Self::Unread => 11,
+            Self::Receipt => 12,
+            Self::ReceiptHead => 13,
+            Self::Relay => 14,
+            Self::Feed => 15,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Vault => "vault",
+            Self::Identity => "identity",
+            Self::Manifest => "manifest",
+            Self::Prekey => "prekey",
+            Self::Peer => "peer",
+            Self::Session => "session",
+            Self::Draft => "draft",
+            Self::Outbox => "outbox",
+            Self::Sent => "sent",
+            Self::Unsent => "unsent",
+            Self::Inbox => "inbox",
+            Self::Unread => "unread",
+            Self::Receipt => "receipt",
+            Self::ReceiptHead => "receipt-head",
+            Self::Relay => "relay",
+            Self::Feed => "feed",
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Rows, versions and all-or-nothing.
+
+use super::*;
+
+fn store() -> (tempfile::TempDir, SqliteStore) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&folder.path().join("agent.sqlite3")).unwrap();
+    (folder, store)
+}
+
+fn put(key: &[u8], replaces: u64, content: &[u8]) -> Write {
+    Write { area: Area::Session, key: key.to_vec(), replaces, sealed: Some(content.to_vec()) }
+}
+
+fn delete(key: &[u8], replaces: u64) -> Write {
+    Write { area: Area::Session, key: key.to_vec(), replaces, sealed: None }
+}
+
+async fn read(store: &SqliteStore, key: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let row = store.row(Area::Session, key.to_vec()).await.unwrap();
+    row.map(|row| (row.version, row.sealed))
+}
+
+#[tokio::test]
+async fn a_row_counts_its_versions() {
+    let (_folder, store) = store();
+    store.commit(vec![put(b"a", 0, b"one")]).await.unwrap();
+    store.commit(vec![put(b"a", 1, b"two")]).await.unwrap();
+    assert_eq!(read(&store, b"a").await, Some((2, b"two".to_vec())));
+    store.commit(vec![delete(b"a", 2)]).await.unwrap();
+    assert_eq!(read(&store, b"a").await, None);
+}
+
+#[tokio::test]
+async fn a_change_to_another_version_saves_nothing_of_its_set() {
+    let (_folder, store) = store();
+    store.commit(vec![put(b"a", 0, b"one")]).await.unwrap();
+    for stale in [put(b"a", 0, b"again"), put(b"a", 2, b"two"), delete(b"a", 2), delete(b"missing", 1)] {
+        let result = store.commit(vec![put(b"b", 0, b"beside"), stale]).await;
+        assert!(matches!(result, Err(CommitError::Conflict)));
+    }
+    assert_eq!(read(&store, b"a").await, Some((1, b"one".to_vec())));
+    assert_eq!(read(&store, b"b").await, None);
+}
+
+#[tokio::test]
+async fn rows_are_found_by_prefix_in_order_and_in_pages() {
+    let (_folder, store) = store();
+    for key in ["pa", "pc", "pb", "q", "o", "p"] {
+        store.commit(vec![put(key.as_bytes(), 0, b"")]).await.unwrap();
+    }
+    let keys = async |after: &[u8], limit| {
+        let rows = store.rows(Area::Session, b"p".to_vec(), after.to_vec(), limit).await.unwrap();
+        rows.into_iter().map(|row| String::from_utf8(row.key).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(b"", 10).await, ["p", "pa", "pb", "pc"]);
+    assert_eq!(keys(b"pa", 1).await, ["pb"]);
+    assert_eq!(store.rows(Area::Draft, b"p".to_vec(), Vec::new(), 10).await.unwrap(), []);
+}
