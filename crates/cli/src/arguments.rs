@@ -1,0 +1,225 @@
+//! What can be typed.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use sealpost_protocol::{MessageId, Priority};
+
+/// A post office for AI agents: sealed end to end, kept for those who are offline, honest about each message.
+#[derive(Debug, Parser)]
+#[command(name = "sealpost", version, after_help = crate::failure::EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Print results as JSON: one document, or one per line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// The folder that agents are kept in.
+    #[arg(long, global = true, env = "SEALPOST_HOME", value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+
+    /// The relay to use.
+    #[arg(long, global = true, env = "SEALPOST_RELAY", default_value = "http://127.0.0.1:7117", value_name = "ORIGIN")]
+    pub(crate) relay: String,
+
+    /// PEM certificates to trust for the relay instead of the system's.
+    #[arg(long, global = true, env = "SEALPOST_CERTIFICATES", value_name = "FILE")]
+    pub(crate) certificates: Option<PathBuf>,
+
+    /// A file whose first line is the passphrase of the agent; SEALPOST_PASSPHRASE serves as well. Without either, the
+    /// agent's key file is used.
+    #[arg(long, global = true, env = "SEALPOST_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a relay.
+    Serve(Serve),
+    /// Show the whole main job in under a minute, with a relay and agents of its own.
+    Demo,
+    /// Make and show agents.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Send a message.
+    Send(Send),
+    /// Receive messages.
+    Receive(Receive),
+    /// Show what became of a message.
+    Status(Status),
+    /// Show and rotate prekeys.
+    #[command(subcommand)]
+    Prekeys(PrekeysCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// A TOML file; the options here come before it.
+    #[arg(long, env = "SEALPOST_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where everything is kept; made if missing. [default: ./relay]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// The address to serve on; port 0 takes a free one. [default: 127.0.0.1:7117]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// A further origin under which clients reach this relay; may be repeated.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
+
+    /// Serve other than loopback without TLS. For networks that encrypt by themselves.
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Make an agent and publish its prekeys.
+    New {
+        /// What to call it here.
+        name: String,
+        /// Do not contact the relay; prekeys are published by the first command that does.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// List the agents here.
+    List,
+    /// Show an agent.
+    Show {
+        /// Its name here.
+        name: String,
+    },
+    /// Trust whichever node answers at the relay's address now, and publish the prekeys there.
+    TrustRelay {
+        /// The agent's name here.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The agent that sends.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) sender: String,
+
+    /// For whom: an id, or the name of an agent here; several are separated by commas.
+    #[arg(value_name = "RECIPIENT")]
+    pub(crate) to: String,
+
+    /// The text; "-" reads standard input.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) text: Option<String>,
+
+    /// Send a file's bytes and its name instead; "-" reads standard input.
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// How urgent it is; the relay sees it.
+    #[arg(long, value_enum, default_value_t = Urgency::Normal)]
+    pub(crate) priority: Urgency,
+
+    /// How long it may wait, at most 30 days.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "30days", value_name = "DURATION")]
+    pub(crate) life: Duration,
+
+    /// What the message is, to the application; sealed.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) message_type: Option<String>,
+
+    /// The conversation, a UUID; sealed.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) thread: Option<sealpost_protocol::ThreadId>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Urgency {
+    Low,
+    Normal,
+    High,
+}
+
+impl From<Urgency> for Priority {
+    fn from(urgency: Urgency) -> Self {
+        match urgency {
+            Urgency::Low => Self::Low,
+            Urgency::Normal => Self::Normal,
+            Urgency::High => Self::High,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Receive {
+    /// The agent that receives.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) recipient: String,
+
+    /// Go on until interrupted.
+    #[arg(long)]
+    pub(crate) follow: bool,
+
+    /// How long to wait for the first message.
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
+    pub(crate) wait: Duration,
+
+    /// Show messages without taking them: they are shown again, and their senders do not hear that they were taken.
+    #[arg(long)]
+    pub(crate) peek: bool,
+
+    /// Write files and other bytes into this folder. Without it, and without --json, they stay in the inbox.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) save: Option<PathBuf>,
+
+    /// At most so many messages.
+    #[arg(long, value_name = "COUNT", conflicts_with = "follow")]
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The agent that sent it.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) sender: String,
+
+    /// The message.
+    pub(crate) message: MessageId,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrekeysCommand {
+    /// Show the manifest's version and how many one-time keys the relay has left.
+    Status {
+        /// Whose.
+        #[arg(long = "as", value_name = "NAME")]
+        owner: String,
+    },
+    /// Replace the keys in the manifest and fill up the one-time keys.
+    Rotate {
+        /// Whose.
+        #[arg(long = "as", value_name = "NAME")]
+        owner: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

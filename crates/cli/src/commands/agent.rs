@@ -1,0 +1,73 @@
+//! `sealpost agent`: make, list and show agents.
+
+use sealpost_agent::Agent;
+use serde::Serialize;
+
+use crate::{arguments::AgentCommand, failure::Failure, home::Context, output, progress};
+
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    id: String,
+    identity_key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    published: Option<bool>,
+}
+
+pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<(), Failure> {
+    match command {
+        AgentCommand::New { name, offline } => new(context, name, offline).await,
+        AgentCommand::List => list(context).await,
+        AgentCommand::Show { name } => {
+            let shown = show(context, name).await?;
+            output::print(context.json, &shown, || {
+                format!(
+                    "name          {}\nid            {}\nidentity key  {}",
+                    shown.name, shown.id, shown.identity_key
+                )
+            })
+        }
+        AgentCommand::TrustRelay { name } => trust_relay(context, name).await,
+    }
+}
+
+async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failure> {
+    let agent = progress::during("making keys", context.create(&name)).await?;
+    let published = match offline {
+        true => Ok(false),
+        false => progress::during("publishing prekeys", agent.publish_prekeys()).await.map(|_| true),
+    };
+    let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
+    output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
+    published.map(drop).map_err(|error| {
+        eprintln!("the agent is made; its prekeys are published by the next command that reaches the relay");
+        Failure::from(error)
+    })
+}
+
+async fn list(context: &Context) -> Result<(), Failure> {
+    for name in context.names()? {
+        let shown = show(context, name).await?;
+        output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
+    }
+    Ok(())
+}
+
+async fn show(context: &Context, name: String) -> Result<Shown, Failure> {
+    let folder = context.folder(&name)?;
+    if !Agent::exists_in(&folder) {
+        return Err(Failure::local_state(format!("there is no agent {name}")));
+    }
+    let identity = Agent::identity_in(&folder).await?;
+    let identity_key = identity.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Shown { name, id: identity.agent_id().to_string(), identity_key, published: None })
+}
+
+async fn trust_relay(context: &Context, name: String) -> Result<(), Failure> {
+    let agent = context.open(&name).await?;
+    agent.forget_relay(&context.relay.origin).await.map_err(|error| Failure::local_state(error.to_string()))?;
+    let agent = context.open(&name).await?;
+    agent.publish_prekeys().await?;
+    let shown = Shown { published: Some(true), ..show(context, name).await? };
+    output::print(context.json, &shown, || format!("{} now trusts the node at {}", shown.name, context.relay.origin))
+}

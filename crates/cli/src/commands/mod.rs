@@ -1,0 +1,9 @@
+//! One file per command.
+
+pub(crate) mod agent;
+pub(crate) mod completions;
+pub(crate) mod prekeys;
+pub(crate) mod receive;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod status;

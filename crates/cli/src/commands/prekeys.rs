@@ -1,0 +1,53 @@
+//! `sealpost prekeys`: how they stand, and new ones.
+
+use sealpost_agent::PrekeyStatus;
+use serde::Serialize;
+
+use crate::{arguments::PrekeysCommand, failure::Failure, home::Context, output, progress};
+
+#[derive(Serialize)]
+struct Shown {
+    version: u64,
+    created_at: Option<String>,
+    expires_at: Option<String>,
+    confirmed_at: Option<String>,
+    one_time_curve: u64,
+    one_time_kem: u64,
+}
+
+pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
+    let status = match command {
+        PrekeysCommand::Status { owner } => {
+            let agent = context.open(&owner).await?;
+            progress::during("asking the relay", agent.prekey_status()).await?
+        }
+        PrekeysCommand::Rotate { owner } => {
+            let agent = context.open(&owner).await?;
+            progress::during("rotating prekeys", agent.rotate_prekeys()).await?
+        }
+    };
+    let shown = Shown::from(status);
+    output::print(context.json, &shown, || {
+        format!(
+            "manifest version {}, made {}, confirmed {}\none-time keys at the relay: {} curve, {} KEM",
+            shown.version,
+            shown.created_at.as_deref().unwrap_or("never"),
+            shown.confirmed_at.as_deref().unwrap_or("never"),
+            shown.one_time_curve,
+            shown.one_time_kem
+        )
+    })
+}
+
+impl From<PrekeyStatus> for Shown {
+    fn from(status: PrekeyStatus) -> Self {
+        Self {
+            version: status.version,
+            created_at: status.created.map(|time| time.to_string()),
+            expires_at: status.expires.map(|time| time.to_string()),
+            confirmed_at: status.confirmed.map(|time| time.to_string()),
+            one_time_curve: status.one_time_curve,
+            one_time_kem: status.one_time_kem,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `sealpost send`: text, a file, or standard input.
+
+use std::path::Path;
+
+use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
+use sealpost_protocol::{AgentId, MessageType};
+use serde::Serialize;
+use tokio::io::AsyncReadExt;
+
+use crate::{arguments::Send, failure::Failure, home::Context, output, progress};
+
+#[derive(Serialize)]
+struct SentMessage {
+    id: String,
+    /// "accepted" by the relay, or "kept" here.
+    state: &'static str,
+    recipients: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<String>,
+}
+
+pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
+    let payload = payload(&send).await?;
+    let to = recipients(context, &send.to).await?;
+    let agent = context.open(&send.sender).await?;
+    let recipients = to.iter().map(AgentId::to_string).collect();
+    let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
+    let sent = progress::during("sending", agent.send(outgoing)).await?;
+    let id = sent.id.to_string();
+    let (message, kept) = match sent.outcome {
+        SendOutcome::Accepted(at) => {
+            (SentMessage { id, state: "accepted", recipients, accepted_at: Some(at.to_string()) }, None)
+        }
+        SendOutcome::Kept(error) => (SentMessage { id, state: "kept", recipients, accepted_at: None }, Some(error)),
+    };
+    output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    match kept {
+        None => Ok(()),
+        Some(error) => {
+            let why = crate::failure::chain(&error);
+            Err(Failure::kept(format!("{why}; the message is kept and goes out with a later command")))
+        }
+    }
+}
+
+async fn recipients(context: &Context, list: &str) -> Result<Vec<AgentId>, Failure> {
+    let mut agents = Vec::new();
+    for text in list.split(',') {
+        agents.push(context.resolve(text.trim()).await?);
+    }
+    Ok(agents)
+}
+
+async fn payload(send: &Send) -> Result<Payload, Failure> {
+    let (content, file_name) = match (&send.text, &send.file) {
+        (Some(text), _) if text == "-" => (text_or_bytes(standard_input().await?), None),
+        (Some(text), _) => (Content::text(text.clone()), None),
+        (None, Some(path)) if path.as_os_str() == "-" => (Content::bytes(standard_input().await?), None),
+        (None, Some(path)) => (Content::bytes(file(path).await?), path.file_name().and_then(|name| name.to_str())),
+        (None, None) => return Err(Failure::usage("nothing to send")),
+    };
+    let usage = |error: &dyn std::error::Error| Failure::usage(error.to_string());
+    let mut payload = Payload::new(content.map_err(|error| usage(&error))?);
+    payload.file_name = file_name.map(FileName::new).transpose().map_err(|error| usage(&error))?;
+    payload.message_type =
+        send.message_type.as_deref().map(MessageType::new).transpose().map_err(|error| usage(&error))?;
+    payload.thread = send.thread;
+    Ok(payload)
+}
+
+fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Content::text(text),
+        Err(error) => Content::bytes(error.into_bytes()),
+    }
+}
+
+/// Reads one byte more than a message may have, so that a longer one is noticed and never held whole.
+async fn bounded(reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = sealpost_agent::limits::CONTENT as u64 + 1;
+    reader.take(limit).read_to_end(&mut bytes).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    Ok(bytes)
+}
+
+async fn standard_input() -> Result<Vec<u8>, Failure> {
+    bounded(tokio::io::stdin(), "standard input").await
+}
+
+async fn file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let name = path.display().to_string();
+    let file = tokio::fs::File::open(path).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    bounded(file, &name).await
+}

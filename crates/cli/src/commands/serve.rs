@@ -1,0 +1,65 @@
+//! `sealpost serve`: a relay, until it is interrupted.
+
+use sealpost_relay::{Config, Relay};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    arguments::Serve,
+    failure::{Failure, chain},
+    home::Context,
+    output,
+};
+
+#[derive(Serialize)]
+struct Started {
+    address: String,
+    origin: String,
+    node_id: String,
+    data_dir: String,
+}
+
+pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> {
+    let config = config(serve)?;
+    let data_dir = config.data_dir.display().to_string();
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let relay = Relay::start(config).await.map_err(|error| Failure::local_state(chain(&error)))?;
+    let started = Started {
+        address: relay.address().to_string(),
+        origin: format!("{scheme}://{}", relay.address()),
+        node_id: relay.node_id().to_string(),
+        data_dir,
+    };
+    output::print(context.json, &started, || {
+        format!("serving on {}\nnode      {}\ndata in   {}", started.origin, started.node_id, started.data_dir)
+    })?;
+    interrupted().await?;
+    relay.stop().await;
+    Ok(())
+}
+
+fn config(serve: Serve) -> Result<Config, Failure> {
+    let mut config = match &serve.config {
+        Some(path) => Config::read(path).map_err(|error| Failure::usage(chain(&error)))?,
+        None => Config::default(),
+    };
+    if let Some(data_dir) = serve.data_dir {
+        config.data_dir = data_dir;
+    }
+    if let Some(listen) = serve.listen {
+        config.listen = listen;
+    }
+    config.origins.extend(serve.origin);
+    config.allow_plaintext |= serve.allow_plaintext;
+    config.check().map_err(|error| Failure::usage(chain(&error)))?;
+    Ok(config)
+}
+
+/// Waits for Ctrl-C, or for a service manager's request to end.
+async fn interrupted() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::other(error.to_string()))?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.map_err(|error| Failure::other(error.to_string())),
+        _ = terminate.recv() => Ok(()),
+    }
+}

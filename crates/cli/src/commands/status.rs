@@ -1,0 +1,97 @@
+//! `sealpost status`: what became of a message, recipient by recipient.
+
+use sealpost_agent::{LocalState, ProvenStatus};
+use sealpost_protocol::Timestamp;
+use serde::Serialize;
+
+use crate::{arguments::Status, failure::Failure, home::Context, output, progress};
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    /// "draft", "outbox", "accepted" or "unsent".
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    recipients: Vec<ShownDelivery>,
+}
+
+#[derive(Serialize)]
+struct ShownDelivery {
+    recipient: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_name: Option<String>,
+    attempt: u16,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    late: bool,
+    queued_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handed_over_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivered_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at: Option<String>,
+    /// Whether the recipient's own signature bears the state out.
+    receipt: &'static str,
+}
+
+pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure> {
+    let agent = context.open(&status.sender).await?;
+    let found = progress::during("asking the relay", agent.status(status.message)).await?;
+    let (state, accepted_at, reason) = match found.local {
+        LocalState::Draft => ("draft", None, None),
+        LocalState::Outbox => ("outbox", None, None),
+        LocalState::Accepted(at) => ("accepted", Some(at.to_string()), None),
+        LocalState::Unsent(code) => ("unsent", None, Some(code)),
+    };
+    let mut recipients = Vec::new();
+    for delivery in &found.deliveries {
+        recipients.push(ShownDelivery::new(delivery, context.name_of(delivery.status.recipient).await));
+    }
+    let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, recipients };
+    output::print(context.json, &shown, || shown.to_text())
+}
+
+impl ShownDelivery {
+    fn new(delivery: &ProvenStatus, recipient_name: Option<String>) -> Self {
+        let status = &delivery.status;
+        let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        Self {
+            recipient: status.recipient.to_string(),
+            recipient_name,
+            attempt: status.attempt.number(),
+            state: status.state.as_str(),
+            reason: status.state.failure().map(|reason| reason.as_str()),
+            late: status.late,
+            queued_at: status.queued_at.to_string(),
+            handed_over_at: time(status.handed_over_at),
+            delivered_at: time(status.delivered_at),
+            acknowledged_at: time(status.acknowledged_at),
+            receipt: delivery.receipt.as_str(),
+        }
+    }
+}
+
+impl Shown {
+    fn to_text(&self) -> String {
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let mut lines = vec![format!("{}  {}{reason}", self.id, self.state)];
+        for delivery in &self.recipients {
+            let who = delivery.recipient_name.as_deref().unwrap_or(&delivery.recipient);
+            let reason = delivery.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            lines.push(format!("  {who}: {}{reason}, receipt {}", delivery.state, delivery.receipt));
+            let times = [
+                ("queued", Some(&delivery.queued_at)),
+                ("handed over", delivery.handed_over_at.as_ref()),
+                ("delivered", delivery.delivered_at.as_ref()),
+                ("acknowledged", delivery.acknowledged_at.as_ref()),
+            ];
+            lines.extend(times.iter().filter_map(|(name, time)| Some(format!("    {name:<13} {}", (*time)?))));
+        }
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,74 @@
+//! A relay in a process of its own, which can be killed.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// How long a relay may take to start: it opens a small database.
+const START: Duration = Duration::from_secs(10);
+
+/// How long a relay may take to stop when asked.
+const STOP: Duration = Duration::from_secs(15);
+
+/// A running relay. Dropping it kills the process.
+pub(super) struct RelayProcess {
+    child: Child,
+    /// Where it listens, `host:port`.
+    pub(super) address: String,
+}
+
+/// What `serve --json` prints first.
+#[derive(Deserialize)]
+struct Started {
+    address: String,
+}
+
+impl RelayProcess {
+    /// Starts this very program as a relay.
+    pub(super) async fn start(data_dir: &Path, listen: &str, origin: &str) -> Result<Self, String> {
+        let program: PathBuf = env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
+        let mut child = Command::new(program)
+            .args(["serve", "--json", "--listen", listen, "--origin", origin, "--data-dir"])
+            .arg(data_dir)
+            .env("RUST_LOG", "error")
+            .env_remove("SEALPOST_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("the relay does not start: {error}"))?;
+        let out = child.stdout.take().ok_or("the relay has no output")?;
+        let mut line = String::new();
+        let read = timeout(START, BufReader::new(out).read_line(&mut line)).await;
+        read.map_err(|_| "the relay does not start in time")?
+            .map_err(|error| format!("the relay's output: {error}"))?;
+        let started: Started =
+            serde_json::from_str(&line).map_err(|error| format!("the relay did not start: {error}"))?;
+        Ok(Self { child, address: started.address })
+    }
+
+    /// Ends the process without warning, as a power cut would.
+    pub(super) async fn kill(mut self) -> Result<(), String> {
+        self.child.kill().await.map_err(|error| format!("the relay is not to be killed: {error}"))
+    }
+
+    /// Asks the process to end and waits for it; one that does not is killed when dropped.
+    pub(super) async fn stop(mut self) {
+        if let Some(id) = self.child.id() {
+            let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+            if asked.is_ok_and(|status| status.success()) {
+                let _ = timeout(STOP, self.child.wait()).await;
+            }
+        }
+    }
+}

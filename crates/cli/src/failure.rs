@@ -1,0 +1,152 @@
+//! How the command fails: a message for people, a code for programs, an exit code for scripts.
+
+use std::error::Error;
+
+use sealpost_agent::{OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use serde_json::json;
+
+/// The exit codes, as the help prints them.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  something else went wrong
+  2  the command line is not understood
+  3  the relay does not answer; a message to be sent is kept and goes out later
+  4  the relay refused
+  5  the agent, its key or its store cannot be used";
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitCode {
+    Other = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Refused = 4,
+    LocalState = 5,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// A command that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    exit: ExitCode,
+    /// A stable name: the relay's own code, or one of this command's.
+    code: String,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn other(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Other, code: "failed".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Usage, code: "usage".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn local_state(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::LocalState, code: "local-state".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn kept(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn code(&self) -> ExitCode {
+        self.exit
+    }
+
+    /// Says on standard error what went wrong.
+    pub(crate) fn report(&self, json: bool) {
+        if json {
+            eprintln!("{}", json!({ "error": { "code": self.code, "message": self.message } }));
+        } else {
+            eprintln!("error: {}", self.message);
+        }
+    }
+}
+
+/// The message of an error and of what caused it, where that says more.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl From<RelayError> for Failure {
+    fn from(error: RelayError) -> Self {
+        let (exit, code) = match &error {
+            RelayError::Unreachable(_) => (ExitCode::Unreachable, "unreachable".to_owned()),
+            RelayError::Refused { code, .. } => (ExitCode::Refused, code.to_string()),
+            RelayError::Address(_) | RelayError::NotConfigured => (ExitCode::Usage, "usage".to_owned()),
+            RelayError::OtherNode { .. } => (ExitCode::Refused, "other-node".to_owned()),
+            _ => (ExitCode::Other, "failed".to_owned()),
+        };
+        Self { exit, code, message: chain(&error) }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Relay(error) => error.into(),
+            error => Self::local_state(chain(&error)),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Relay(error) => error.into(),
+            SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
+            SendError::Content(_) | SendError::Header(_) | SendError::ToItself => Self::usage(chain(&error)),
+            error => Self::other(chain(&error)),
+        }
+    }
+}
+
+impl From<SyncError> for Failure {
+    fn from(error: SyncError) -> Self {
+        match error {
+            SyncError::Relay(error) => error.into(),
+            SyncError::Prekeys(error) => error.into(),
+            SyncError::Status(error) => error.into(),
+            SyncError::State(_) | SyncError::Damaged(_) => Self::local_state(chain(&error)),
+            error => Self::other(chain(&error)),
+        }
+    }
+}
+
+impl From<PrekeysError> for Failure {
+    fn from(error: PrekeysError) -> Self {
+        match error {
+            PrekeysError::Relay(error) => error.into(),
+            PrekeysError::State(_) | PrekeysError::Damaged(_) => Self::local_state(chain(&error)),
+            error => Self::other(chain(&error)),
+        }
+    }
+}
+
+impl From<StatusError> for Failure {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Relay(error) => error.into(),
+            StatusError::Unknown(_) => {
+                Self { exit: ExitCode::Other, code: "not-found".to_owned(), message: chain(&error) }
+            }
+            error => Self::local_state(chain(&error)),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The `sealpost` command: the relay, the agents, and a demonstration of both.
+//!
+//! Results go to standard output, everything else to standard error. With `--json`, a result is one JSON document, or one
+//! per line where there are many. Exit codes are in [`failure::ExitCode`].
+
+mod arguments;
+mod commands;
+mod demo;
+mod failure;
+mod home;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    arguments::{Arguments, Command},
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("no runtime: {error}")))
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(json);
+            failure.code().into()
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), Failure> {
+    output::start_log(&arguments.command, arguments.json)?;
+    let context = home::Context::new(&arguments)?;
+    match arguments.command {
+        Command::Serve(serve) => commands::serve::run(&context, serve).await,
+        Command::Demo => demo::run(context.json).await,
+        Command::Agent(agent) => commands::agent::run(&context, agent).await,
+        Command::Send(send) => commands::send::run(&context, send).await,
+        Command::Receive(receive) => commands::receive::run(&context, receive).await,
+        Command::Status(status) => commands::status::run(&context, status).await,
+        Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
+        Command::Completions { shell } => commands::completions::run(shell),
+    }
+}
