@@ -1,0 +1,31 @@
+//! What whole-system tests are written with: real processes, real sockets, and clients that know nothing but the
+//! documented interface.
+//!
+//! The processes are the `sealpost` binary ([`sealpost_binary`]); each is ended by its own id, at the latest when its handle
+//! is dropped. Every wait is bounded ([`within`]); what is random comes from a printed seed ([`seeded`]).
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code: the first surprise ends the test"
+)]
+
+pub mod plain;
+
+mod binary;
+mod command;
+mod patience;
+mod proxy;
+mod relay;
+mod sdk;
+mod seed;
+
+pub use binary::sealpost_binary;
+pub use command::{Finished, Home, Killed, Running};
+pub use patience::{PATIENCE, within};
+pub use proxy::Proxy;
+pub use relay::TestRelay;
+pub use sdk::{SdkAgent, text, words};
+pub use seed::seeded;

@@ -1,0 +1,112 @@
+//! Agents by the SDK, as tests use them.
+
+use std::{ops::Deref, sync::Arc, time::Duration};
+
+use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent};
+use sealpost_crypto::{Content, KeyFileProvider, Payload};
+use sealpost_protocol::{AgentId, MessageRef};
+use tempfile::TempDir;
+
+use crate::within;
+
+/// An agent in a folder of its own.
+pub struct SdkAgent {
+    agent: Agent,
+    folder: Arc<TempDir>,
+}
+
+impl SdkAgent {
+    /// A new agent that has published its prekeys at `origin`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn new(origin: &str) -> Self {
+        let agent = Self::unpublished(origin).await;
+        within("the first publication", agent.publish_prekeys()).await.unwrap();
+        agent
+    }
+
+    /// A new agent that has published nothing yet.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn unpublished(origin: &str) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let path = folder.path().join("agent");
+        let agent = Agent::create(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
+        Self { agent, folder }
+    }
+
+    /// The same agent once more, as another process of it would open it, by way of `origin`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn reopen(&self, origin: &str) -> Self {
+        let path = self.folder.path().join("agent");
+        let agent = Agent::open(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
+        Self { agent, folder: Arc::clone(&self.folder) }
+    }
+
+    /// Sends a text.
+    ///
+    /// # Panics
+    /// When the message is neither accepted nor kept.
+    pub async fn send_text(&self, to: AgentId, words: &str) -> Sent {
+        within("a message sent", self.send(Outgoing::to([to], text(words)))).await.unwrap()
+    }
+
+    /// Syncs once and returns what is in the inbox, in order.
+    ///
+    /// # Panics
+    /// When the relay does not answer.
+    pub async fn sync_inbox(&self) -> Vec<InboxMessage> {
+        within("a sync", self.sync(Duration::ZERO)).await.unwrap();
+        self.unread(usize::MAX).await.unwrap()
+    }
+
+    /// Syncs once, takes everything, and returns the texts.
+    ///
+    /// # Panics
+    /// When the relay does not answer.
+    pub async fn take_texts(&self) -> Vec<String> {
+        let messages = self.sync_inbox().await;
+        let names: Vec<MessageRef> = messages.iter().map(|message| message.message).collect();
+        self.take(&names).await.unwrap();
+        within("the acknowledgements", self.give_receipts()).await.unwrap();
+        messages.iter().map(words).collect()
+    }
+}
+
+impl Deref for SdkAgent {
+    type Target = Agent;
+
+    fn deref(&self) -> &Agent {
+        &self.agent
+    }
+}
+
+/// A payload that is nothing but text.
+///
+/// # Panics
+/// When it is too long.
+#[must_use]
+pub fn text(words: &str) -> Payload {
+    Payload::new(Content::text(words.to_owned()).unwrap())
+}
+
+/// The text of a message.
+///
+/// # Panics
+/// When it has none.
+#[must_use]
+pub fn words(message: &InboxMessage) -> String {
+    message.payload.content.as_text().expect("a text").to_owned()
+}
+
+fn master_key() -> MasterKeySource {
+    MasterKeySource::Provider(Box::new(KeyFileProvider::from_contents(&[7; 32]).unwrap()))
+}
+
+fn address(origin: &str) -> RelayAddress {
+    RelayAddress { origin: origin.to_owned(), certificates: None }
+}

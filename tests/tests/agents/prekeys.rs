@@ -1,0 +1,145 @@
+//! Prekeys: they run out, are filled up again, and are replaced while messages wait under them.
+
+use std::{ops::Range, time::Duration};
+
+use sealpost_agent::{PrekeyStatus, PrekeysError, SyncError};
+use sealpost_protocol::AgentId;
+use sealpost_tests::{
+    SdkAgent, TestRelay,
+    plain::{Carrier, Grpc, PlainAgent, log_in},
+    within,
+};
+
+use super::{assert_accepted, assert_acknowledged, relay_behind_proxy};
+
+/// Claims bundles of `target` under these names, as many strangers would.
+async fn claim_as(stranger: &mut Grpc, target: AgentId, names: Range<u32>) {
+    for name in names {
+        stranger.claim_bundle(target, u128::from(name).to_be_bytes()).await.unwrap();
+    }
+}
+
+async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
+    let PrekeyStatus { one_time_curve, one_time_kem, .. } =
+        within("the prekeys' status", agent.prekey_status()).await.unwrap();
+    (one_time_curve, one_time_kem)
+}
+
+#[tokio::test]
+async fn when_one_time_keys_are_out_the_last_resort_key_serves_and_the_set_is_filled_up() {
+    let relay = TestRelay::start().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+    claim_as(&mut stranger, bob.id(), 0..100).await;
+    assert_eq!(one_time_keys(&bob).await, (0, 0));
+
+    let strangers = [SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await];
+    let mut sent = Vec::new();
+    for stranger in &strangers {
+        let message = stranger.send_text(bob.id(), "without a one-time key").await;
+        assert_accepted(&message);
+        sent.push(message.id);
+    }
+    assert_eq!(bob.take_texts().await.len(), 2, "both are opened with the same last-resort key");
+    for (stranger, id) in strangers.iter().zip(sent) {
+        assert_acknowledged(stranger, &[id]).await;
+    }
+    assert_eq!(one_time_keys(&bob).await, (100, 100));
+    let newcomer = SdkAgent::new(&relay.origin()).await;
+    newcomer.send_text(bob.id(), "with a new one-time key").await;
+    assert_eq!(bob.take_texts().await.len(), 1);
+    assert_eq!(one_time_keys(&bob).await, (99, 99));
+}
+
+#[tokio::test]
+async fn the_set_is_filled_up_when_half_of_it_is_gone_and_not_before() {
+    let relay = TestRelay::start().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+    claim_as(&mut stranger, bob.id(), 0..50).await;
+    bob.sync_inbox().await;
+    assert_eq!(one_time_keys(&bob).await, (50, 50));
+    claim_as(&mut stranger, bob.id(), 50..51).await;
+    bob.sync_inbox().await;
+    assert_eq!(one_time_keys(&bob).await, (100, 100));
+}
+
+/// Sixty new keys are some 80 KB; nothing else that an agent sends here is nearly as long.
+const MIDDLE_OF_A_REFILL: usize = 20_000;
+
+#[tokio::test]
+async fn a_refill_whose_answer_is_lost_does_no_harm() {
+    let (relay, proxy) = relay_behind_proxy().await;
+    let bob = SdkAgent::new(&proxy.origin()).await;
+    let direct = bob.reopen(&relay.origin()).await;
+    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+    // Sixty keys go each time. Those of the first refill count as unpublished, so the second makes no more than fits.
+    for (round, left) in [(0, 100), (1, 80)] {
+        claim_as(&mut stranger, bob.id(), 60 * round..60 * (round + 1)).await;
+        proxy.hold_answers_after(MIDDLE_OF_A_REFILL);
+        let cut_once_it_has_arrived = async {
+            while one_time_keys(&direct).await != (left, left) {}
+            proxy.cut();
+        };
+        let (synced, ()) = tokio::join!(bob.sync(Duration::ZERO), within("the refill", cut_once_it_has_arrived));
+        assert!(
+            matches!(&synced, Err(SyncError::Prekeys(PrekeysError::Relay(error))) if error.is_passing()),
+            "{synced:?}"
+        );
+    }
+    claim_as(&mut stranger, bob.id(), 120..180).await;
+    for _ in 0..2 {
+        within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
+    }
+    assert_eq!(one_time_keys(&bob).await, (100, 100));
+}
+
+#[tokio::test]
+async fn two_instances_of_one_agent_fill_the_set_up_once() {
+    let relay = TestRelay::start().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let other_bob = bob.reopen(&relay.origin()).await;
+    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+    for round in 0..5 {
+        claim_as(&mut stranger, bob.id(), 60 * round..60 * (round + 1)).await;
+        let (one, other) = tokio::join!(bob.sync(Duration::ZERO), other_bob.sync(Duration::ZERO));
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(one_time_keys(&bob).await, (100, 100));
+    }
+}
+
+#[tokio::test]
+async fn refills_that_never_arrive_do_not_pile_up() {
+    let (relay, proxy) = relay_behind_proxy().await;
+    let bob = SdkAgent::new(&proxy.origin()).await;
+    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+    claim_as(&mut stranger, bob.id(), 0..60).await;
+    for _ in 0..6 {
+        proxy.cut_after(MIDDLE_OF_A_REFILL);
+        let synced = within("a sync", bob.sync(Duration::ZERO)).await;
+        assert!(
+            matches!(&synced, Err(SyncError::Prekeys(PrekeysError::Relay(error))) if error.is_passing()),
+            "{synced:?}"
+        );
+    }
+    within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(one_time_keys(&bob).await, (140, 140), "the forty that were left, and one full set");
+}
+
+#[tokio::test]
+async fn a_message_that_waits_under_a_replaced_key_is_opened() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+    let waiting = alice.send_text(bob.id(), "under the first key").await.id;
+    for version in 2..=3 {
+        let status = within("a rotation", bob.rotate_prekeys()).await.unwrap();
+        assert_eq!((status.version, status.confirmed.is_some()), (version, true));
+    }
+    let later = alice.send_text(bob.id(), "in the same session").await.id;
+    let carol = SdkAgent::new(&relay.origin()).await;
+    let new = carol.send_text(bob.id(), "under the third key").await.id;
+    assert_eq!(bob.take_texts().await, ["under the first key", "in the same session", "under the third key"]);
+    assert_acknowledged(&alice, &[waiting, later]).await;
+    assert_acknowledged(&carol, &[new]).await;
+}

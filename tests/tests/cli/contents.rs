@@ -1,0 +1,107 @@
+//! What may be sent: text, files, standard input, bytes of any kind, up to a limit; to one or several.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sealpost_crypto::limits;
+use sealpost_tests::Home;
+use serde_json::Value;
+
+use super::{assert_fields, relay_and_home, texts};
+
+async fn receive_one(home: &Home, name: &str) -> Value {
+    home.run(["receive", "--as", name, "--json"]).await.succeeded().document()
+}
+
+fn bytes_of(message: &Value) -> Vec<u8> {
+    assert!(message.get("text").is_none(), "{message}");
+    STANDARD.decode(message["bytes"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_file_arrives_as_its_bytes_under_its_name() {
+    let (_relay, home) = relay_and_home().await;
+    let content: Vec<u8> = (0..=255).cycle().take(5_000).collect();
+    let path = home.path().join("all bytes.bin");
+    std::fs::write(&path, &content).unwrap();
+    home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+    let message = receive_one(&home, "bob").await;
+    let fields = ["id", "from", "from_name", "bytes", "file_name", "priority", "sent_at", "received_at"];
+    assert_fields(&message, &fields);
+    assert_eq!((bytes_of(&message), message["file_name"].as_str()), (content, Some("all bytes.bin")));
+}
+
+#[tokio::test]
+async fn for_people_a_file_stays_in_the_inbox_until_it_is_saved_and_never_over_another() {
+    let (_relay, home) = relay_and_home().await;
+    let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));
+    let save = ["receive", "--as", "bob", "--save", folder.to_str().unwrap()];
+    for content in [[1], [2]] {
+        std::fs::write(&path, content).unwrap();
+        home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+        for _ in 0..2 {
+            let shown = home.run(["receive", "--as", "bob"]).await.succeeded();
+            assert!(shown.out.contains("file.bin (1 bytes)"), "{}", shown.out);
+        }
+        home.run(save).await.succeeded();
+        assert_eq!(home.run(["receive", "--as", "bob"]).await.succeeded().out, "");
+    }
+    let mut saved: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    saved.sort();
+    assert_eq!(saved, [[1], [2]]);
+    assert_eq!(std::fs::read(folder.join("file.bin")).unwrap(), [1], "the first keeps its name");
+}
+
+#[tokio::test]
+async fn standard_input_is_text_if_it_can_be_and_bytes_if_not_or_if_asked_for() {
+    let (_relay, home) = relay_and_home().await;
+    let text = "several\nlines, and ünïcödé 🦀\n";
+    home.run_with_input(["send", "--as", "alice", "bob", "-"], text.as_bytes()).await.succeeded();
+    assert_eq!(receive_one(&home, "bob").await["text"].as_str(), Some(text));
+    home.run_with_input(["send", "--as", "alice", "bob", "-"], &[0xff, 0, 0xfe]).await.succeeded();
+    assert_eq!(bytes_of(&receive_one(&home, "bob").await), [0xff, 0, 0xfe]);
+    home.run_with_input(["send", "--as", "alice", "bob", "--file", "-"], text.as_bytes()).await.succeeded();
+    let message = receive_one(&home, "bob").await;
+    assert_eq!(bytes_of(&message), text.as_bytes());
+    assert!(message.get("file_name").is_none());
+    home.run_with_input(["send", "--as", "alice", "bob", "-"], b"").await.succeeded();
+    assert_eq!(receive_one(&home, "bob").await["text"].as_str(), Some(""));
+}
+
+#[tokio::test]
+async fn the_largest_content_arrives_and_one_byte_more_is_refused_and_not_kept() {
+    let (_relay, home) = relay_and_home().await;
+    let largest = vec![b'x'; limits::CONTENT];
+    home.run_with_input(["send", "--as", "alice", "bob", "-"], &largest).await.succeeded();
+    assert_eq!(receive_one(&home, "bob").await["text"].as_str().map(str::len), Some(limits::CONTENT));
+
+    let too_large = vec![b'x'; limits::CONTENT + 1];
+    let path = home.path().join("too large");
+    std::fs::write(&path, &too_large).unwrap();
+    let from_input = home.run_with_input(["send", "--as", "alice", "bob", "-", "--json"], &too_large).await.exited(2);
+    let from_file =
+        home.run(["send", "--as", "alice", "bob", "--json", "--file", path.to_str().unwrap()]).await.exited(2);
+    for refused in [from_input, from_file] {
+        assert_eq!(refused.out, "");
+        assert!(refused.err.contains("1048064 bytes"), "the limit is named: {}", refused.err);
+    }
+    home.run(["send", "--as", "alice", "bob", "next"]).await.succeeded();
+    assert_eq!(receive_one(&home, "bob").await["text"], "next", "nothing else was kept");
+}
+
+#[tokio::test]
+async fn several_recipients_are_separated_by_commas() {
+    let (_relay, home) = relay_and_home().await;
+    let carol = home.agent("carol").await;
+    let to = format!("bob,{carol}, bob");
+    let sent = home.run(["send", "--as", "alice", &to, "to both", "--json"]).await.succeeded().document();
+    for name in ["bob", "carol"] {
+        let received = home.run(["receive", "--as", name, "--json"]).await.succeeded().documents();
+        assert_eq!(texts(&received), ["to both"]);
+        assert_eq!(received[0]["id"], sent["id"]);
+    }
+    let id = sent["id"].as_str().unwrap();
+    let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
+    let states: Vec<_> =
+        status["recipients"].as_array().unwrap().iter().map(|one| (&one["state"], &one["receipt"])).collect();
+    assert_eq!(states, [(&Value::from("delivered"), &Value::from("verified")); 2]);
+}

@@ -1,0 +1,158 @@
+//! Exit codes, as `sealpost --help` prints them, and what is on which stream.
+
+use sealpost_protocol::AgentId;
+use sealpost_tests::{Home, TestRelay};
+
+use super::{relay_and_home, texts};
+
+#[tokio::test]
+async fn the_help_lists_every_exit_code() {
+    let help = Home::new("http://127.0.0.1:1").run(["--help"]).await.succeeded();
+    for line in ["  0  done", "  1  ", "  2  ", "  3  the relay does not answer", "  4  the relay refused", "  5  "] {
+        assert!(help.out.contains(line), "{line:?} is missing in\n{}", help.out);
+    }
+}
+
+#[tokio::test]
+async fn success_leaves_standard_error_empty() {
+    let (_relay, home) = relay_and_home().await;
+    let commands: [&[&str]; 6] = [
+        &["agent", "list"],
+        &["agent", "show", "alice"],
+        &["send", "--as", "alice", "bob", "hello"],
+        &["receive", "--as", "bob"],
+        &["prekeys", "status", "--as", "alice"],
+        &["prekeys", "rotate", "--as", "alice"],
+    ];
+    for command in commands {
+        let finished = home.run(command).await.succeeded();
+        assert_eq!(finished.err, "", "{}", finished.command);
+        assert_ne!(finished.out, "", "{}", finished.command);
+    }
+}
+
+#[tokio::test]
+async fn without_a_relay_a_message_is_kept_and_goes_out_with_the_next_command() {
+    let (mut relay, home) = relay_and_home().await;
+    relay.kill().await;
+    let kept = home.run(["send", "--as", "alice", "bob", "kept", "--json"]).await.exited(3);
+    let message = kept.document();
+    assert_eq!(message["state"], "kept");
+    assert!(message.get("accepted_at").is_none());
+    assert!(kept.err.contains("\"kept\""), "{}", kept.err);
+    let id = message["id"].as_str().unwrap();
+    let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
+    assert_eq!((status["id"].as_str(), status["state"].as_str()), (Some(id), Some("draft")));
+    assert_eq!(home.run(["receive", "--as", "bob"]).await.exited(3).out, "");
+    assert_eq!(home.run(["prekeys", "status", "--as", "bob"]).await.exited(3).out, "");
+
+    relay.restart().await;
+    home.run(["send", "--as", "alice", "bob", "next"]).await.succeeded();
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["kept", "next"]);
+}
+
+#[tokio::test]
+async fn a_relay_that_refuses_is_4() {
+    let (_relay, home) = relay_and_home().await;
+    let nobody = AgentId::from_array([1; 32]).to_string();
+    let refused = home.run(["send", "--as", "alice", &nobody, "hello", "--json"]).await.exited(4);
+    assert_eq!(refused.out, "", "a message that was refused has no result");
+    assert!(refused.err.contains("\"unknown-recipient\""), "{}", refused.err);
+}
+
+#[tokio::test]
+async fn another_node_in_the_relays_place_is_4_until_it_is_trusted() {
+    let (mut relay, home) = relay_and_home().await;
+    relay.kill().await;
+    relay.lose_data();
+    relay.restart().await;
+    let refused = home.run(["receive", "--as", "bob", "--json"]).await.exited(4);
+    assert!(refused.err.contains("\"other-node\""), "{}", refused.err);
+    for agent in ["alice", "bob"] {
+        home.run(["agent", "trust-relay", agent]).await.succeeded();
+    }
+    home.run(["send", "--as", "alice", "bob", "hello again"]).await.succeeded();
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["hello again"]);
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_is_2() {
+    let (_relay, home) = relay_and_home().await;
+    let too_long = "no/name";
+    let commands: [&[&str]; 11] = [
+        &[],
+        &["sent"],
+        &["send", "--as", "alice", "bob"],
+        &["send", "--as", "alice", "bob", "text", "--file", "and-file"],
+        &["send", "--as", "alice", "nobody-here", "hello"],
+        &["send", "--as", "alice", "alice", "to myself"],
+        &["send", "--as", "alice", "bob", "hello", "--life", "31days"],
+        &["send", "--as", "alice", "bob", "--file", "/there/is/no/such/file"],
+        &["agent", "new", too_long],
+        &["status", "--as", "alice", "no-uuid"],
+        &["receive", "--as", "bob", "--relay", "not an origin"],
+    ];
+    for command in commands {
+        let finished = home.run(command).await.exited(2);
+        assert_eq!(finished.out, "", "{}", finished.command);
+        assert_ne!(finished.err, "", "{}", finished.command);
+    }
+    assert_eq!(home.run(["receive", "--as", "bob"]).await.succeeded().out, "", "nothing of it was sent");
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_be_used_is_5() {
+    let (_relay, home) = relay_and_home().await;
+    let commands: [&[&str]; 5] = [
+        &["send", "--as", "carol", "bob", "hello"],
+        &["receive", "--as", "carol"],
+        &["agent", "show", "carol"],
+        &["agent", "new", "alice"],
+        &["status", "--as", "carol", "0190d3a8-0000-7000-8000-000000000001"],
+    ];
+    for command in commands {
+        assert_eq!(home.run(command).await.exited(5).out, "");
+    }
+    std::fs::write(home.path().join("alice/master.key"), [1; 32]).unwrap();
+    assert_eq!(home.run(["receive", "--as", "alice"]).await.exited(5).out, "", "another key opens nothing");
+}
+
+#[tokio::test]
+async fn the_status_of_a_message_never_sent_is_1() {
+    let (_relay, home) = relay_and_home().await;
+    let asked = home.run(["status", "--as", "alice", "0190d3a8-0000-7000-8000-000000000001", "--json"]).await.exited(1);
+    assert!(asked.err.contains("\"not-found\""), "{}", asked.err);
+}
+
+#[tokio::test]
+async fn an_agent_made_offline_publishes_with_its_first_command_that_reaches_the_relay() {
+    let relay = TestRelay::start().await;
+    let home = Home::new(relay.origin());
+    home.agent("alice").await;
+    for (name, first) in
+        [("bob", ["receive", "--as", "bob"].as_slice()), ("carol", &["send", "--as", "carol", "alice", "hello"])]
+    {
+        let made = home.run(["agent", "new", name, "--offline", "--json"]).await.succeeded().document();
+        assert_eq!(made["published"], false);
+        home.run(["send", "--as", "alice", name, "too early"]).await.exited(4);
+        home.run(first).await.succeeded();
+        home.run(["send", "--as", "alice", name, "in time"]).await.succeeded();
+        let received = home.run(["receive", "--as", name, "--json"]).await.succeeded();
+        assert_eq!(texts(&received.documents()), ["in time"]);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_made_while_the_relay_is_down_publishes_with_its_first_command_that_reaches_it() {
+    let (mut relay, home) = relay_and_home().await;
+    relay.kill().await;
+    let made = home.run(["agent", "new", "carol", "--json"]).await.exited(3);
+    assert_eq!(made.document()["published"], false);
+    relay.restart().await;
+    home.run(["send", "--as", "carol", "alice", "hello"]).await.succeeded();
+    home.run(["send", "--as", "alice", "carol", "hello"]).await.succeeded();
+    let received = home.run(["receive", "--as", "carol", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["hello"]);
+}

@@ -1,0 +1,112 @@
+//! The fields of each command's `--json` form; one document, or one per line.
+
+use sealpost_tests::{Home, TestRelay};
+
+use super::{assert_fields, relay_and_home};
+
+#[tokio::test]
+async fn agents_are_made_listed_and_shown() {
+    let relay = TestRelay::start().await;
+    let home = Home::new(relay.origin());
+    let made = home.run(["agent", "new", "alice", "--json"]).await.succeeded().document();
+    assert_fields(&made, &["name", "id", "identity_key", "published"]);
+    assert_eq!((made["name"].as_str(), made["published"].as_bool()), (Some("alice"), Some(true)));
+    assert!(made["id"].as_str().unwrap().starts_with("agent1"));
+    assert_eq!(made["identity_key"].as_str().unwrap().len(), 64);
+
+    let shown = home.run(["agent", "show", "alice", "--json"]).await.succeeded().document();
+    assert_fields(&shown, &["name", "id", "identity_key"]);
+    assert_eq!(shown["id"], made["id"]);
+
+    home.agent("bob").await;
+    let listed = home.run(["agent", "list", "--json"]).await.succeeded().documents();
+    assert_eq!(listed.len(), 2);
+    assert_eq!((&listed[0], listed[1]["name"].as_str()), (&shown, Some("bob")), "by name");
+
+    let trusting = home.run(["agent", "trust-relay", "alice", "--json"]).await.succeeded().document();
+    assert_eq!((&trusting["id"], trusting["published"].as_bool()), (&made["id"], Some(true)));
+}
+
+#[tokio::test]
+async fn a_message_is_sent_received_and_followed_up() {
+    let (_relay, home) = relay_and_home().await;
+    let (alice, bob) = (
+        home.run(["agent", "show", "alice", "--json"]).await.document(),
+        home.run(["agent", "show", "bob", "--json"]).await.document(),
+    );
+    let thread = "0190d3a8-0000-7000-8000-000000000001";
+    let arguments = ["send", "--as", "alice", "bob", "hello", "--json", "--type", "greeting", "--thread", thread];
+    let sent = home.run(arguments.into_iter().chain(["--priority", "high"])).await.succeeded().document();
+    assert_fields(&sent, &["id", "state", "recipients", "accepted_at"]);
+    assert_eq!(sent["state"], "accepted");
+    assert_eq!(sent["recipients"][0], bob["id"]);
+
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().document();
+    let fields = ["id", "from", "from_name", "text", "type", "thread", "priority", "sent_at", "received_at"];
+    assert_fields(&received, &fields);
+    assert_eq!((&received["id"], &received["from"]), (&sent["id"], &alice["id"]));
+    let words = ["from_name", "text", "type", "thread", "priority"].map(|field| received[field].as_str().unwrap());
+    assert_eq!(words, ["alice", "hello", "greeting", thread, "high"]);
+
+    let status =
+        home.run(["status", "--as", "alice", sent["id"].as_str().unwrap(), "--json"]).await.succeeded().document();
+    assert_fields(&status, &["id", "state", "accepted_at", "recipients"]);
+    assert_eq!((&status["id"], status["state"].as_str()), (&sent["id"], Some("accepted")));
+    let times = ["queued_at", "handed_over_at", "delivered_at", "acknowledged_at"];
+    let others = ["recipient", "recipient_name", "attempt", "state", "late", "receipt"];
+    let delivery = &status["recipients"][0];
+    assert_fields(delivery, &[times.as_slice(), &others].concat());
+    assert_eq!((&delivery["recipient"], delivery["recipient_name"].as_str()), (&bob["id"], Some("bob")));
+    assert_eq!((delivery["state"].as_str(), delivery["receipt"].as_str()), (Some("delivered"), Some("verified")));
+    assert_eq!((delivery["attempt"].as_u64(), delivery["late"].as_bool()), (Some(1), Some(false)));
+    let in_order: Vec<_> = times.iter().map(|time| delivery[time].as_str().unwrap()).collect();
+    assert!(in_order.is_sorted(), "{in_order:?}");
+    assert!(in_order.iter().all(|time| time.ends_with('Z') && time.len() == "2026-11-22T12:43:45.123Z".len()));
+}
+
+#[tokio::test]
+async fn prekeys_are_shown_and_rotated() {
+    let (_relay, home) = relay_and_home().await;
+    let fields = ["version", "created_at", "expires_at", "confirmed_at", "one_time_curve", "one_time_kem"];
+    let status = home.run(["prekeys", "status", "--as", "alice", "--json"]).await.succeeded().document();
+    assert_fields(&status, &fields);
+    assert_eq!((status["version"].as_u64(), status["one_time_kem"].as_u64()), (Some(1), Some(100)));
+    let rotated = home.run(["prekeys", "rotate", "--as", "alice", "--json"]).await.succeeded().document();
+    assert_fields(&rotated, &fields);
+    assert_eq!((rotated["version"].as_u64(), rotated["one_time_curve"].as_u64()), (Some(2), Some(100)));
+}
+
+#[tokio::test]
+async fn a_relay_says_where_it_is_and_who() {
+    let home = Home::new("http://127.0.0.1:1");
+    let folder = home.path().join("relay");
+    let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data-dir", folder.to_str().unwrap()];
+    let mut serving = home.start(arguments);
+    let started = serving.next_document().await.unwrap();
+    assert_fields(&started, &["address", "origin", "node_id", "data_dir"]);
+    assert_eq!(started["origin"], format!("http://{}", started["address"].as_str().unwrap()));
+    assert!(started["node_id"].as_str().unwrap().starts_with("node1"));
+    assert_eq!(started["data_dir"].as_str(), folder.to_str());
+    assert!(serving.kill().await.was_interrupted);
+}
+
+#[tokio::test]
+async fn a_failure_is_one_document_on_standard_error() {
+    let (_relay, home) = relay_and_home().await;
+    let failed = home.run(["agent", "new", "alice", "--json"]).await.exited(5);
+    assert_eq!(failed.out, "");
+    let error: serde_json::Value = serde_json::from_str(failed.err.trim()).unwrap();
+    assert_fields(&error, &["error"]);
+    assert_fields(&error["error"], &["code", "message"]);
+    assert_eq!(error["error"]["code"], "local-state");
+}
+
+#[tokio::test]
+async fn the_demonstration_does_all_it_shows() {
+    let home = Home::new("http://127.0.0.1:1");
+    let shown = home.run(["demo", "--json"]).await.succeeded().document();
+    assert_eq!(shown["ok"], true);
+    let steps = shown["steps"].as_array().expect("its steps");
+    assert!(steps.len() > 5 && steps.iter().all(|step| step["ok"] == true), "{shown}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it keeps nothing");
+}

@@ -1,0 +1,37 @@
+//! The command's shape that scripts rely on (design §7): JSON forms, exit codes, what goes where, and what a terminal is
+//! spared.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
+
+mod contents;
+mod exit_codes;
+mod json_forms;
+mod passphrases;
+mod receiving;
+mod terminals;
+
+use sealpost_tests::{Home, TestRelay};
+use serde_json::Value;
+
+/// A relay, and a home with the agents `alice` and `bob`.
+async fn relay_and_home() -> (TestRelay, Home) {
+    let relay = TestRelay::start().await;
+    let home = Home::new(relay.origin());
+    home.agent("alice").await;
+    home.agent("bob").await;
+    (relay, home)
+}
+
+/// Checks that a document has these fields and no others.
+fn assert_fields(document: &Value, expected: &[&str]) {
+    let mut found: Vec<_> = document.as_object().expect("an object").keys().map(String::as_str).collect();
+    let mut expected = expected.to_vec();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{document}");
+}
+
+/// The texts in the output of `receive --json`.
+fn texts(documents: &[Value]) -> Vec<&str> {
+    documents.iter().map(|document| document["text"].as_str().expect("a text")).collect()
+}

@@ -1,0 +1,110 @@
+//! `receive`: once, with a wait, in portions, without taking, and on and on.
+
+use sealpost_tests::within;
+use serde_json::Value;
+
+use super::{relay_and_home, texts};
+
+#[tokio::test]
+async fn peeking_consumes_nothing_and_taking_does() {
+    let (_relay, home) = relay_and_home().await;
+    let sent = home.run(["send", "--as", "alice", "bob", "look at me", "--json"]).await.succeeded().document();
+    let status = async || {
+        let status = home.run(["status", "--as", "alice", sent["id"].as_str().unwrap(), "--json"]).await.succeeded();
+        status.document()["recipients"][0].clone()
+    };
+    for _ in 0..2 {
+        let peeked = home.run(["receive", "--as", "bob", "--peek", "--json"]).await.succeeded();
+        assert_eq!(texts(&peeked.documents()), ["look at me"]);
+        let delivery = status().await;
+        assert_eq!(delivery["state"], "delivered");
+        assert!(delivery.get("acknowledged_at").is_none(), "{delivery}");
+    }
+    assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.documents()), ["look at me"]);
+    assert!(status().await.get("acknowledged_at").is_some());
+    assert_eq!(home.run(["receive", "--as", "bob", "--peek", "--json"]).await.succeeded().out, "");
+}
+
+#[tokio::test]
+async fn a_limit_leaves_the_rest_for_the_next_time() {
+    let (_relay, home) = relay_and_home().await;
+    for text in ["1", "2", "3", "4", "5"] {
+        home.run(["send", "--as", "alice", "bob", text]).await.succeeded();
+    }
+    for expected in [["1", "2"].as_slice(), &["3", "4"], &["5"], &[]] {
+        let peeked = home.run(["receive", "--as", "bob", "--peek", "--limit", "2", "--json"]).await.succeeded();
+        assert_eq!(texts(&peeked.documents()), expected);
+        let taken = home.run(["receive", "--as", "bob", "--limit", "2", "--json"]).await.succeeded();
+        assert_eq!(texts(&taken.documents()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_first_message() {
+    let (_relay, home) = relay_and_home().await;
+    let mut waiting = home.start(["receive", "--as", "bob", "--wait", "10m", "--json"]);
+    home.run(["send", "--as", "alice", "bob", "at last"]).await.succeeded();
+    assert_eq!(waiting.next_document().await.unwrap()["text"], "at last");
+    assert_eq!(waiting.next_document().await, None, "and then it ends by itself");
+}
+
+#[tokio::test]
+async fn what_was_received_is_shown_even_if_the_relay_is_gone() {
+    let (mut relay, home) = relay_and_home().await;
+    home.run(["send", "--as", "alice", "bob", "in the inbox"]).await.succeeded();
+    home.run(["receive", "--as", "bob", "--peek"]).await.succeeded();
+    relay.kill().await;
+    let shown = home.run(["receive", "--as", "bob", "--json"]).await.exited(3);
+    assert_eq!(texts(&shown.documents()), ["in the inbox"]);
+    assert_eq!(home.run(["receive", "--as", "bob", "--json"]).await.exited(3).out, "");
+}
+
+#[tokio::test]
+async fn following_goes_on_when_the_relay_was_away() {
+    let (mut relay, home) = relay_and_home().await;
+    let mut following = home.start(["receive", "--as", "bob", "--follow", "--json"]);
+    home.run(["send", "--as", "alice", "bob", "before"]).await.succeeded();
+    assert_eq!(following.next_document().await.unwrap()["text"], "before");
+    relay.kill().await;
+    relay.restart().await;
+    home.run(["send", "--as", "alice", "bob", "after"]).await.succeeded();
+    assert_eq!(following.next_document().await.unwrap()["text"], "after");
+    assert!(following.kill().await.was_interrupted);
+}
+
+#[tokio::test]
+async fn two_terminals_follow_one_agent_and_each_message_is_shown_on_one_of_them() {
+    let (_relay, home) = relay_and_home().await;
+    let follow = || home.start(["receive", "--as", "bob", "--follow", "--json"]);
+    let mut terminals = [follow(), follow()];
+    let mut expected = Vec::new();
+    for number in 10..30 {
+        let text = number.to_string();
+        home.run(["send", "--as", "alice", "bob", &text]).await.succeeded();
+        expected.push(text);
+    }
+    let mut shown = Vec::new();
+    within("every message on one of the terminals", async {
+        while shown.len() < expected.len() {
+            let [one, other] = &mut terminals;
+            let document = tokio::select! {
+                document = one.next_document() => document,
+                document = other.next_document() => document,
+            };
+            shown.push(document.expect("both go on")["text"].as_str().unwrap().to_owned());
+        }
+    })
+    .await;
+    shown.sort_unstable();
+    assert_eq!(shown, expected, "each on one of them");
+    // What is shown is taken right after.
+    within("an empty inbox", async {
+        while !home.run(["receive", "--as", "bob", "--peek"]).await.succeeded().out.is_empty() {}
+    })
+    .await;
+    for terminal in terminals {
+        let killed = terminal.kill().await;
+        assert!(killed.was_interrupted, "both still follow");
+        assert_eq!(killed.documents, Vec::<Value>::new(), "nothing was shown on both");
+    }
+}
