@@ -142,20 +142,29 @@ fn key_file(folder: &Path, create: bool) -> Result<MasterKeySource, Failure> {
     Ok(MasterKeySource::Provider(Box::new(provider)))
 }
 
+/// The key gets its name once it is whole and synced: a process that ends in between leaves an unfinished file beside it.
 fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> std::io::Result<()> {
+    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(true);
     #[cfg(unix)]
     {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
     builder.create(folder)?;
-    let mut file = options.open(path)?;
+    let mut file = options.open(&unfinished)?;
     file.write_all(key)?;
-    file.sync_all()
+    file.sync_all()?;
+    match fs::hard_link(&unfinished, path) {
+        // Another process makes the same agent: its key is as good.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        result => result?,
+    }
+    fs::remove_file(&unfinished)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

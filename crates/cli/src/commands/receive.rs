@@ -85,16 +85,17 @@ impl Reader<'_> {
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
         let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
         let page = self.agent.unread(limit.saturating_add(self.shown.len())).await?;
-        let mut taken = Vec::new();
+        let (mut taken, mut stay) = (Vec::new(), Vec::new());
         let mut count = 0;
         for message in page.iter().filter(|message| !self.shown.contains(&message.message)).take(limit) {
             if self.show(message).await? && !self.peek {
                 taken.push(message.message);
+            } else {
+                stay.push(message.message);
             }
             count += 1;
         }
-        let stay = page.iter().map(|message| message.message).filter(|message| !taken.contains(message));
-        self.shown.extend(stay.take(page.len() - taken.len()));
+        self.shown.extend(stay);
         self.agent.take(&taken).await?;
         Ok(count)
     }
