@@ -1,6 +1,7 @@
 //! Conversations: both sides at once, a long sleep, and many peers.
 
 use sealpost_agent::Outgoing;
+use sealpost_crypto::limits;
 use sealpost_protocol::MessageRef;
 use sealpost_tests::{SdkAgent, TestRelay, text, within};
 
@@ -47,6 +48,33 @@ async fn a_sleeper_wakes_up_to_150_messages_in_order() {
     let expected: Vec<_> = (0..150).map(|number| number.to_string()).collect();
     assert_eq!(bob.take_texts().await, expected);
     assert_acknowledged(&alice, &sent).await;
+}
+
+#[tokio::test]
+async fn contents_of_the_greatest_length_arrive_though_few_fit_in_a_page() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+    let greatest = "x".repeat(limits::CONTENT);
+    let mut sent = Vec::new();
+    for _ in 0..5 {
+        sent.push(alice.send_text(bob.id(), &greatest).await.id);
+    }
+    let texts = bob.take_texts().await;
+    assert!(texts.len() == 5 && texts.iter().all(|text| *text == greatest));
+    assert_acknowledged(&alice, &sent).await;
+}
+
+/// A sender may seal 2,000 messages in a session that its peer has not answered; then it opens another.
+#[tokio::test]
+async fn a_sleeper_wakes_up_to_more_messages_than_one_session_may_carry() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+    let count = usize::try_from(limits::UNANSWERED_MESSAGES).unwrap() + 5;
+    for number in 0..count {
+        assert_accepted(&alice.send_text(bob.id(), &number.to_string()).await);
+    }
+    let expected: Vec<_> = (0..count).map(|number| number.to_string()).collect();
+    assert_eq!(bob.take_texts().await, expected);
 }
 
 #[tokio::test]

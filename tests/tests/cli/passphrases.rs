@@ -38,6 +38,13 @@ async fn an_agent_with_a_key_file_opens_whatever_passphrase_is_set() {
 }
 
 #[tokio::test]
+async fn an_empty_passphrase_protects_nothing_and_is_refused() {
+    let home = Home::new("http://127.0.0.1:1").with("SEALPOST_PASSPHRASE", "");
+    assert_eq!(home.run(["agent", "new", "alice", "--offline"]).await.exited(5).out, "");
+    assert!(!home.path().join("alice").exists());
+}
+
+#[tokio::test]
 async fn public_things_need_no_passphrase() {
     let relay = TestRelay::start().await;
     let home = Home::new(relay.origin());
