@@ -154,9 +154,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_get_brings_along_is_not_read() {
-        let body = Body::from_stream(futures::stream::pending::<Result<Bytes, BoxError>>());
-        let answer = answer_with(limits::MEMORY, request("GET", "/healthz", "", body)).await;
-        assert_eq!(answer.status(), StatusCode::OK);
+    async fn what_a_get_brings_along_is_dropped_before_it_is_answered() {
+        let transports = Transports::new(Arc::new(app()));
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks));
+        let (held, is_dropped) = tokio::sync::oneshot::channel::<()>();
+        let body = Body::from_stream(futures::stream::once(async move {
+            let _held = held;
+            Ok::<_, BoxError>(Bytes::new())
+        }));
+        let share = Arc::new(transports.app.memory.share());
+        let admitted = transports.admit(&connection, &share, request("GET", "/healthz", "", body));
+        assert!(is_dropped.await.is_err());
+        drop(admitted);
     }
 }

@@ -1,5 +1,7 @@
 //! Who may ask: over every transport, on every connection.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use sealpost_api::v1;
 use sealpost_core::conformance::{Agent, NOW};
@@ -170,6 +172,7 @@ async fn a_stream_ends_with_its_token() {
     *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(alice.headers("POST", path));
     let mut client = v1::events_client::EventsClient::new(relay.channel().await);
     let mut events = client.subscribe(request).await.unwrap().into_inner();
-    let end = events.message().await.expect_err("the token's end");
+    let end = tokio::time::timeout(Duration::from_secs(5), events.message()).await.expect("an end");
+    let end = end.expect_err("the token's end");
     assert_eq!(end.metadata().get("sealpost-code").unwrap(), "token-expired");
 }

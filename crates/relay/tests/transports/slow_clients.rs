@@ -11,7 +11,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::test_relay::TestRelay;
+use super::{session::Session, test_relay::TestRelay};
 
 /// How long the relay bears with a client that sends `bytes` and no more, and what it answers.
 async fn patience_with(relay: &TestRelay, bytes: &[u8]) -> (Duration, String) {
@@ -78,18 +78,23 @@ async fn a_client_that_does_not_read_its_answers_is_closed() {
     assert!(read.len() < document.len() * REQUESTS, "all of it was sent: {} bytes", read.len());
 }
 
-#[tokio::test]
-async fn a_websocket_whose_client_falls_silent_is_closed() {
-    let relay = TestRelay::start().await;
-    let alice = relay.session(&Agent::alice()).await;
-    let headers = alice.headers("GET", "/events");
+/// What a client of the event feed sends first.
+fn websocket_request(session: &Session) -> String {
+    let headers = session.headers("GET", "/events");
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
-    let request = format!(
+    format!(
         "GET /events HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ndpop: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
         header("authorization"),
         header("dpop"),
-    );
+    )
+}
+
+#[tokio::test]
+async fn a_websocket_whose_client_falls_silent_is_closed() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let request = websocket_request(&alice);
     let (patience, answer) = patience_with(&relay, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
     assert!(patience <= 2 * limits::KEEP_ALIVE + Duration::from_secs(1), "{patience:?}");

@@ -1,5 +1,7 @@
 //! Events over WebSocket.
 
+use std::time::Duration;
+
 use futures::{SinkExt, StreamExt};
 use sealpost_api::v1;
 use sealpost_core::conformance::{Agent, Letter, NOW, ReceiptBook};
@@ -96,7 +98,8 @@ async fn a_websocket_ends_with_its_token() {
     let alice = relay.session(&Agent::alice()).await;
     let end = NOW.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000 * 1_000; // tokens end on a full second
     relay.clock.set(Timestamp::from_millis(end - 20));
-    let frame = close_frame(subscribe(&alice, 0).await).await.unwrap();
+    let end = close_frame(subscribe(&alice, 0).await);
+    let frame = tokio::time::timeout(Duration::from_secs(5), end).await.expect("an end").unwrap();
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1008, "token-expired"));
 }
 
