@@ -24,6 +24,9 @@ pub enum QueryError {
     /// There is no such message, or none that the caller may see.
     #[error("there is no such message")]
     NotFound,
+    /// The store no longer has it as it was accepted.
+    #[error("the relay's store has lost it")]
+    Lost,
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -38,6 +41,7 @@ impl QueryError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound => ErrorCode::NotFound,
+            Self::Lost => ErrorCode::Lost,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
     }
@@ -63,7 +67,7 @@ impl MessageQuery {
     pub async fn body(&self, caller: &Principal, message: MessageRef) -> Result<Vec<u8>, BodyError> {
         let handle = self.ledger.body(message, caller.agent()).await?.ok_or(QueryError::NotFound)?;
         let mut bodies = self.contents.read(vec![handle]).await?;
-        bodies.pop().ok_or(QueryError::NotFound)
+        bodies.pop().flatten().ok_or(QueryError::Lost)
     }
 
     /// A page of the caller's changes after `after`, ascending.

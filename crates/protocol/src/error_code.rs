@@ -62,6 +62,8 @@ error_codes! {
     Forbidden = "forbidden", false;
     /// There is no such thing, or none that the caller may see.
     NotFound = "not-found", false;
+    /// The relay had it, and its store has lost or damaged it.
+    Lost = "lost", false;
     /// The path is served, and not by this method.
     MethodNotAllowed = "method-not-allowed", false;
     /// The recipient has published no prekeys at this relay.

@@ -84,7 +84,9 @@ async fn bounded(mut reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> R
     if more > 0 {
         let length = limit as u64 + more;
         let advice = "send it in several";
-        return Err(Failure::usage(format!("{name} has {length} bytes, a message carries at most {limit}: {advice}")));
+        return Err(Failure::usage(format!(
+            "{name} has {length} bytes, a message carries at most {limit} bytes: {advice}"
+        )));
     }
     Ok(bytes)
 }

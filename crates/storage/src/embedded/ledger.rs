@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use sealpost_core::{
     DeliveryRecord,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, PageQuery,
-        RecordReceiptsError, RecordedReceipts, WaitingEntry,
+        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, RecordReceiptsError, RecordedReceipts, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Timestamp};
@@ -55,6 +55,10 @@ impl Ledger for EmbeddedLedger {
         at: Timestamp,
     ) -> Result<Vec<AgentId>, BackendError> {
         self.store.write(move |transaction| Ok(pages::hand_over(transaction, recipient, &entries, at)?)).await
+    }
+
+    async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError> {
+        self.store.write(move |transaction| Ok(pages::lose(transaction, recipient, &entries)?)).await
     }
 
     async fn record_receipts(
