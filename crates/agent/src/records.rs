@@ -1,9 +1,9 @@
 //! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
 
-use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
+use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
-    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, LedgerId, MessageRef, NodeId, PartHash, PrekeyKind, Priority,
-    ReceiptBatch, ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageRef, NodeId, PartHash, PrekeyKind,
+    Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -147,8 +147,8 @@ record! {
     /// What is known of another agent.
     PeerRecord in Peer {
         identity: IdentityKey => value,
-        /// The highest manifest version seen; no lower one is taken.
-        manifest_version: u64 => number,
+        /// The manifest of the highest version seen; no older one, and no other of its version, is taken.
+        manifest: Option<SeenManifestRecord> => option,
     }
 }
 
@@ -304,6 +304,22 @@ impl Decode for SentPartRecord {
             attempt: Attempt::decode(reader)?,
             part: PartHash::decode(reader)?,
         })
+    }
+}
+
+/// A manifest that was seen.
+#[derive(Clone, Copy)]
+pub(crate) struct SeenManifestRecord(pub(crate) SeenManifest);
+
+impl Encode for SeenManifestRecord {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u64(self.0.version).value(&self.0.hash);
+    }
+}
+
+impl Decode for SeenManifestRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self(SeenManifest { version: reader.u64()?, hash: ManifestHash::decode(reader)? }))
     }
 }
 

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Agent, RelayError, SendError, SyncError, limits,
     prekeys::SUITES,
-    records::{PeerRecord, PrekeyRecord, SessionRecord, prekey_key},
+    records::{PeerRecord, PrekeyRecord, SeenManifestRecord, SessionRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -91,13 +91,12 @@ impl Agent {
         let bundle = self.relay().await?.claim_bundle(claim).await?;
         let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
-        let lowest_version = known.as_ref().map_or(0, |known| known.value.manifest_version);
+        let seen = known.as_ref().and_then(|known| known.value.manifest).map(|SeenManifestRecord(seen)| seen);
         let identity = bundle.manifest.fields().identity;
         let now = self.clock.now();
-        let verified =
-            VerifiedBundle::check(bundle, &ExpectedBundle { agent: peer, lowest_version, suites: &SUITES }, now)
-                .map_err(|source| SendError::Bundle { agent: peer, source })?;
-        let record = PeerRecord { identity, manifest_version: verified.manifest_version() };
+        let verified = VerifiedBundle::check(bundle, &ExpectedBundle { agent: peer, seen, suites: &SUITES }, now)
+            .map_err(|source| SendError::Bundle { agent: peer, source })?;
+        let record = PeerRecord { identity, manifest: Some(SeenManifestRecord(verified.seen())) };
         changes.upsert(peer.as_bytes(), known.as_ref(), &record);
         let session = initiate(self.primitives.as_ref(), &self.identity, verified, now);
         session.map_err(|error| SendError::Seal(error.into()))
@@ -158,7 +157,7 @@ impl Agent {
         changes: &mut Changes,
     ) -> Result<(), StoreAccessError> {
         if self.store.find::<PeerRecord>(peer.as_bytes()).await?.is_none() {
-            changes.insert(peer.as_bytes().as_slice(), &PeerRecord { identity, manifest_version: 0 });
+            changes.insert(peer.as_bytes().as_slice(), &PeerRecord { identity, manifest: None });
         }
         Ok(())
     }

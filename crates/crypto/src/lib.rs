@@ -58,5 +58,6 @@ pub use session::{OpenError, Role, SealError, Session};
 pub use session_ad::SessionId;
 pub use vault::{Generation, RowAddress, SEALED_ROW_OVERHEAD, Vault, VaultError};
 pub use x3dh::{
-    BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, VerifiedBundle, initiate, respond,
+    BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, SeenManifest, VerifiedBundle, initiate,
+    respond,
 };

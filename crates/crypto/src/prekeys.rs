@@ -9,7 +9,7 @@ use std::{fmt, time::Duration};
 
 use sealpost_protocol::{
     CurveKey, KemKey, KeyId, Manifest, ManifestError, ManifestFields, OneTimePrekey, Prekey, PrekeyKind,
-    SignatureMismatch, SignedManifest, Signer, Suite, Timestamp,
+    SignatureMismatch, SignedManifest, Signer, Suite, SuiteId, Timestamp,
     encoding::{Decode, DecodeError, Reader},
 };
 use thiserror::Error;
@@ -235,7 +235,7 @@ impl ManifestPrekeys {
     ) -> Result<SignedManifest, PublishError> {
         let manifest = Manifest::new(ManifestFields {
             identity: signer.identity_key(),
-            suites: self.suites.clone(),
+            suites: self.suites.iter().copied().map(SuiteId::from).collect(),
             signed_prekey: self.signed.public(),
             last_resort_kem: self.last_resort_kem.as_ref().map(PrivatePrekey::public),
             sealing_key: self.sealing.public(),

@@ -141,7 +141,7 @@ impl TestAgent {
 
     /// What another agent knows of this one.
     pub(crate) fn expected<'a>(&self, suites: &'a [Suite]) -> ExpectedBundle<'a> {
-        ExpectedBundle { agent: self.identity.agent_id(), lowest_version: 3, suites }
+        ExpectedBundle { agent: self.identity.agent_id(), seen: None, suites }
     }
 
     pub(crate) fn initiate(&self, peer: &Self, suite: Suite, one_time: OneTimeKeys) -> Session {

@@ -43,6 +43,12 @@ pub enum DecodeError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A value that carries its own signature, which does not verify.
+    #[error("the signature of the {field} does not verify")]
+    BadSignature {
+        /// What is signed.
+        field: &'static str,
+    },
 }
 
 /// A value with a canonical encoding.

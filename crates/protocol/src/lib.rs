@@ -34,7 +34,7 @@ pub use identity::{
     AgentId, IdParseError, IdentityKey, InvalidIdentityKey, NodeId, Signature, SignatureMismatch, Signer, SigningInput,
 };
 pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
-pub use manifest::{Manifest, ManifestError, ManifestFields, SignedManifest, Suite};
+pub use manifest::{Manifest, ManifestError, ManifestFields, ManifestHash, SignedManifest, Suite, SuiteId};
 pub use message_id::{ClaimId, InvalidMessageId, MessageId, MessageRef, ThreadId};
 pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{

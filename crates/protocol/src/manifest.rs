@@ -1,5 +1,6 @@
 //! The manifest: one identity signature over everything others need to know before they write to an agent.
 
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
@@ -29,16 +30,46 @@ impl Suite {
     }
 }
 
+/// A suite as a manifest lists it, known here or not: an agent may offer what only newer peers take part in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuiteId(pub u8);
+
+impl SuiteId {
+    /// The suite, if this version knows it.
+    #[must_use]
+    pub fn known(self) -> Option<Suite> {
+        Suite::from_byte(self.0).ok()
+    }
+}
+
+impl From<Suite> for SuiteId {
+    fn from(suite: Suite) -> Self {
+        Self(suite.to_byte())
+    }
+}
+
+impl Encode for SuiteId {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u8(self.0);
+    }
+}
+
+impl Decode for SuiteId {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.u8().map(Self)
+    }
+}
+
 /// What a manifest says, before it is checked and signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestFields {
     /// Whose manifest it is.
     pub identity: IdentityKey,
     /// The suites it accepts, best first, none twice.
-    pub suites: Vec<Suite>,
+    pub suites: Vec<SuiteId>,
     /// The signed prekey: X25519, rotated weekly.
     pub signed_prekey: Prekey<CurveKey>,
-    /// The last-resort KEM key; there if and only if a suite needs one.
+    /// The last-resort KEM key; there if a suite needs one, and only then. What an unknown suite needs is not known.
     pub last_resort_kem: Option<Prekey<KemKey>>,
     /// The key for sealing without a session.
     pub sealing_key: Prekey<CurveKey>,
@@ -81,7 +112,10 @@ impl Manifest {
         if suites.is_empty() || suites.len() > limits::SUITES || !distinct {
             return Err(ManifestError::Suites);
         }
-        if suites.iter().any(|suite| suite.uses_kem()) != fields.last_resort_kem.is_some() {
+        let has_kem_key = fields.last_resort_kem.is_some();
+        let is_needed = suites.iter().any(|suite| suite.known().is_some_and(Suite::uses_kem));
+        let may_be_needed = suites.iter().any(|suite| suite.known().is_none_or(Suite::uses_kem));
+        if (is_needed && !has_kem_key) || (has_kem_key && !may_be_needed) {
             return Err(ManifestError::KemKey);
         }
         if fields.expires <= fields.created || fields.expires.since(fields.created) > limits::MANIFEST_LIFE {
@@ -183,6 +217,29 @@ impl SignedManifest {
     pub fn agent_id(&self) -> AgentId {
         self.manifest.agent_id()
     }
+
+    /// What tells it from every other manifest: SHA-256 of what is signed.
+    #[must_use]
+    pub fn hash(&self) -> ManifestHash {
+        let input = SigningInput::new(MANIFEST_LABEL, &self.manifest);
+        ManifestHash(Sha256::digest(input.as_bytes()).into())
+    }
+}
+
+/// The hash of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ManifestHash(pub [u8; 32]);
+
+impl Encode for ManifestHash {
+    fn encode(&self, writer: &mut Writer) {
+        writer.array(&self.0);
+    }
+}
+
+impl Decode for ManifestHash {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        reader.array().map(Self)
+    }
 }
 
 impl Encode for SignedManifest {
@@ -196,10 +253,11 @@ impl Decode for SignedManifest {
         let manifest = Manifest::decode(reader)?;
         let signature = Signature::decode(reader)?;
         let input = SigningInput::new(MANIFEST_LABEL, &manifest);
-        manifest.0.identity.verify(&input, &signature).map_err(|SignatureMismatch| DecodeError::Invalid {
-            field: "manifest signature",
-            reason: "does not verify under the identity it names",
-        })?;
+        let verified = manifest.0.identity.verify(&input, &signature);
+        verified.map_err(|SignatureMismatch| DecodeError::BadSignature { field: "manifest" })?;
         Ok(Self { manifest, signature })
     }
 }
+
+#[cfg(test)]
+mod tests;

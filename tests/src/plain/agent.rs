@@ -102,7 +102,7 @@ impl PlainAgent {
     /// When the bundle does not pass every check.
     pub fn open_session(&mut self, peer: AgentId, bundle: v1::PrekeyBundle) {
         let now = SystemClock.now();
-        let expected = ExpectedBundle { agent: peer, lowest_version: 0, suites: &SUITES };
+        let expected = ExpectedBundle { agent: peer, seen: None, suites: &SUITES };
         let bundle = VerifiedBundle::check(Bundle::try_from(bundle).unwrap(), &expected, now).unwrap();
         let session = initiate(&SystemPrimitives, &self.identity, bundle, now).unwrap();
         self.keep(session);

@@ -73,7 +73,7 @@ impl Agent {
         let id = KeyId(u32::try_from(version).unwrap());
         ManifestFields {
             identity: self.identity,
-            suites: vec![Suite::Pqxdh25519MlKem768, Suite::X3dh25519],
+            suites: vec![Suite::Pqxdh25519MlKem768.into(), Suite::X3dh25519.into()],
             signed_prekey: prekey(id, self.curve_key(id, 1)),
             last_resort_kem: Some(prekey(id, self.kem_key(id, 2))),
             sealing_key: prekey(id, self.curve_key(id, 3)),

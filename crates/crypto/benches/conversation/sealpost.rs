@@ -46,7 +46,7 @@ impl Agent {
     }
 
     fn check(&self, suite: Suite) -> Outcome<VerifiedBundle> {
-        let expected = ExpectedBundle { agent: self.identity.agent_id(), lowest_version: 1, suites: &[suite] };
+        let expected = ExpectedBundle { agent: self.identity.agent_id(), seen: None, suites: &[suite] };
         Ok(VerifiedBundle::check(self.bundle.clone(), &expected, NOW)?)
     }
 

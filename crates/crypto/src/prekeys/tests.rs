@@ -60,7 +60,7 @@ fn a_published_manifest_reads_back_as_signed() {
     );
     let fields = manifest.fields();
     assert_eq!((fields.version, manifest.agent_id()), (9, bob.identity.agent_id()));
-    assert_eq!(fields.suites, BOTH_SUITES);
+    assert_eq!(fields.suites, BOTH_SUITES.map(SuiteId::from));
     assert_eq!(fields.signed_prekey, bob.manifest.signed.public());
     assert_eq!(fields.sealing_key, bob.manifest.sealing.public());
 }

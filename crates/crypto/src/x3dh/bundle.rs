@@ -1,8 +1,8 @@
 //! What an initiator checks before it uses anything that a relay hands out.
 
 use sealpost_protocol::{
-    AgentId, Bundle, CurveKey, IdentityKey, KemPrekey, KemPrekeyKind, ManifestFields, Prekey, PrekeyKind, Suite,
-    Timestamp,
+    AgentId, Bundle, CurveKey, IdentityKey, KemPrekey, KemPrekeyKind, ManifestFields, ManifestHash, Prekey, PrekeyKind,
+    SignedManifest, Suite, SuiteId, Timestamp,
 };
 use thiserror::Error;
 
@@ -11,11 +11,28 @@ use thiserror::Error;
 pub struct ExpectedBundle<'a> {
     /// Whose bundle it must be.
     pub agent: AgentId,
-    /// The highest manifest version seen of that agent, 0 before the first: a lower one is an old manifest played
-    /// again.
-    pub lowest_version: u64,
+    /// The manifest with the highest version that was seen of that agent: a lower one is an old manifest played again,
+    /// another one of the same version is a second truth.
+    pub seen: Option<SeenManifest>,
     /// The handshakes the initiator takes part in, best first.
     pub suites: &'a [Suite],
+}
+
+/// A manifest that was seen, as it is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SeenManifest {
+    /// Its version.
+    pub version: u64,
+    /// Its hash.
+    pub hash: ManifestHash,
+}
+
+impl SeenManifest {
+    /// What to remember of a manifest.
+    #[must_use]
+    pub fn of(manifest: &SignedManifest) -> Self {
+        Self { version: manifest.fields().version, hash: manifest.hash() }
+    }
 }
 
 /// A bundle that has passed every check: its keys are of the expected agent, of now, and enough for its suite.
@@ -28,7 +45,7 @@ pub struct VerifiedBundle {
     pub(super) signed_prekey: Prekey<CurveKey>,
     pub(super) one_time_curve: Option<Prekey<CurveKey>>,
     pub(super) kem: Option<KemPrekey>,
-    manifest_version: u64,
+    seen: SeenManifest,
 }
 
 /// Why a bundle must not be used. Whoever handed it out is broken or lying, except for what has expired.
@@ -45,6 +62,12 @@ pub enum BundleError {
         found: u64,
         /// The lowest that would do.
         lowest: u64,
+    },
+    /// The agent has signed two manifests under one version: its state was copied, or its key is in other hands.
+    #[error("another manifest of version {version} has been seen")]
+    OtherManifest {
+        /// The version of both.
+        version: u64,
     },
     /// The manifest has expired.
     #[error("the manifest has expired")]
@@ -72,7 +95,8 @@ impl VerifiedBundle {
     /// [`BundleError`].
     pub fn check(bundle: Bundle, expected: &ExpectedBundle<'_>, now: Timestamp) -> Result<Self, BundleError> {
         let fields = bundle.manifest.fields();
-        check_manifest(fields, expected, now)?;
+        let seen = SeenManifest::of(&bundle.manifest);
+        check_manifest(fields, &seen, expected, now)?;
         let identity = fields.identity;
         if let Some(one_time) = &bundle.one_time_curve {
             one_time.verify(&identity).map_err(|_| BundleError::ForgedKey(PrekeyKind::OneTimeCurve))?;
@@ -82,13 +106,13 @@ impl VerifiedBundle {
             one_time.verify(&identity).map_err(|_| BundleError::ForgedKey(PrekeyKind::OneTimeKem))?;
             check_life(&one_time.prekey, PrekeyKind::OneTimeKem, now)?;
         }
-        let suite = expected.suites.iter().copied().find(|suite| fields.suites.contains(suite));
+        let suite = expected.suites.iter().copied().find(|suite| fields.suites.contains(&SuiteId::from(*suite)));
         let suite = suite.ok_or(BundleError::NoCommonSuite)?;
         Ok(Self {
             identity,
             suite,
             signed_prekey: fields.signed_prekey.clone(),
-            manifest_version: fields.version,
+            seen,
             kem: if suite.uses_kem() { Some(kem_key(&bundle)?) } else { None },
             one_time_curve: bundle.one_time_curve.map(|one_time| one_time.prekey),
         })
@@ -106,19 +130,30 @@ impl VerifiedBundle {
         self.suite
     }
 
-    /// The version to remember: no lower one may be accepted from now on.
+    /// The manifest to remember: no older one, and no other of its version, may be accepted from now on.
     #[must_use]
-    pub fn manifest_version(&self) -> u64 {
-        self.manifest_version
+    pub fn seen(&self) -> SeenManifest {
+        self.seen
     }
 }
 
-fn check_manifest(fields: &ManifestFields, expected: &ExpectedBundle<'_>, now: Timestamp) -> Result<(), BundleError> {
+fn check_manifest(
+    fields: &ManifestFields,
+    found: &SeenManifest,
+    expected: &ExpectedBundle<'_>,
+    now: Timestamp,
+) -> Result<(), BundleError> {
     if fields.identity.agent_id() != expected.agent {
         return Err(BundleError::OtherAgent);
     }
-    if fields.version < expected.lowest_version {
-        return Err(BundleError::OldManifest { found: fields.version, lowest: expected.lowest_version });
+    match expected.seen {
+        Some(seen) if found.version < seen.version => {
+            return Err(BundleError::OldManifest { found: found.version, lowest: seen.version });
+        }
+        Some(seen) if found.version == seen.version && found.hash != seen.hash => {
+            return Err(BundleError::OtherManifest { version: found.version });
+        }
+        _ => {}
     }
     if fields.expires <= now {
         return Err(BundleError::ManifestExpired);

@@ -11,7 +11,7 @@ use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::Fiel
 use sealpost_core::{
     ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError, SubmissionError, ports::BackendError,
 };
-use sealpost_protocol::{ErrorCode, Timestamp};
+use sealpost_protocol::{ErrorCode, Timestamp, encoding::DecodeError};
 use serde::Serialize;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -120,7 +120,11 @@ impl From<MemoryShort> for Refusal {
 
 impl From<FieldError> for Refusal {
     fn from(error: FieldError) -> Self {
-        Self::from_error(ErrorCode::Malformed, &error)
+        let code = match error {
+            FieldError::Encoding { source: DecodeError::BadSignature { .. }, .. } => ErrorCode::BadSignature,
+            _ => ErrorCode::Malformed,
+        };
+        Self::from_error(code, &error)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sealpost_protocol::{Bundle, OneTimePrekey, PrekeyKind};
+use sealpost_protocol::{Bundle, Manifest, OneTimePrekey, PrekeyKind, SuiteId};
 
 use super::*;
-use crate::{ManifestPrekeys, PrivatePrekey, Validity, testing::validity};
+use crate::{ManifestPrekeys, PrivatePrekey, SeenManifest, Validity, testing::validity};
 
 fn check(bundle: Bundle, owner: &TestAgent) -> Result<VerifiedBundle, BundleError> {
     VerifiedBundle::check(bundle, &owner.expected(&BOTH_SUITES), NOW)
@@ -15,7 +15,7 @@ fn check(bundle: Bundle, owner: &TestAgent) -> Result<VerifiedBundle, BundleErro
 fn an_honest_bundle_passes_and_its_one_time_keys_are_used() {
     let bob = TestAgent::new(2);
     let bundle = check(bob.bundle(OneTimeKeys::There), &bob).unwrap();
-    assert_eq!((bundle.agent_id(), bundle.manifest_version()), (bob.identity.agent_id(), 3));
+    assert_eq!((bundle.agent_id(), bundle.seen().version), (bob.identity.agent_id(), 3));
     assert_eq!(bundle.one_time_curve.as_ref(), Some(&bob.one_time_curve.public()));
     assert_eq!(bundle.kem.as_ref().map(|kem| (kem.kind, kem.id)), Some((KemPrekeyKind::OneTime, KeyId(13))));
 }
@@ -55,11 +55,34 @@ fn another_agent_s_bundle_is_refused() {
 #[test]
 fn an_older_manifest_than_one_that_was_seen_is_refused() {
     let bob = TestAgent::new(2);
-    let lowest = |lowest_version| ExpectedBundle { lowest_version, ..bob.expected(&BOTH_SUITES) };
-    let check =
-        |lowest_version| VerifiedBundle::check(bob.bundle(OneTimeKeys::There), &lowest(lowest_version), NOW).map(drop);
+    let seen = |version| SeenManifest::of(&bob.manifest.publish(&bob.identity, version, validity()).unwrap());
+    let expected = |version| ExpectedBundle { seen: Some(seen(version)), ..bob.expected(&BOTH_SUITES) };
+    let check = |version| VerifiedBundle::check(bob.bundle(OneTimeKeys::There), &expected(version), NOW).map(drop);
     assert_eq!(check(4), Err(BundleError::OldManifest { found: 3, lowest: 4 }));
     assert_eq!((check(3), check(2)), (Ok(()), Ok(())));
+}
+
+#[test]
+fn another_manifest_of_a_version_that_was_seen_is_refused() {
+    let bob = TestAgent::new(2);
+    let other = ManifestPrekeys::generate(&SystemPrimitives, BOTH_SUITES.to_vec(), KeyId(9), validity()).unwrap();
+    let seen = |version| Some(SeenManifest::of(&other.publish(&bob.identity, version, validity()).unwrap()));
+    let check = |version| {
+        let expected = ExpectedBundle { seen: seen(version), ..bob.expected(&BOTH_SUITES) };
+        VerifiedBundle::check(bob.bundle(OneTimeKeys::There), &expected, NOW).map(drop)
+    };
+    assert_eq!(check(3), Err(BundleError::OtherManifest { version: 3 }));
+    assert_eq!(check(2), Ok(()), "a newer one says what it likes");
+}
+
+#[test]
+fn a_suite_that_nobody_here_knows_is_passed_over() {
+    let bob = TestAgent::new(2);
+    let honest = bob.bundle(OneTimeKeys::There);
+    let mut fields = honest.manifest.fields().clone();
+    fields.suites.insert(0, SuiteId(0x7f));
+    let bundle = Bundle { manifest: Manifest::new(fields).unwrap().sign(&bob.identity).unwrap(), ..honest };
+    assert_eq!(check(bundle, &bob).unwrap().suite(), BOTH_SUITES[0]);
 }
 
 #[test]
