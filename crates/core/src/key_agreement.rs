@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     Principal,
-    ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError},
+    ports::{BackendError, Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError},
 };
 
 /// Keeps prekeys for those who are offline.
@@ -29,6 +29,9 @@ pub enum PublishError {
         /// The relay's clock.
         now: Timestamp,
     },
+    /// A one-time key would live too long.
+    #[error("a one-time prekey lives at most {} days", wire::ONE_TIME_PREKEY_LIFE.as_secs() / 86_400)]
+    LivesTooLong,
     /// A one-time key's signature does not verify.
     #[error("the signature of a one-time prekey does not verify")]
     Signature,
@@ -47,6 +50,7 @@ impl PublishError {
         match self {
             Self::NotTheOwner => ErrorCode::Forbidden,
             Self::NotValidNow { .. } => ErrorCode::Expired,
+            Self::LivesTooLong => ErrorCode::Malformed,
             Self::Signature => ErrorCode::BadSignature,
             Self::TooManyKeys | Self::Store(StoreManifestError::TooMany) => ErrorCode::TooLarge,
             Self::Store(StoreManifestError::Stale { .. }) => ErrorCode::StaleManifest,
@@ -68,8 +72,29 @@ pub enum ManifestError {
     Backend(#[from] BackendError),
 }
 
-/// Why there is no bundle; the same cases as for a manifest.
-pub type ClaimError = ManifestError;
+/// Why there is no bundle; no key was used up.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The agent has published nothing here.
+    #[error("the agent has published no prekeys at this relay")]
+    UnknownAgent,
+    /// The requester's limit, or the store.
+    #[error(transparent)]
+    Store(#[from] ClaimKeysError),
+}
+
+impl ClaimError {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownAgent => ErrorCode::UnknownRecipient,
+            Self::Store(ClaimKeysError::TooMany { .. }) => ErrorCode::RateLimited,
+            Self::Store(ClaimKeysError::Backend(_)) => ErrorCode::Unavailable,
+        }
+    }
+}
 
 impl ManifestError {
     /// Its name on the wire.
@@ -97,7 +122,7 @@ impl KeyAgreement {
         }
         self.check_lives(&upload)?;
         check_signatures(&upload)?;
-        Ok(self.prekeys.publish(upload).await?)
+        Ok(self.prekeys.publish(upload, self.clock.now()).await?)
     }
 
     /// An agent's manifest; consumes nothing.
@@ -122,7 +147,7 @@ impl KeyAgreement {
     /// # Errors
     /// [`BackendError`].
     pub async fn counts(&self, caller: &Principal) -> Result<PrekeyCounts, BackendError> {
-        self.prekeys.counts(caller.agent()).await
+        self.prekeys.counts(caller.agent(), self.clock.now()).await
     }
 
     fn check_lives(&self, upload: &PrekeyUpload) -> Result<(), PublishError> {
@@ -135,6 +160,12 @@ impl KeyAgreement {
             .chain(fields.last_resort_kem.iter().map(|key| (key.created, key.expires)))
             .chain(upload.one_time_curve.iter().map(|key| (key.prekey.created, key.prekey.expires)))
             .chain(upload.one_time_kem.iter().map(|key| (key.prekey.created, key.prekey.expires)));
+        let one_time = upload.one_time_curve.iter().map(|key| (key.prekey.created, key.prekey.expires));
+        let mut one_time =
+            one_time.chain(upload.one_time_kem.iter().map(|key| (key.prekey.created, key.prekey.expires)));
+        if one_time.any(|(created, expires)| expires.since(created) > wire::ONE_TIME_PREKEY_LIFE) {
+            return Err(PublishError::LivesTooLong);
+        }
         let mut lives = lives.into_iter();
         if lives.all(|(created, expires)| created <= latest && expires > now) {
             Ok(())

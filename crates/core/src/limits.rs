@@ -34,6 +34,22 @@ pub const ONE_TIME_PREKEYS: usize = 200;
 /// minutes; a day covers one that was restarted.
 pub const CLAIM_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
+/// The span over which claims are counted. Shorter, and a retry storm of an hour counts as several; longer, and one bad
+/// minute shuts a requester out for long.
+pub const CLAIM_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// Bundles that one requester may claim in that time: a message to the most recipients there may be opens a session with
+/// each, and may be followed by a second one to others. Higher, and one identity drains more agents' one-time keys.
+pub const CLAIMS_PER_REQUESTER: usize = 2 * sealpost_protocol::limits::RECIPIENTS;
+
+/// Bundles of one target that one requester may claim in that time. A session carries 2,000 unanswered messages, so this
+/// is 50,000 messages to a sleeper; whoever needs more is draining the target's one-time keys.
+pub const CLAIMS_PER_PAIR: usize = 25;
+
+/// Bundles with one-time keys of one target that go out in that time, to all requesters together; beyond it the
+/// last-resort keys serve, so that nobody is shut out. Two full sets: what the target's runtime is made to refill is bounded.
+pub const ONE_TIME_CLAIMS_PER_TARGET: usize = 200;
+
 /// Rows that one step of a background sweep touches: small, so that it never holds the writer for long.
 pub const SWEEP_ROWS: usize = 500;
 

@@ -86,7 +86,7 @@ impl Mailboxes {
                 break entries;
             }
         };
-        let prekeys = self.prekeys.counts(recipient).await?;
+        let prekeys = self.prekeys.counts(recipient, self.clock.now()).await?;
         Ok(Page { entries, prekeys })
     }
 

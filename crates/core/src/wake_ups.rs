@@ -2,42 +2,49 @@
 //! costs time and never a message.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use sealpost_protocol::AgentId;
 use tokio::sync::{Notify, futures::OwnedNotified};
 
 /// Who waits for whom. Holds an entry only while someone waits, so its size is bounded by the open connections.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct WakeUps {
-    bells: Mutex<HashMap<AgentId, Weak<Notify>>>,
+    bells: Arc<Mutex<HashMap<AgentId, Hung>>>,
 }
 
-/// Someone's place to wait for news of one agent.
+/// A bell and how many wait for it.
+#[derive(Debug, Default)]
+struct Hung {
+    bell: Arc<Notify>,
+    waiting: usize,
+}
+
+/// Someone's place to wait for news of one agent. The last to leave takes the bell down.
 #[derive(Debug)]
-pub struct Bell(Arc<Notify>);
+pub struct Bell {
+    agent: AgentId,
+    bell: Arc<Notify>,
+    wake_ups: WakeUps,
+}
 
 impl WakeUps {
     /// A bell that rings when there is news of `agent`.
     pub fn bell(&self, agent: AgentId) -> Bell {
         let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bell) = bells.get(&agent).and_then(Weak::upgrade) {
-            return Bell(bell);
-        }
-        bells.retain(|_, bell| bell.strong_count() > 0);
-        let bell = Arc::new(Notify::new());
-        bells.insert(agent, Arc::downgrade(&bell));
-        Bell(bell)
+        let hung = bells.entry(agent).or_default();
+        hung.waiting += 1;
+        Bell { agent, bell: Arc::clone(&hung.bell), wake_ups: self.clone() }
     }
 
     /// Rings for everyone who waits for news of `agents`.
     pub fn ring<'a>(&self, agents: impl IntoIterator<Item = &'a AgentId>) {
         let bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         for agent in agents {
-            if let Some(bell) = bells.get(agent).and_then(Weak::upgrade) {
-                bell.notify_waiters();
+            if let Some(hung) = bells.get(agent) {
+                hung.bell.notify_waiters();
             }
         }
     }
@@ -47,7 +54,19 @@ impl Bell {
     /// Completes at the first ring after this call, whether or not it has been polled by then: call it, look for news,
     /// then await it.
     pub fn next_ring(&self) -> OwnedNotified {
-        Arc::clone(&self.0).notified_owned()
+        Arc::clone(&self.bell).notified_owned()
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        let mut bells = self.wake_ups.bells.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut hung) = bells.entry(self.agent) {
+            hung.get_mut().waiting -= 1;
+            if hung.get().waiting == 0 {
+                hung.remove();
+            }
+        }
     }
 }
 
@@ -72,6 +91,11 @@ mod tests {
         for number in 0..100 {
             drop(wake_ups.bell(AgentId::from_array([number; 32])));
         }
-        assert!(wake_ups.bells.lock().unwrap().len() <= 1);
+        assert!(wake_ups.bells.lock().unwrap().is_empty());
+        let (first, second) = (wake_ups.bell(AGENT), wake_ups.bell(AGENT));
+        drop(first);
+        assert_eq!(wake_ups.bells.lock().unwrap().len(), 1, "someone still waits");
+        drop(second);
+        assert!(wake_ups.bells.lock().unwrap().is_empty());
     }
 }

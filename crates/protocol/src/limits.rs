@@ -39,6 +39,10 @@ pub const ORIGIN: usize = 300;
 /// Life of a message: the document's 30 days. A manifest and the retired prekeys are kept to match.
 pub const MESSAGE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// Life of a one-time prekey: half a year. Its private half must be kept as long, and a month beyond for messages that
+/// wait; a longer life keeps a key that may be stolen good for longer, a shorter one leaves a long sleeper without.
+pub const ONE_TIME_PREKEY_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
+
 /// Life of a manifest: rotated weekly, so a month survives four missed rotations.
 pub const MANIFEST_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 

@@ -129,7 +129,7 @@ async fn hand_over(ledger: Arc<dyn Ledger>) {
 async fn known(prekeys: Arc<dyn Prekeys>) {
     const QUESTIONS: u64 = 2_000;
     for number in 0..100 {
-        prekeys.publish(Agent::new(number).upload(1, [])).await.unwrap();
+        prekeys.publish(Agent::new(number).upload(1, []), NOW).await.unwrap();
     }
     let watch = Stopwatch::start();
     let mut calling = JoinSet::new();

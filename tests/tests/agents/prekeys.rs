@@ -12,10 +12,14 @@ use sealpost_tests::{
 
 use super::{assert_accepted, assert_acknowledged, relay_behind_proxy};
 
-/// Claims bundles of `target` under these names, as many strangers would.
-async fn claim_as(stranger: &mut Grpc, target: AgentId, names: Range<u32>) {
-    for name in names {
-        stranger.claim_bundle(target, u128::from(name).to_be_bytes()).await.unwrap();
+/// Claims bundles of `target` under these names, as strangers of whom each stays below the limit.
+async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
+    let names: Vec<_> = names.collect();
+    for names in names.chunks(20) {
+        let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
+        for name in names {
+            stranger.claim_bundle(target, u128::from(*name).to_be_bytes()).await.unwrap();
+        }
     }
 }
 
@@ -29,8 +33,7 @@ async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
 async fn when_one_time_keys_are_out_the_last_resort_key_serves_and_the_set_is_filled_up() {
     let relay = TestRelay::start().await;
     let bob = SdkAgent::new(&relay.origin()).await;
-    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
-    claim_as(&mut stranger, bob.id(), 0..100).await;
+    claim_as_strangers(&relay, bob.id(), 0..100).await;
     assert_eq!(one_time_keys(&bob).await, (0, 0));
 
     let strangers = [SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await];
@@ -55,11 +58,10 @@ async fn when_one_time_keys_are_out_the_last_resort_key_serves_and_the_set_is_fi
 async fn the_set_is_filled_up_when_half_of_it_is_gone_and_not_before() {
     let relay = TestRelay::start().await;
     let bob = SdkAgent::new(&relay.origin()).await;
-    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
-    claim_as(&mut stranger, bob.id(), 0..50).await;
+    claim_as_strangers(&relay, bob.id(), 0..50).await;
     bob.sync_inbox().await;
     assert_eq!(one_time_keys(&bob).await, (50, 50));
-    claim_as(&mut stranger, bob.id(), 50..51).await;
+    claim_as_strangers(&relay, bob.id(), 50..51).await;
     bob.sync_inbox().await;
     assert_eq!(one_time_keys(&bob).await, (100, 100));
 }
@@ -72,10 +74,9 @@ async fn a_refill_whose_answer_is_lost_does_no_harm() {
     let (relay, proxy) = relay_behind_proxy().await;
     let bob = SdkAgent::new(&proxy.origin()).await;
     let direct = bob.reopen(&relay.origin()).await;
-    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
     // Sixty keys go each time. Those of the first refill count as unpublished, so the second makes no more than fits.
     for (round, left) in [(0, 100), (1, 80)] {
-        claim_as(&mut stranger, bob.id(), 60 * round..60 * (round + 1)).await;
+        claim_as_strangers(&relay, bob.id(), 60 * round..60 * (round + 1)).await;
         proxy.hold_answers_after(MIDDLE_OF_A_REFILL);
         let cut_once_it_has_arrived = async {
             while one_time_keys(&direct).await != (left, left) {}
@@ -87,7 +88,7 @@ async fn a_refill_whose_answer_is_lost_does_no_harm() {
             "{synced:?}"
         );
     }
-    claim_as(&mut stranger, bob.id(), 120..180).await;
+    claim_as_strangers(&relay, bob.id(), 120..180).await;
     for _ in 0..2 {
         within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
     }
@@ -99,9 +100,8 @@ async fn two_instances_of_one_agent_fill_the_set_up_once() {
     let relay = TestRelay::start().await;
     let bob = SdkAgent::new(&relay.origin()).await;
     let other_bob = bob.reopen(&relay.origin()).await;
-    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
     for round in 0..5 {
-        claim_as(&mut stranger, bob.id(), 60 * round..60 * (round + 1)).await;
+        claim_as_strangers(&relay, bob.id(), 60 * round..60 * (round + 1)).await;
         let (one, other) = tokio::join!(bob.sync(Duration::ZERO), other_bob.sync(Duration::ZERO));
         one.unwrap();
         other.unwrap();
@@ -113,8 +113,7 @@ async fn two_instances_of_one_agent_fill_the_set_up_once() {
 async fn refills_that_never_arrive_do_not_pile_up() {
     let (relay, proxy) = relay_behind_proxy().await;
     let bob = SdkAgent::new(&proxy.origin()).await;
-    let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
-    claim_as(&mut stranger, bob.id(), 0..60).await;
+    claim_as_strangers(&relay, bob.id(), 0..60).await;
     for _ in 0..6 {
         proxy.cut_after(MIDDLE_OF_A_REFILL);
         let synced = within("a sync", bob.sync(Duration::ZERO)).await;

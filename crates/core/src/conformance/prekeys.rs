@@ -42,6 +42,10 @@ macro_rules! prekeys_conformance {
             concurrent_repetitions_of_one_claim_take_one_key
             a_claim_from_an_unknown_agent_leaves_no_trace
 
+            a_requester_s_claims_of_one_target_are_limited
+            one_time_keys_of_a_target_are_protected_from_all_requesters_together
+            expired_keys_do_not_count
+
             an_old_claim_is_forgotten
             a_young_claim_is_remembered
             the_id_of_a_forgotten_key_stays_used
@@ -53,7 +57,7 @@ macro_rules! prekeys_conformance {
 }
 
 async fn publish(prekeys: &dyn Prekeys, upload: PrekeyUpload) -> PrekeyCounts {
-    prekeys.publish(upload).await.unwrap()
+    prekeys.publish(upload, NOW).await.unwrap()
 }
 
 /// So many keys of either kind.
@@ -89,5 +93,5 @@ async fn forget_all(prekeys: &dyn Prekeys, before: Timestamp) -> usize {
 }
 
 async fn counts(prekeys: &dyn Prekeys, agent: AgentId) -> PrekeyCounts {
-    prekeys.counts(agent).await.unwrap()
+    prekeys.counts(agent, NOW).await.unwrap()
 }

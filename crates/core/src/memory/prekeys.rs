@@ -10,7 +10,9 @@ use sealpost_protocol::{AgentId, Bundle, ClaimId, CurveKey, KemKey, KeyId, OneTi
 
 use crate::{
     limits,
-    ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError},
+    ports::{
+        BackendError, Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError,
+    },
 };
 
 /// Manifests, one-time keys and claims.
@@ -22,7 +24,20 @@ pub struct MemoryPrekeys {
 #[derive(Debug, Default)]
 struct State {
     agents: HashMap<AgentId, Published>,
-    claims: HashMap<(AgentId, ClaimId, AgentId), (Timestamp, Bundle)>,
+    claims: HashMap<ClaimName, (Timestamp, Bundle)>,
+}
+
+/// Requester, id and target.
+type ClaimName = (AgentId, ClaimId, AgentId);
+
+impl State {
+    fn recent(&self, claim: &Claim, counts: impl Fn(&ClaimName, &Bundle) -> bool) -> RecentClaims {
+        let made = self.claims.iter().filter(|(name, (_, bundle))| counts(name, bundle)).map(|(_, (at, _))| *at);
+        made.filter(|at| *at > claim.window_begins()).fold(RecentClaims::default(), |recent, at| RecentClaims {
+            count: recent.count + 1,
+            first: if recent.count == 0 { at } else { recent.first.min(at) },
+        })
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +61,7 @@ enum OneTime<K> {
 }
 
 impl<K: PartialEq + Clone> OneTimeKeys<K> {
-    fn add(&mut self, keys: Vec<OneTimePrekey<K>>) -> Result<(), StoreManifestError> {
+    fn add(&mut self, keys: Vec<OneTimePrekey<K>>, now: Timestamp) -> Result<(), StoreManifestError> {
         for key in keys {
             match self.0.get(&key.prekey.id) {
                 None => {
@@ -57,11 +72,12 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
                 Some(_) => return Err(StoreManifestError::KeyIdReused),
             }
         }
-        if self.unused() > limits::ONE_TIME_PREKEYS as u64 { Err(StoreManifestError::TooMany) } else { Ok(()) }
+        if self.unused(now) > limits::ONE_TIME_PREKEYS as u64 { Err(StoreManifestError::TooMany) } else { Ok(()) }
     }
 
-    fn unused(&self) -> u64 {
-        self.0.values().filter(|key| matches!(key, OneTime::Unused(_))).count() as u64
+    fn unused(&self, now: Timestamp) -> u64 {
+        let is_usable = |known: &&OneTime<K>| matches!(known, OneTime::Unused(key) if key.prekey.expires > now);
+        self.0.values().filter(is_usable).count() as u64
     }
 
     /// Takes the key that expires first, so that the least goes to waste.
@@ -89,7 +105,7 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
 
 #[async_trait]
 impl Prekeys for MemoryPrekeys {
-    async fn publish(&self, upload: PrekeyUpload) -> Result<PrekeyCounts, StoreManifestError> {
+    async fn publish(&self, upload: PrekeyUpload, now: Timestamp) -> Result<PrekeyCounts, StoreManifestError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let agent = upload.manifest.agent_id();
         let (curve, kem) = match state.agents.get(&agent) {
@@ -103,9 +119,9 @@ impl Prekeys for MemoryPrekeys {
             }
         };
         let mut published = Published { manifest: upload.manifest, curve, kem };
-        published.curve.add(upload.one_time_curve)?;
-        published.kem.add(upload.one_time_kem)?;
-        let counts = published.counts();
+        published.curve.add(upload.one_time_curve, now)?;
+        published.kem.add(upload.one_time_kem, now)?;
+        let counts = published.counts(now);
         state.agents.insert(agent, published);
         Ok(counts)
     }
@@ -115,25 +131,36 @@ impl Prekeys for MemoryPrekeys {
         Ok(state.agents.get(&agent).map(|published| published.manifest.clone()))
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, BackendError> {
+    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, ClaimKeysError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let name = (claim.requester, claim.id, claim.target);
         if let Some((_, bundle)) = state.claims.get(&name) {
             return Ok(Some(bundle.clone()));
         }
+        if !state.agents.contains_key(&claim.target) {
+            return Ok(None);
+        }
+        let by_requester = state.recent(&claim, |(requester, _, _), _| *requester == claim.requester);
+        let of_target =
+            |(requester, _, target): &ClaimName, _: &_| (*requester, *target) == (claim.requester, claim.target);
+        claim.check(by_requester, state.recent(&claim, of_target))?;
+        let with_keys = |(_, _, target): &ClaimName, bundle: &Bundle| {
+            *target == claim.target && (bundle.one_time_curve.is_some() || bundle.one_time_kem.is_some())
+        };
+        let is_protected = state.recent(&claim, with_keys).count >= limits::ONE_TIME_CLAIMS_PER_TARGET;
         let Some(target) = state.agents.get_mut(&claim.target) else { return Ok(None) };
         let bundle = Bundle {
             manifest: target.manifest.clone(),
-            one_time_curve: target.curve.take(claim.at),
-            one_time_kem: target.kem.take(claim.at),
+            one_time_curve: if is_protected { None } else { target.curve.take(claim.at) },
+            one_time_kem: if is_protected { None } else { target.kem.take(claim.at) },
         };
         state.claims.insert(name, (claim.at, bundle.clone()));
         Ok(Some(bundle))
     }
 
-    async fn counts(&self, agent: AgentId) -> Result<PrekeyCounts, BackendError> {
+    async fn counts(&self, agent: AgentId, now: Timestamp) -> Result<PrekeyCounts, BackendError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(state.agents.get(&agent).map(Published::counts).unwrap_or_default())
+        Ok(state.agents.get(&agent).map(|published| published.counts(now)).unwrap_or_default())
     }
 
     async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError> {
@@ -158,7 +185,7 @@ impl Prekeys for MemoryPrekeys {
 }
 
 impl Published {
-    fn counts(&self) -> PrekeyCounts {
-        PrekeyCounts { one_time_curve: self.curve.unused(), one_time_kem: self.kem.unused() }
+    fn counts(&self, now: Timestamp) -> PrekeyCounts {
+        PrekeyCounts { one_time_curve: self.curve.unused(now), one_time_kem: self.kem.unused(now) }
     }
 }

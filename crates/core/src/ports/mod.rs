@@ -12,4 +12,4 @@ pub use ledger::{
     AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, LostEntries, PageQuery,
     RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
 };
-pub use prekeys::{Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};
+pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};

@@ -1,10 +1,13 @@
 //! Published prekeys: manifests to be read by all, one-time keys to be handed out once.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use sealpost_protocol::{AgentId, Bundle, ClaimId, CurveKey, KemKey, OneTimePrekey, SignedManifest, Timestamp};
 use thiserror::Error;
 
 use super::BackendError;
+use crate::limits;
 
 /// What an agent publishes; signatures and sizes have been checked.
 #[derive(Debug, Clone)]
@@ -17,9 +20,7 @@ pub struct PrekeyUpload {
     pub one_time_kem: Vec<OneTimePrekey<KemKey>>,
 }
 
-/// Unused one-time keys of an agent: published, and neither handed out nor forgotten. A key that has expired counts
-/// until [`Prekeys::forget`] takes it, since counting asks no clock: for a day or so the number may say more than can
-/// be claimed.
+/// Unused one-time keys of an agent: published, not handed out, and not expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrekeyCounts {
     /// Curve keys.
@@ -39,6 +40,49 @@ pub struct Claim {
     pub target: AgentId,
     /// The relay's clock.
     pub at: Timestamp,
+}
+
+/// Why a bundle was not handed out; nothing has changed then.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ClaimKeysError {
+    /// The requester has claimed too many bundles.
+    #[error("too many bundles were claimed: try again in {} s", retry_after.as_secs().max(1))]
+    TooMany {
+        /// When the next one may be claimed.
+        retry_after: Duration,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
+
+/// What one requester, or everyone, has claimed within [`crate::limits::CLAIM_WINDOW`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecentClaims {
+    /// How many.
+    pub count: usize,
+    /// When the first of them was made.
+    pub first: Timestamp,
+}
+
+impl Claim {
+    /// The time after which claims count against it.
+    #[must_use]
+    pub fn window_begins(&self) -> Timestamp {
+        self.at.saturating_sub(limits::CLAIM_WINDOW)
+    }
+
+    /// Whether it may be made beside what the requester has claimed of all targets, and of this one.
+    ///
+    /// # Errors
+    /// [`ClaimKeysError::TooMany`].
+    pub fn check(&self, by_requester: RecentClaims, of_target: RecentClaims) -> Result<(), ClaimKeysError> {
+        let full = [(by_requester, limits::CLAIMS_PER_REQUESTER), (of_target, limits::CLAIMS_PER_PAIR)];
+        let wait = |recent: RecentClaims| recent.first.saturating_add(limits::CLAIM_WINDOW).since(self.at);
+        let waits = full.into_iter().filter(|(recent, limit)| recent.count >= *limit).map(|(recent, _)| wait(recent));
+        waits.max().map_or(Ok(()), |retry_after| Err(ClaimKeysError::TooMany { retry_after }))
+    }
 }
 
 /// Why an upload was not stored; nothing has changed then.
@@ -66,18 +110,19 @@ pub enum StoreManifestError {
 #[async_trait]
 pub trait Prekeys: Send + Sync {
     /// Stores an upload. The same manifest and keys again change nothing and are no error.
-    async fn publish(&self, upload: PrekeyUpload) -> Result<PrekeyCounts, StoreManifestError>;
+    async fn publish(&self, upload: PrekeyUpload, now: Timestamp) -> Result<PrekeyCounts, StoreManifestError>;
 
     /// The agent's manifest.
     async fn manifest(&self, agent: AgentId) -> Result<Option<SignedManifest>, BackendError>;
 
     /// Hands out the target's manifest and one unused key of each kind, the one that expires first, each to this claim
     /// alone, passing over keys that have expired. The same claim again returns the same bundle. `None` if the target
-    /// has published nothing.
-    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, BackendError>;
+    /// has published nothing. A new claim is counted and must pass [`Claim::check`]; when the target's one-time keys have
+    /// gone out [`crate::limits::ONE_TIME_CLAIMS_PER_TARGET`] times within the window, it gets the manifest alone.
+    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, ClaimKeysError>;
 
     /// How many one-time keys are left.
-    async fn counts(&self, agent: AgentId) -> Result<PrekeyCounts, BackendError>;
+    async fn counts(&self, agent: AgentId, now: Timestamp) -> Result<PrekeyCounts, BackendError>;
 
     /// The first of `agents` that has published nothing.
     async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError>;

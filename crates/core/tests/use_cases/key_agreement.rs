@@ -128,3 +128,32 @@ async fn a_repeated_claim_costs_no_second_key() {
     relay.clock.advance(Duration::from_secs(3_600));
     assert_eq!(claim(&relay, &alice, &bob).await.unwrap(), first);
 }
+
+#[tokio::test]
+async fn a_one_time_key_lives_no_longer_than_it_may() {
+    let bob = Agent::bob();
+    let relay = Relay::of(&[]).await;
+    let longest = NOW.saturating_add(wire::ONE_TIME_PREKEY_LIFE);
+    let upload =
+        |expires| PrekeyUpload { one_time_curve: vec![bob.one_time_curve_until(1, expires)], ..bob.upload(1, []) };
+    let too_long = upload(longest.saturating_add(Duration::from_millis(1)));
+    assert_eq!(refusal(&relay, &bob, too_long).await, ErrorCode::Malformed);
+    relay.services.key_agreement.publish(&principal(&bob), upload(longest)).await.unwrap();
+}
+
+#[tokio::test]
+async fn whoever_claims_too_much_is_told_when_to_come_back() {
+    let (mallory, bob) = (Agent::mallory(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let claim = async |number: usize| {
+        let id = ClaimId((number as u128).to_be_bytes());
+        relay.services.key_agreement.claim(&principal(&mallory), id, bob.id()).await
+    };
+    for number in 0..limits::CLAIMS_PER_PAIR {
+        claim(number).await.unwrap();
+    }
+    let refused = claim(limits::CLAIMS_PER_PAIR).await.expect_err("one too many");
+    assert_eq!((refused.code(), refused.code().is_retryable()), (ErrorCode::RateLimited, true));
+    relay.clock.advance(limits::CLAIM_WINDOW);
+    claim(limits::CLAIMS_PER_PAIR).await.unwrap();
+}

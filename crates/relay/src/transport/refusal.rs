@@ -9,7 +9,8 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
-    ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError, SubmissionError, ports::BackendError,
+    ClaimError, ManifestError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError, SubmissionError,
+    ports::{BackendError, ClaimKeysError},
 };
 use sealpost_protocol::{ErrorCode, Timestamp, encoding::DecodeError};
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub(crate) struct Refusal {
 pub(crate) enum Hint {
     /// How late it is here, and how far a client's clock may be from that.
     Clock { now: Timestamp, allowed: Duration },
+    /// When the same request may succeed.
+    RetryAfter(Duration),
 }
 
 impl Refusal {
@@ -71,7 +74,7 @@ macro_rules! refusal_from {
     };
 }
 
-refusal_from!(ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError);
+refusal_from!(PublishError, QueryError, ReceiptsError, ReceiveError);
 
 impl From<AuthenticationError> for Refusal {
     fn from(error: AuthenticationError) -> Self {
@@ -80,6 +83,22 @@ impl From<AuthenticationError> for Refusal {
             _ => None,
         };
         Self::from_error(error.code(), &error).with_hint(hint)
+    }
+}
+
+impl From<ClaimError> for Refusal {
+    fn from(error: ClaimError) -> Self {
+        let hint = match error {
+            ClaimError::Store(ClaimKeysError::TooMany { retry_after }) => Some(Hint::RetryAfter(retry_after)),
+            _ => None,
+        };
+        Self::from_error(error.code(), &error).with_hint(hint)
+    }
+}
+
+impl From<ManifestError> for Refusal {
+    fn from(error: ManifestError) -> Self {
+        Self::from_error(error.code(), &error)
     }
 }
 
@@ -98,6 +117,8 @@ impl Hint {
     fn headers(self) -> Vec<(&'static str, u64)> {
         match self {
             Self::Clock { now, allowed } => vec![(TIME_METADATA, now.as_millis()), (ALLOWED_METADATA, millis(allowed))],
+            // In whole seconds, as RFC 9110 has it, and not too early.
+            Self::RetryAfter(wait) => vec![(header::RETRY_AFTER.as_str(), wait.as_secs() + 1)],
         }
     }
 }
@@ -152,14 +173,17 @@ struct Problem {
     server_time_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     allowed_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = http_status(self.code);
-        let (server_time_ms, allowed_ms) = match self.hint {
-            Some(Hint::Clock { now, allowed }) => (Some(now.as_millis()), Some(millis(allowed))),
-            None => (None, None),
+        let (server_time_ms, allowed_ms, retry_after_ms) = match self.hint {
+            Some(Hint::Clock { now, allowed }) => (Some(now.as_millis()), Some(millis(allowed)), None),
+            Some(Hint::RetryAfter(wait)) => (None, None, Some(millis(wait))),
+            None => (None, None, None),
         };
         let problem = Problem {
             r#type: format!("urn:sealpost:error:{}", self.code),
@@ -170,6 +194,7 @@ impl IntoResponse for Refusal {
             retryable: self.code.is_retryable(),
             server_time_ms,
             allowed_ms,
+            retry_after_ms,
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
@@ -258,6 +283,23 @@ mod tests {
         let quoted = "é".repeat(limits::REQUEST_BYTES);
         let refusal = Refusal::new(ErrorCode::Malformed, quoted);
         assert_eq!(refusal.detail.chars().count(), limits::DETAIL_CHARACTERS);
+    }
+
+    #[tokio::test]
+    async fn a_limit_says_when_to_come_back_on_each_transport() {
+        let wait = Duration::from_millis(61_500);
+        let refusal = Refusal::from(ClaimError::Store(ClaimKeysError::TooMany { retry_after: wait }));
+        let status = Status::from(refusal.clone());
+        assert_eq!(status.metadata().get("retry-after").unwrap(), "62");
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let response = refusal.into_response();
+        assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().unwrap()), (429, "62"));
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (problem["code"].as_str(), problem["retry_after_ms"].as_u64()),
+            (Some("rate-limited"), Some(61_500))
+        );
     }
 
     #[test]

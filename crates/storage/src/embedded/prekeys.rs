@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
-use sealpost_core::ports::{BackendError, Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};
+use sealpost_core::ports::{
+    BackendError, Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError,
+};
 use sealpost_protocol::{AgentId, Bundle, PrekeyKind, SignedManifest, Timestamp, encoding::Decode};
 
 use super::{
@@ -26,7 +28,7 @@ pub(super) const MANIFEST: &str = "SELECT manifest FROM agents WHERE agent = ?1"
 pub(super) const KNOWN: &str = "SELECT EXISTS (SELECT 1 FROM agents WHERE agent = ?1)";
 pub(super) const COUNT: &str = "SELECT count(*) FROM one_time_prekeys
      WHERE owner = (SELECT id FROM agents WHERE agent = ?1) AND kind = ?2
-         AND claimed_at IS NULL AND content IS NOT NULL";
+         AND claimed_at IS NULL AND content IS NOT NULL AND expires_at > ?3";
 
 /// The prekeys over the shared database.
 pub(super) struct EmbeddedPrekeys {
@@ -41,9 +43,9 @@ impl EmbeddedPrekeys {
 
 #[async_trait]
 impl Prekeys for EmbeddedPrekeys {
-    async fn publish(&self, upload: PrekeyUpload) -> Result<PrekeyCounts, StoreManifestError> {
+    async fn publish(&self, upload: PrekeyUpload, now: Timestamp) -> Result<PrekeyCounts, StoreManifestError> {
         let upload = publishing::EncodedUpload::new(&upload);
-        self.store.write(move |transaction| publishing::publish(transaction, &upload)).await
+        self.store.write(move |transaction| publishing::publish(transaction, &upload, now)).await
     }
 
     async fn manifest(&self, agent: AgentId) -> Result<Option<SignedManifest>, BackendError> {
@@ -54,14 +56,13 @@ impl Prekeys for EmbeddedPrekeys {
         read.await?.map(|bytes| decode("manifest", &bytes)).transpose().map_err(BackendError::new)
     }
 
-    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, BackendError> {
-        let claimed: Result<_, BackendError> =
-            self.store.write(move |transaction| Ok(claims::claim(transaction, &claim)?)).await;
-        claimed?.map(|bundle| bundle.decode()).transpose().map_err(BackendError::new)
+    async fn claim(&self, claim: Claim) -> Result<Option<Bundle>, ClaimKeysError> {
+        let claimed = self.store.write(move |transaction| claims::claim(transaction, &claim)).await?;
+        Ok(claimed.map(|bundle| bundle.decode()).transpose().map_err(BackendError::new)?)
     }
 
-    async fn counts(&self, agent: AgentId) -> Result<PrekeyCounts, BackendError> {
-        self.store.read(move |connection| counts(connection, agent)).await
+    async fn counts(&self, agent: AgentId, now: Timestamp) -> Result<PrekeyCounts, BackendError> {
+        self.store.read(move |connection| counts(connection, agent, now)).await
     }
 
     async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError> {
@@ -84,10 +85,10 @@ fn first_unknown(connection: &Connection, agents: Vec<AgentId>) -> Result<Option
     Ok(None)
 }
 
-fn counts(connection: &Connection, agent: AgentId) -> Result<PrekeyCounts, StoreError> {
+fn counts(connection: &Connection, agent: AgentId, now: Timestamp) -> Result<PrekeyCounts, StoreError> {
     let mut statement = connection.prepare_cached(COUNT)?;
     let mut count = |kind: PrekeyKind| -> Result<u64, StoreError> {
-        let Number(count) = statement.query_one((agent.as_bytes(), kind.as_str()), |row| row.get(0))?;
+        let Number(count) = statement.query_one((agent.as_bytes(), kind.as_str(), Time(now)), |row| row.get(0))?;
         Ok(count)
     };
     Ok(PrekeyCounts { one_time_curve: count(PrekeyKind::OneTimeCurve)?, one_time_kem: count(PrekeyKind::OneTimeKem)? })

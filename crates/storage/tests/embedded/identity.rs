@@ -29,7 +29,7 @@ async fn in_another_life_of_the_ledger_messages_stay_prekeys_are_used_and_receip
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let storage = Embedded::open(directory.path()).unwrap();
     storage.belong_to(NODE).await.unwrap();
-    storage.prekeys().publish(bob.upload(1, 1..=5)).await.unwrap();
+    storage.prekeys().publish(bob.upload(1, 1..=5), NOW).await.unwrap();
     let letters = [1, 2].map(|number| Letter::new(&alice, &[&bob]).number(number));
     for letter in &letters {
         storage.ledger().accept(letter.acceptance()).await.unwrap();
@@ -42,7 +42,7 @@ async fn in_another_life_of_the_ledger_messages_stay_prekeys_are_used_and_receip
     assert_ne!(after.id, before.id);
     assert_eq!(after.node, Some(NODE));
     assert_eq!(storage.identity().await.unwrap(), after);
-    let counts = storage.prekeys().counts(bob.id()).await.unwrap();
+    let counts = storage.prekeys().counts(bob.id(), NOW).await.unwrap();
     assert_eq!((counts.one_time_curve, counts.one_time_kem), (0, 0));
     let claim = Claim { requester: alice.id(), id: ClaimId([1; 16]), target: bob.id(), at: NOW };
     let bundle = storage.prekeys().claim(claim).await.unwrap().unwrap();

@@ -108,7 +108,7 @@ async fn a_key_handed_out_before_a_restart_is_not_handed_out_after_it() {
     let claim = |number| Claim { requester: alice.id(), id: ClaimId([number; 16]), target: bob.id(), at: NOW };
     let first = {
         let prekeys = open(directory.path()).prekeys();
-        prekeys.publish(bob.upload(1, 1..=2)).await.unwrap();
+        prekeys.publish(bob.upload(1, 1..=2), NOW).await.unwrap();
         prekeys.claim(claim(1)).await.unwrap()
     };
     let prekeys = open(directory.path()).prekeys();
@@ -116,7 +116,7 @@ async fn a_key_handed_out_before_a_restart_is_not_handed_out_after_it() {
     let second = prekeys.claim(claim(2)).await.unwrap();
     assert_ne!(second.unwrap().one_time_curve, first.unwrap().one_time_curve);
     assert_eq!(prekeys.manifest(bob.id()).await.unwrap(), Some(bob.manifest(1)));
-    assert_eq!(prekeys.counts(bob.id()).await.unwrap().one_time_kem, 0);
+    assert_eq!(prekeys.counts(bob.id(), NOW).await.unwrap().one_time_kem, 0);
 }
 
 #[tokio::test]

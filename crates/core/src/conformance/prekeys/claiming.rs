@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::*;
+use crate::{limits, ports::ClaimKeysError};
 
 pub async fn a_claim_takes_one_key_of_each_kind(prekeys: Arc<dyn Prekeys>) {
     let (alice, bob) = (Agent::alice(), Agent::bob());
@@ -137,4 +138,61 @@ pub async fn a_claim_from_an_unknown_agent_leaves_no_trace(prekeys: Arc<dyn Prek
     assert_eq!(prekeys.claim(claim_of(&alice, 1, &bob)).await.unwrap(), None);
     publish(&*prekeys, bob.upload(1, 1..=1)).await;
     assert_eq!(key_ids(&claim(&*prekeys, &alice, 1, &bob).await), (Some(1), Some(1)), "the claim's id is still free");
+}
+
+pub async fn a_requester_s_claims_of_one_target_are_limited(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob, carol, mallory) = (Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory());
+    publish(&*prekeys, bob.upload(1, 1..=50)).await;
+    publish(&*prekeys, carol.upload(1, 1..=1)).await;
+    let limit = u8::try_from(limits::CLAIMS_PER_PAIR).unwrap();
+    let second = |number: u8| NOW.saturating_add(Duration::from_secs(number.into()));
+    let made = |number| Claim { at: second(number), ..claim_of(&mallory, number, &bob) };
+    for number in 1..=limit {
+        prekeys.claim(made(number)).await.unwrap().unwrap();
+    }
+    let refused = prekeys.claim(made(limit + 1)).await;
+    let wait = limits::CLAIM_WINDOW - Duration::from_secs(limit.into());
+    assert!(matches!(refused, Err(ClaimKeysError::TooMany { retry_after }) if retry_after == wait), "{refused:?}");
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(50 - u64::from(limit)), "a refused claim takes nothing");
+    assert!(prekeys.claim(made(limit)).await.is_ok(), "a repetition is none");
+    assert!(prekeys.claim(claim_of(&mallory, 1, &carol)).await.is_ok(), "another target is another matter");
+    assert!(prekeys.claim(claim_of(&alice, 1, &bob)).await.is_ok(), "and so is another requester");
+    let later = Claim { at: second(1).saturating_add(limits::CLAIM_WINDOW), ..made(limit + 1) };
+    assert!(prekeys.claim(later).await.is_ok(), "after the wait that was told");
+}
+
+pub async fn one_time_keys_of_a_target_are_protected_from_all_requesters_together(prekeys: Arc<dyn Prekeys>) {
+    let bob = Agent::bob();
+    let limit = u32::try_from(limits::ONE_TIME_CLAIMS_PER_TARGET).unwrap();
+    publish(&*prekeys, bob.upload(1, 1..=limit)).await;
+    let by = |number: u32| Claim {
+        id: ClaimId(u128::from(number).to_be_bytes()),
+        ..claim_of(&Agent::new(u8::try_from(number % 200 + 1).unwrap()), 0, &bob)
+    };
+    for number in 0..limit {
+        assert!(prekeys.claim(by(number)).await.unwrap().unwrap().one_time_kem.is_some(), "{number}");
+    }
+    publish(&*prekeys, bob.upload(1, limit + 1..=limit + 10)).await;
+    let protected = prekeys.claim(by(limit)).await.unwrap().unwrap();
+    assert_eq!((key_ids(&protected), &protected.manifest), ((None, None), &bob.manifest(1)));
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(10));
+    let later = NOW.saturating_add(limits::CLAIM_WINDOW);
+    let bundle = prekeys.claim(Claim { at: later, ..by(limit + 1) }).await.unwrap().unwrap();
+    assert!(bundle.one_time_curve.is_some(), "the hour is over");
+}
+
+pub async fn expired_keys_do_not_count(prekeys: Arc<dyn Prekeys>) {
+    let bob = Agent::bob();
+    let soon = NOW.saturating_add(Duration::from_secs(1));
+    let upload = PrekeyUpload {
+        one_time_curve: vec![bob.one_time_curve_until(1, soon), bob.one_time_curve(2)],
+        ..bob.upload(1, [])
+    };
+    assert_eq!(publish(&*prekeys, upload).await.one_time_curve, 2);
+    assert_eq!(prekeys.counts(bob.id(), soon).await.unwrap().one_time_curve, 1);
+    let many = bob.upload(1, 10..=9 + u32::try_from(limits::ONE_TIME_PREKEYS).unwrap() - 1);
+    assert!(
+        prekeys.publish(PrekeyUpload { one_time_kem: Vec::new(), ..many }, soon).await.is_ok(),
+        "nor against the limit"
+    );
 }

@@ -36,7 +36,7 @@ pub async fn the_id_of_a_forgotten_key_stays_used(prekeys: Arc<dyn Prekeys>) {
     assert_eq!(forget_all(&*prekeys, later(1)).await, 3);
     let other = bob.one_time_curve_until(1, later(60));
     let other = PrekeyUpload { one_time_curve: vec![other], ..bob.upload(1, []) };
-    let refused = prekeys.publish(other).await;
+    let refused = prekeys.publish(other, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
     assert_eq!(publish(&*prekeys, bob.upload(1, 1..=1)).await, both(0), "the same again is no error");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
@@ -56,7 +56,7 @@ pub async fn unused_keys_are_forgotten_when_they_have_expired(prekeys: Arc<dyn P
     let early = Claim { at: NOW, ..claim_of(&alice, 1, &bob) };
     assert_eq!(key_ids(&prekeys.claim(early).await.unwrap().unwrap()), (Some(3), Some(1)));
     let reused = PrekeyUpload { one_time_curve: vec![bob.one_time_curve(1)], ..bob.upload(1, []) };
-    let refused = prekeys.publish(reused).await;
+    let refused = prekeys.publish(reused, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
 }
 

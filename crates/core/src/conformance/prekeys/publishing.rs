@@ -56,7 +56,7 @@ pub async fn a_newer_manifest_takes_the_place_of_the_older(prekeys: Arc<dyn Prek
 async fn is_stale(prekeys: &dyn Prekeys, upload: PrekeyUpload, expected: u64) {
     let agent = upload.manifest.agent_id();
     let before = (prekeys.manifest(agent).await.unwrap(), counts(prekeys, agent).await);
-    let refused = prekeys.publish(upload).await;
+    let refused = prekeys.publish(upload, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::Stale { stored }) if stored == expected), "{refused:?}");
     assert_eq!((prekeys.manifest(agent).await.unwrap(), counts(prekeys, agent).await), before);
 }
@@ -112,7 +112,7 @@ pub async fn one_key_id_names_one_key_of_a_kind(prekeys: Arc<dyn Prekeys>) {
     publish(&*prekeys, bob.upload(1, 1..=1)).await;
     for is_handed_out in [false, true] {
         for upload in [other_curve_key(&bob, 1), other_kem_key(&bob, 1)] {
-            let refused = prekeys.publish(upload).await;
+            let refused = prekeys.publish(upload, NOW).await;
             assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}, {is_handed_out}");
         }
         if !is_handed_out {
@@ -120,7 +120,7 @@ pub async fn one_key_id_names_one_key_of_a_kind(prekeys: Arc<dyn Prekeys>) {
         }
     }
     let twice = [other_curve_key(&bob, 2).one_time_curve, vec![bob.one_time_curve(2)]].concat();
-    let refused = prekeys.publish(PrekeyUpload { one_time_curve: twice, ..bob.upload(1, []) }).await;
+    let refused = prekeys.publish(PrekeyUpload { one_time_curve: twice, ..bob.upload(1, []) }, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "two in one upload: {refused:?}");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
 }
@@ -141,11 +141,11 @@ pub async fn an_upload_is_stored_whole_or_not_at_all(prekeys: Arc<dyn Prekeys>) 
     let bob = Agent::bob();
     publish(&*prekeys, bob.upload(1, 1..=2)).await;
     let reused = PrekeyUpload { one_time_kem: other_kem_key(&bob, 1).one_time_kem, ..bob.upload(2, 10..=12) };
-    let refused = prekeys.publish(reused).await;
+    let refused = prekeys.publish(reused, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
     let too_many =
         PrekeyUpload { one_time_curve: Vec::new(), ..bob.upload(2, 10..=limits::ONE_TIME_PREKEYS as u32 + 10) };
-    let refused = prekeys.publish(too_many).await;
+    let refused = prekeys.publish(too_many, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::TooMany)), "{refused:?}");
     assert_eq!(prekeys.manifest(bob.id()).await.unwrap(), Some(bob.manifest(1)));
     assert_eq!(counts(&*prekeys, bob.id()).await, both(2));
@@ -154,7 +154,7 @@ pub async fn an_upload_is_stored_whole_or_not_at_all(prekeys: Arc<dyn Prekeys>) 
         one_time_curve: [first.one_time_curve.clone(), vec![Agent::carol().one_time_curve(1)]].concat(),
         ..first
     };
-    assert!(prekeys.publish(unfit).await.is_err());
+    assert!(prekeys.publish(unfit, NOW).await.is_err());
     assert_eq!(prekeys.manifest(Agent::carol().id()).await.unwrap(), None, "a first upload too");
 }
 
@@ -163,7 +163,7 @@ pub async fn so_many_unused_keys_and_no_more(prekeys: Arc<dyn Prekeys>) {
     let limit = limits::ONE_TIME_PREKEYS as u32;
     assert_eq!(publish(&*prekeys, bob.upload(1, 1..=limit)).await, both(u64::from(limit)));
     let one_more = PrekeyUpload { one_time_kem: Vec::new(), ..bob.upload(1, [limit + 1]) };
-    let refused = prekeys.publish(one_more.clone()).await;
+    let refused = prekeys.publish(one_more.clone(), NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::TooMany)), "{refused:?}");
     assert_eq!(publish(&*prekeys, bob.upload(1, 1..=limit)).await, both(u64::from(limit)), "the same are not more");
     claim(&*prekeys, &alice, 1, &bob).await;
@@ -175,7 +175,7 @@ pub async fn concurrent_uploads_of_one_agent_are_counted_together(prekeys: Arc<d
     publish(&*prekeys, bob.upload(1, [])).await;
     let upload = |number: u32| {
         let (prekeys, upload) = (Arc::clone(&prekeys), bob.upload(1, number * 30..number * 30 + 30));
-        tokio::spawn(async move { prekeys.publish(upload).await })
+        tokio::spawn(async move { prekeys.publish(upload, NOW).await })
     };
     let publishing: Vec<_> = (0..10).map(upload).collect();
     let mut stored = 0;

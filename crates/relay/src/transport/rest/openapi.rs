@@ -250,6 +250,11 @@ fn problem_schema() -> Value {
                 "format": "uint64",
                 "description": "With `clock-skew`: the relay's clock, in milliseconds since 1970.",
             },
+            "retry_after_ms": {
+                "type": "integer",
+                "format": "uint64",
+                "description": "With `rate-limited`, where it is known: how long to wait, in milliseconds.",
+            },
             "allowed_ms": {
                 "type": "integer",
                 "format": "uint64",

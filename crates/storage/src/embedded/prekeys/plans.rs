@@ -12,6 +12,9 @@ fn no_statement_reads_a_table_from_end_to_end() {
         claims::FIND_CLAIM,
         claims::FIND_TARGET,
         claims::INSERT_CLAIM,
+        claims::BY_REQUESTER,
+        claims::OF_TARGET,
+        claims::WITH_KEYS,
         claims::TAKE_KEY,
         forgetting::FORGET_CLAIMS,
         forgetting::FORGET_KEYS,
@@ -35,4 +38,16 @@ fn taking_a_key_passes_over_expired_and_used_ones_without_looking_at_them() {
 fn whether_an_agent_is_known_is_asked_of_the_index_alone() {
     let steps = plan(KNOWN);
     assert!(steps.iter().any(|step| step.contains("COVERING INDEX")), "{steps:?}");
+}
+
+#[test]
+fn recent_claims_are_counted_in_their_indexes_alone() {
+    for (sql, index) in [
+        (claims::BY_REQUESTER, "claims_by_requester (requester=? AND made_at>?)"),
+        (claims::OF_TARGET, "claims_by_pair (requester=? AND target=? AND made_at>?)"),
+        (claims::WITH_KEYS, "claims_with_keys (target=? AND made_at>?)"),
+    ] {
+        let steps = plan(sql);
+        assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+    }
 }

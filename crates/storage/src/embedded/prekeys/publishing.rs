@@ -61,12 +61,13 @@ impl EncodedKey {
 pub(super) fn publish(
     transaction: &Transaction<'_>,
     upload: &EncodedUpload,
+    now: Timestamp,
 ) -> Result<PrekeyCounts, Abort<StoreManifestError>> {
     let owner = store_manifest(transaction, upload)?;
     for key in &upload.keys {
         store_key(transaction, owner, key)?;
     }
-    let counts = counts(transaction, upload.agent)?;
+    let counts = counts(transaction, upload.agent, now)?;
     let most = counts.one_time_curve.max(counts.one_time_kem);
     if most > limits::ONE_TIME_PREKEYS as u64 { Err(Abort::Refused(StoreManifestError::TooMany)) } else { Ok(counts) }
 }
