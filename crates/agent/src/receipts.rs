@@ -1,7 +1,9 @@
 //! Giving receipts: what is due is signed as one batch, stored, and sent as it is until the relay has confirmed it.
 
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, NodeId, ReceiptBatch, ReceiptHead, ReceiptLeaf, Signature, encoding::Encode};
+use sealpost_protocol::{
+    CountersignedHead, ErrorCode, NodeId, ReceiptBatch, ReceiptHead, ReceiptLeaf, Signature, encoding::Encode,
+};
 
 use crate::{
     Agent, RelayError, SyncError, limits,
@@ -51,7 +53,7 @@ impl Agent {
         }
         let last = head.as_ref().and_then(|head| head.value.last);
         let leaves = due.iter().map(|row| row.value.leaf.clone()).collect();
-        let batch = self.sign(leaves, last)?;
+        let batch = self.sign(leaves, last.map(|last| last.signed.head))?;
         let mut changes = Changes::default();
         let record = ReceiptHeadRecord { last, under_way: Some(batch.clone()) };
         changes.upsert(&key, head.as_ref(), &record);
@@ -87,14 +89,15 @@ impl Agent {
         let relay = self.relay().await?;
         match relay.acknowledge(v1::AcknowledgeRequest { receipts: batch.to_bytes() }).await {
             Ok(answer) => {
-                check_countersignature(batch, relay.node_id().await?, &answer)?;
+                let last = Some(countersigned(batch, relay.node_id().await?, &answer)?);
+                for refused in &answer.refused {
+                    tracing::warn!(index = refused.index, code = refused.code, "the relay does not take a receipt");
+                }
                 let mut changes = Changes::default();
-                let last = Some(batch.signed_head().head);
                 changes.replace(head, &ReceiptHeadRecord { last, under_way: None });
                 self.store.commit(changes).await?;
                 Ok(batch.leaves().len())
             }
-            Err(error) if is_about_one_leaf(&error) => self.set_apart(head, batch, &error).await,
             Err(error) if is_out_of_sequence(&error) && self.has_moved_on(head).await? => Ok(0),
             Err(error) => Err(error.into()),
         }
@@ -105,34 +108,6 @@ impl Agent {
         let now = self.store.find::<ReceiptHeadRecord>(&head.key).await?;
         Ok(now.is_some_and(|now| now.version != head.version) || self.ledger().await?.to_bytes() != head.key)
     }
-
-    /// The relay does not know one of the messages, or holds something else of it: go on without, one receipt at a time.
-    async fn set_apart(
-        &self,
-        head: &Versioned<ReceiptHeadRecord>,
-        batch: &ReceiptBatch,
-        error: &RelayError,
-    ) -> Result<usize, SyncError> {
-        let mut changes = Changes::default();
-        let last = head.value.last;
-        let under_way = match batch.leaves() {
-            [first, _, ..] => Some(self.sign(vec![first.clone()], last)?),
-            alone => {
-                tracing::warn!(messages = alone.len(), %error, "the relay does not take a receipt");
-                None
-            }
-        };
-        changes.replace(head, &ReceiptHeadRecord { last, under_way });
-        for leaf in batch.leaves().iter().skip(1) {
-            changes.insert(apart_key(leaf), &ReceiptRecord { leaf: leaf.clone() });
-        }
-        self.store.commit(changes).await?;
-        Ok(0)
-    }
-}
-
-fn is_about_one_leaf(error: &RelayError) -> bool {
-    matches!(error.code(), Some(ErrorCode::NotFound | ErrorCode::Conflict))
 }
 
 fn is_out_of_sequence(error: &RelayError) -> bool {
@@ -144,15 +119,16 @@ fn apart_key(leaf: &ReceiptLeaf) -> Vec<u8> {
     [leaf.at.to_bytes().as_slice(), &leaf.blind].concat()
 }
 
-fn check_countersignature(
+/// The batch's head under both signatures, if the node's is right.
+fn countersigned(
     batch: &ReceiptBatch,
     node: NodeId,
     answer: &v1::AcknowledgeResponse,
-) -> Result<(), SyncError> {
+) -> Result<CountersignedHead, SyncError> {
     let signature = answer.countersignature.as_slice().try_into().map(Signature);
-    let head = batch.signed_head().head;
-    signature
-        .ok()
-        .and_then(|signature| head.verify_countersignature(&node, &signature).ok())
-        .ok_or(SyncError::Countersignature)
+    let countersignature = signature.map_err(|_| SyncError::Countersignature)?;
+    let signed = *batch.signed_head();
+    let verified = signed.head.verify_countersignature(&node, &countersignature);
+    verified.map_err(|_| SyncError::Countersignature)?;
+    Ok(CountersignedHead { signed, countersignature })
 }

@@ -2,8 +2,8 @@
 
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
-    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageRef, NodeId, PartHash, PrekeyKind,
-    Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    AgentId, Attempt, CountersignedHead, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageRef, NodeId,
+    PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -239,7 +239,8 @@ record! {
 record! {
     /// Where the sequence of receipts stands that one ledger is given.
     ReceiptHeadRecord in ReceiptHead {
-        last: Option<ReceiptHead> => option,
+        /// The last one that was confirmed, under both signatures.
+        last: Option<CountersignedHead> => option,
         /// The batch that was signed and not yet confirmed; sent again as it is.
         under_way: Option<ReceiptBatch> => option,
     }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     Principal, WakeUps,
-    ports::{BackendError, Contents, Ledger, Prekeys, RecordReceiptsError},
+    ports::{BackendError, Contents, Ledger, Prekeys, ReceiptRefusal, RecordReceiptsError, RefusedReceipt},
 };
 
 /// Records receipts.
@@ -21,12 +21,25 @@ pub struct Receipts {
 }
 
 /// The node's signature over the batch's head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Countersigned {
     /// The batch's number.
     pub number: u64,
     /// Over the batch's head.
     pub signature: Signature,
+    /// Receipts of the batch that were not taken; the others are recorded.
+    pub refused: Vec<RefusedReceipt>,
+}
+
+impl RefusedReceipt {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self.reason {
+            ReceiptRefusal::UnknownMessage => ErrorCode::NotFound,
+            ReceiptRefusal::Conflict(_) => ErrorCode::Conflict,
+        }
+    }
 }
 
 /// Why receipts were not recorded; nothing has changed then.
@@ -53,8 +66,6 @@ impl ReceiptsError {
             Self::Invalid(ReceiptError::Signature) => ErrorCode::BadSignature,
             Self::Invalid(_) => ErrorCode::Malformed,
             Self::Ledger(RecordReceiptsError::OutOfSequence { .. }) => ErrorCode::ReceiptsOutOfSequence,
-            Self::Ledger(RecordReceiptsError::UnknownMessage { .. }) => ErrorCode::NotFound,
-            Self::Ledger(RecordReceiptsError::Conflict { .. }) => ErrorCode::Conflict,
             Self::Ledger(RecordReceiptsError::Backend(_)) => ErrorCode::Unavailable,
         }
     }
@@ -67,7 +78,8 @@ impl From<BackendError> for ReceiptsError {
 }
 
 impl Receipts {
-    /// Records the caller's receipts and countersigns their head. The last batch again gets the same answer.
+    /// Records the caller's receipts and countersigns their head. What cannot be recorded of them is named; the head stands
+    /// all the same, so that its recipient never signs another under its number. The last batch again gets the same answer.
     ///
     /// # Errors
     /// [`ReceiptsError`].
@@ -79,7 +91,8 @@ impl Receipts {
         }
         let manifest = self.prekeys.manifest(recipient).await?.ok_or(ReceiptsError::NotTheRecipient)?;
         batch.verify(&manifest.fields().identity)?;
-        let recorded = self.ledger.record_receipts(batch, self.clock.now()).await;
+        let signature = head.countersign(self.node.as_ref());
+        let recorded = self.ledger.record_receipts(batch, signature, self.clock.now()).await;
         if let Err(RecordReceiptsError::OutOfSequence { number, .. }) = &recorded
             && *number < head.number
         {
@@ -91,6 +104,6 @@ impl Receipts {
         if let Err(error) = self.contents.discard(recorded.released).await {
             tracing::warn!(%error, "contents not discarded");
         }
-        Ok(Countersigned { number: head.number, signature: head.countersign(self.node.as_ref()) })
+        Ok(Countersigned { number: head.number, signature, refused: recorded.refused })
     }
 }

@@ -38,7 +38,8 @@ pub use manifest::{Manifest, ManifestError, ManifestFields, ManifestHash, Signed
 pub use message_id::{ClaimId, InvalidMessageId, MessageId, MessageRef, ThreadId};
 pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{
-    ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason, SignedReceiptHead, Verdict,
+    CountersignedHead, ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason,
+    SignedReceiptHead, Verdict,
 };
 pub use status::{Attempt, DeliveryState, DeliveryStatus, FailureReason};
 pub use time::Timestamp;

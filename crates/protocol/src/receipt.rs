@@ -199,6 +199,38 @@ impl Decode for SignedReceiptHead {
     }
 }
 
+/// A head under both signatures, as both ends keep the last one: neither can deny what it has said up to there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountersignedHead {
+    /// The head, with its recipient's signature.
+    pub signed: SignedReceiptHead,
+    /// The node's signature.
+    pub countersignature: Signature,
+}
+
+impl CountersignedHead {
+    /// Checks both signatures.
+    ///
+    /// # Errors
+    /// [`SignatureMismatch`].
+    pub fn verify(&self, identity: &IdentityKey, node: &NodeId) -> Result<(), SignatureMismatch> {
+        self.signed.verify(identity)?;
+        self.signed.head.verify_countersignature(node, &self.countersignature)
+    }
+}
+
+impl Encode for CountersignedHead {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.signed).value(&self.countersignature);
+    }
+}
+
+impl Decode for CountersignedHead {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { signed: SignedReceiptHead::decode(reader)?, countersignature: Signature::decode(reader)? })
+    }
+}
+
 /// Receipts on their way to the relay; the leaves fit the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptBatch {

@@ -221,6 +221,11 @@ impl Carrier for Rest {
         Ok(v1::AcknowledgeResponse {
             number: answer.number("number"),
             countersignature: answer.bytes("countersignature"),
+            refused: answer
+                .list("refused")
+                .iter()
+                .map(|refused| v1::RefusedReceipt { index: refused.number("index"), code: refused.text("code") })
+                .collect(),
         })
     }
 

@@ -32,7 +32,7 @@ mod receipt_book;
 pub use agents::{Agent, NOW};
 pub use hand_clock::HandClock;
 pub use letters::Letter;
-pub use receipt_book::ReceiptBook;
+pub use receipt_book::{COUNTERSIGNATURE, ReceiptBook};
 
 /// Makes each named check of a suite a test; the port's own macro calls it with the names.
 #[macro_export]

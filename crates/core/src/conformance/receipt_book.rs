@@ -1,8 +1,11 @@
 //! A recipient's own end of its sequence of receipts.
 
-use sealpost_protocol::{ReceiptBatch, ReceiptHead, ReceiptLeaf, merkle};
+use sealpost_protocol::{ReceiptBatch, ReceiptHead, ReceiptLeaf, Signature, merkle};
 
 use super::Agent;
+
+/// What stands for the node's signature where nobody checks it.
+pub const COUNTERSIGNATURE: Signature = Signature([0x0c; 64]);
 
 /// Which batch comes next, and the root it must name.
 #[derive(Debug)]

@@ -6,13 +6,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sealpost_protocol::{AgentId, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Timestamp};
+use sealpost_protocol::{
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Signature, Timestamp,
+};
 
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
+        PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
     },
 };
 
@@ -26,7 +28,7 @@ pub struct MemoryLedger {
 struct State {
     last_change: u64,
     messages: BTreeMap<MessageRef, Message>,
-    heads: HashMap<AgentId, ReceiptHead>,
+    heads: HashMap<AgentId, CountersignedHead>,
 }
 
 #[derive(Debug, Clone)]
@@ -149,41 +151,37 @@ impl State {
     fn record_receipts(
         &mut self,
         batch: &ReceiptBatch,
+        countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
-        let head = batch.signed_head().head;
-        let last = self.heads.get(&head.recipient).copied();
-        if last == Some(head) {
-            return Ok(RecordedReceipts::default());
-        }
+        let signed = *batch.signed_head();
+        let head = signed.head;
+        let last = self.heads.get(&head.recipient).map(|last| last.signed.head);
         let number = last.map_or(0, |last| last.number) + 1;
         let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-        if (head.number, head.previous_root) != (number, previous_root) {
+        if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
             return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
         }
-        self.heads.insert(head.recipient, head);
+        self.heads.insert(head.recipient, CountersignedHead { signed, countersignature });
         let mut recorded = RecordedReceipts::default();
         for (index, proof) in batch.proofs().into_iter().enumerate() {
-            self.record_receipt(index, proof, at, &mut recorded)?;
+            if let Err(reason) = self.record_receipt(proof, at, &mut recorded) {
+                recorded.refused.push(RefusedReceipt { index, reason });
+            }
         }
         Ok(recorded)
     }
 
     fn record_receipt(
         &mut self,
-        index: usize,
         proof: ReceiptProof,
         at: Timestamp,
         recorded: &mut RecordedReceipts,
-    ) -> Result<(), RecordReceiptsError> {
+    ) -> Result<(), ReceiptRefusal> {
         let (message, recipient) = (proof.leaf.message, proof.signed.head.recipient);
         let seq = self.last_change + 1;
-        let delivery = self.delivery(message, recipient).ok_or(RecordReceiptsError::UnknownMessage { index })?;
-        let changed = delivery
-            .record
-            .apply_receipt(proof, at, seq)
-            .map_err(|conflict| RecordReceiptsError::Conflict { index, conflict })?;
-        if changed {
+        let delivery = self.delivery(message, recipient).ok_or(ReceiptRefusal::UnknownMessage)?;
+        if delivery.record.apply_receipt(proof, at, seq)? {
             self.last_change = seq;
             recorded.senders.push(message.sender);
             self.release(message, &mut recorded.released);
@@ -299,9 +297,10 @@ impl Ledger for MemoryLedger {
     async fn record_receipts(
         &self,
         batch: ReceiptBatch,
+        countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
-        self.transaction(|state| state.record_receipts(&batch, at))
+        self.transaction(|state| state.record_receipts(&batch, countersignature, at))
     }
 
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use sealpost_protocol::{
-    AgentId, Attempt, DeliveryState, Header, HeaderHash, MessageRef, PartHash, ReceiptBatch, Timestamp, merkle,
+    AgentId, Attempt, DeliveryState, Header, HeaderHash, MessageRef, PartHash, ReceiptBatch, Signature, Timestamp,
+    merkle,
 };
 use thiserror::Error;
 
@@ -121,6 +122,29 @@ pub struct RecordedReceipts {
     pub senders: Vec<AgentId>,
     /// Contents that nobody needs any more.
     pub released: Vec<Handle>,
+    /// Receipts that say nothing the ledger could record; the others of their batch stand.
+    pub refused: Vec<RefusedReceipt>,
+}
+
+/// A receipt that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedReceipt {
+    /// Its place in the batch, from 0.
+    pub index: usize,
+    /// Why.
+    pub reason: ReceiptRefusal,
+}
+
+/// Why a receipt was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReceiptRefusal {
+    /// It names a message that its recipient was never sent, or that is forgotten.
+    #[error("it names no message of this mailbox")]
+    UnknownMessage,
+    /// It contradicts what is recorded.
+    #[error(transparent)]
+    Conflict(#[from] ReceiptConflict),
 }
 
 /// Why receipts were not recorded; nothing has changed then.
@@ -134,20 +158,6 @@ pub enum RecordReceiptsError {
         number: u64,
         /// The root that it must name as previous.
         previous_root: merkle::Hash,
-    },
-    /// A receipt names a message that its recipient was never sent.
-    #[error("receipt {index} names no message of this mailbox")]
-    UnknownMessage {
-        /// Its place in the batch, from 0.
-        index: usize,
-    },
-    /// A receipt contradicts what is recorded.
-    #[error("receipt {index}: {conflict}")]
-    Conflict {
-        /// Its place in the batch, from 0.
-        index: usize,
-        /// How.
-        conflict: ReceiptConflict,
     },
     /// The store failed.
     #[error(transparent)]
@@ -203,11 +213,13 @@ pub trait Ledger: Send + Sync {
     /// Fails entries whose content is lost, and takes them out of the mailbox. Those that do not wait are passed over.
     async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError>;
 
-    /// Records a batch of receipts whose signature has been checked, and releases what nobody needs any more. The last
-    /// batch again records nothing and is no error.
+    /// Records a batch of receipts whose signature has been checked, keeps its head under both signatures, and releases
+    /// what nobody needs any more. A receipt that cannot be taken is passed over and named. The last batch again records
+    /// nothing, and names the same.
     async fn record_receipts(
         &self,
         batch: ReceiptBatch,
+        countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError>;
 

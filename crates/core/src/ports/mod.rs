@@ -9,7 +9,7 @@ mod prekeys;
 pub use backend::BackendError;
 pub use contents::{Contents, Handle};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, LostEntries, PageQuery,
-    RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, LostEntries, PageQuery, ReceiptRefusal,
+    RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};

@@ -85,14 +85,20 @@ async fn a_batch_with_a_damaged_signature_records_nothing() {
 async fn the_ledger_s_refusals_have_names_of_their_own() {
     let bob = Agent::bob();
     let (relay, letter) = with_letter(&[&bob]).await;
-    let mut book = ReceiptBook::new(&bob);
+    let book = ReceiptBook::new(&bob);
     let stored = || vec![letter.receipt(&bob, Verdict::Stored)];
-    let unknown = book.sign(vec![letter.clone().number(2).receipt(&bob, Verdict::Stored)]);
-    assert_eq!(refusal(&relay, &bob, unknown).await, ErrorCode::NotFound);
-    let other_part = book.sign(vec![letter.clone().sealed_anew().receipt(&bob, Verdict::Stored)]);
-    assert_eq!(refusal(&relay, &bob, other_part).await, ErrorCode::Conflict);
-    book.enter(&book.sign(stored()));
-    assert_eq!(refusal(&relay, &bob, book.sign(stored())).await, ErrorCode::ReceiptsOutOfSequence);
+    let unknown = letter.clone().number(2).receipt(&bob, Verdict::Stored);
+    let other_part = letter.clone().sealed_anew().receipt(&bob, Verdict::Stored);
+    let batch = book.sign(vec![unknown, other_part]);
+    let answer = relay.services.receipts.record(&principal(&bob), batch.clone()).await.unwrap();
+    let codes: Vec<_> = answer.refused.iter().map(|refused| (refused.index, refused.code())).collect();
+    assert_eq!(codes, [(0, ErrorCode::NotFound), (1, ErrorCode::Conflict)]);
+    assert_eq!(relay.services.receipts.record(&principal(&bob), batch).await.unwrap(), answer);
+    assert_eq!(
+        refusal(&relay, &bob, book.sign(stored())).await,
+        ErrorCode::ReceiptsOutOfSequence,
+        "the number is used"
+    );
 }
 
 #[tokio::test(start_paused = true)]

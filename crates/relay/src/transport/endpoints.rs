@@ -8,7 +8,7 @@ use sealpost_api::{
 };
 use sealpost_core::{
     MailboxEntry, Page, PageRequest, Part, Principal, Submission,
-    ports::{Change, PrekeyCounts, PrekeyUpload},
+    ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
     ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Signature, encoding::Encode, limits,
@@ -121,7 +121,15 @@ pub(crate) async fn acknowledge(
     let batch: ReceiptBatch = decode("receipts", &request.receipts)?;
     let record = |app: Arc<App>| async move { app.services.receipts.record(&caller, batch).await };
     let countersigned = write(app, record).await?;
-    Ok(v1::AcknowledgeResponse { number: countersigned.number, countersignature: countersigned.signature.0.to_vec() })
+    let refused = |refused: &RefusedReceipt| v1::RefusedReceipt {
+        index: u32::try_from(refused.index).unwrap_or(u32::MAX),
+        code: refused.code().to_string(),
+    };
+    Ok(v1::AcknowledgeResponse {
+        number: countersigned.number,
+        countersignature: countersigned.signature.0.to_vec(),
+        refused: countersigned.refused.iter().map(refused).collect(),
+    })
 }
 
 pub(crate) async fn get_status(

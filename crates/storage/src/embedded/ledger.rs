@@ -23,7 +23,7 @@ use sealpost_core::{
         PageQuery, RecordReceiptsError, RecordedReceipts, WaitingEntry,
     },
 };
-use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Timestamp};
+use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
 
 use super::{Store, columns, failure::Abort, failure::StoreError};
 
@@ -64,9 +64,11 @@ impl Ledger for EmbeddedLedger {
     async fn record_receipts(
         &self,
         batch: ReceiptBatch,
+        countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
-        let (head, proofs) = (batch.signed_head().head, batch.proofs());
+        let head = CountersignedHead { signed: *batch.signed_head(), countersignature };
+        let proofs = batch.proofs();
         self.store.write(move |transaction| receipts::record(transaction, head, proofs, at)).await
     }
 

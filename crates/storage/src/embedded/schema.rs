@@ -10,6 +10,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/ledger_identity.sql"),
         include_str!("schema/forgotten_keys.sql"),
         include_str!("schema/claim_limits.sql"),
+        include_str!("schema/signed_heads.sql"),
     ],
 };
 

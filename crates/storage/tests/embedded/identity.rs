@@ -1,7 +1,7 @@
 //! Whose ledger it is, and which life of it.
 
 use sealpost_core::{
-    conformance::{Agent, Letter, NOW, ReceiptBook},
+    conformance::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook},
     ports::Claim,
 };
 use sealpost_protocol::{ClaimId, NodeId, Verdict};
@@ -35,7 +35,11 @@ async fn in_another_life_of_the_ledger_messages_stay_prekeys_are_used_and_receip
         storage.ledger().accept(letter.acceptance()).await.unwrap();
     }
     let first = || ReceiptBook::new(&bob);
-    storage.ledger().record_receipts(first().sign(vec![letters[0].receipt(&bob, Verdict::Stored)]), NOW).await.unwrap();
+    storage
+        .ledger()
+        .record_receipts(first().sign(vec![letters[0].receipt(&bob, Verdict::Stored)]), COUNTERSIGNATURE, NOW)
+        .await
+        .unwrap();
 
     let before = storage.identity().await.unwrap();
     let after = storage.begin_anew(NOW).await.unwrap();
@@ -48,5 +52,9 @@ async fn in_another_life_of_the_ledger_messages_stay_prekeys_are_used_and_receip
     let bundle = storage.prekeys().claim(claim).await.unwrap().unwrap();
     assert_eq!((bundle.one_time_curve, bundle.one_time_kem), (None, None));
     assert_eq!(bundle.manifest, bob.manifest(1));
-    storage.ledger().record_receipts(first().sign(vec![letters[1].receipt(&bob, Verdict::Stored)]), NOW).await.unwrap();
+    storage
+        .ledger()
+        .record_receipts(first().sign(vec![letters[1].receipt(&bob, Verdict::Stored)]), COUNTERSIGNATURE, NOW)
+        .await
+        .unwrap();
 }

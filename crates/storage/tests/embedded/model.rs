@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 use sealpost_core::{
     DeliveryRecord,
-    conformance::{Agent, Letter, NOW, ReceiptBook},
+    conformance::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook},
     memory::MemoryLedger,
     ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, RecordedReceipts, WaitingEntry},
 };
@@ -126,8 +126,8 @@ impl Pair {
             Some(last) if again => last.clone(),
             _ => book.sign(leaves.collect()),
         };
-        let model = self.model.record_receipts(batch.clone(), self.now).await;
-        let real = self.real.record_receipts(batch.clone(), self.now).await;
+        let model = self.model.record_receipts(batch.clone(), COUNTERSIGNATURE, self.now).await;
+        let real = self.real.record_receipts(batch.clone(), COUNTERSIGNATURE, self.now).await;
         let is_new = model.is_ok() && earlier.last() != Some(&batch);
         assert_eq!(format!("{:?}", real.map(recorded)), format!("{:?}", model.map(recorded)));
         if is_new {

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use sealpost_core::{
     PageRequest, Ports, Principal, Services,
-    conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
+    conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
     ports::{Claim, PageQuery, RecordReceiptsError},
 };
 use sealpost_protocol::{ClaimId, DeliveryState, FailureReason, Verdict};
@@ -38,7 +38,7 @@ async fn messages_statuses_and_numbers_survive_a_restart() {
     let before = {
         let ledger = open(directory.path()).ledger();
         ledger.accept(letter.acceptance()).await.unwrap();
-        ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+        ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
         let waiting = ledger.page(all_of(&carol)).await.unwrap();
         (waiting, ledger.records(letter.message()).await.unwrap(), ledger.changes(alice.id(), 0, 10).await.unwrap())
     };
@@ -52,12 +52,15 @@ async fn messages_statuses_and_numbers_survive_a_restart() {
     assert_eq!(ledger.body(letter.message(), carol.id()).await.unwrap(), letter.body_handle());
     assert_eq!(ledger.page(all_of(&bob)).await.unwrap(), []);
 
-    ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+    ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
     book.enter(&batch);
     let restarted = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]);
-    let refused = ledger.record_receipts(restarted, NOW).await;
+    let refused = ledger.record_receipts(restarted, COUNTERSIGNATURE, NOW).await;
     assert!(matches!(refused, Err(RecordReceiptsError::OutOfSequence { number: 2, .. })), "{refused:?}");
-    ledger.record_receipts(book.sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]), NOW).await.unwrap();
+    ledger
+        .record_receipts(book.sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]), COUNTERSIGNATURE, NOW)
+        .await
+        .unwrap();
 
     let last = before.2.last().unwrap().change_seq;
     ledger.accept(Letter::new(&alice, &[&bob]).number(2).acceptance()).await.unwrap();
@@ -159,4 +162,21 @@ async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobo
     let told =
         services.message_query.status(&Principal::authenticated(alice.id()), letters[0].message()).await.unwrap();
     assert_eq!(told.first().unwrap().state, DeliveryState::Failed(FailureReason::Lost));
+}
+
+#[tokio::test]
+async fn a_head_is_kept_under_both_signatures() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = Letter::new(&alice, &[&bob]);
+    let batch = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Stored)]);
+    let ledger = open(directory.path()).ledger();
+    ledger.accept(letter.acceptance()).await.unwrap();
+    ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
+    drop(ledger);
+    let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    let row = file.query_row("SELECT number, signature, countersignature FROM receipt_heads", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, [u8; 64]>(1)?, row.get::<_, [u8; 64]>(2)?))
+    });
+    assert_eq!(row.unwrap(), (1, batch.signed_head().signature.0, COUNTERSIGNATURE.0));
 }

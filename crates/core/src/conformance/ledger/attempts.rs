@@ -7,7 +7,7 @@ use sealpost_protocol::{Attempt, DeliveryState, FailureReason, RefusalReason};
 use super::*;
 use crate::{
     ReceiptConflict,
-    ports::{AcceptError, RecordReceiptsError},
+    ports::{AcceptError, ReceiptRefusal, RefusedReceipt},
 };
 
 const UNDECRYPTABLE: Verdict = Verdict::Refused(RefusalReason::Undecryptable);
@@ -156,10 +156,7 @@ pub async fn a_receipt_of_an_earlier_attempt_is_a_conflict(ledger: Arc<dyn Ledge
     assert_eq!((failed.state, failed.attempt), (DeliveryState::Failed(FailureReason::Expired), Attempt::FIRST));
     accept(&*ledger, &letter.clone().attempt(2)).await;
     let batch = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Stored)]);
-    let refused = ledger.record_receipts(batch, NOW).await;
-    let expected = ReceiptConflict::OtherContent;
-    assert!(
-        matches!(&refused, Err(RecordReceiptsError::Conflict { index: 0, conflict }) if *conflict == expected),
-        "{refused:?}"
-    );
+    let recorded = ledger.record_receipts(batch, COUNTERSIGNATURE, NOW).await.unwrap();
+    let reason = ReceiptRefusal::Conflict(ReceiptConflict::OtherContent);
+    assert_eq!(recorded.refused, [RefusedReceipt { index: 0, reason }]);
 }

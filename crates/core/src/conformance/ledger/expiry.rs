@@ -148,7 +148,8 @@ pub async fn the_sequence_of_receipts_outlives_the_messages(ledger: Arc<dyn Ledg
     let next = Letter::new(&alice, &[&bob]).number(2);
     accept(&*ledger, &next).await;
     let receipt = vec![next.receipt(&bob, Verdict::Stored)];
-    let from_the_start = ledger.record_receipts(ReceiptBook::new(&bob).sign(receipt.clone()), NOW).await;
+    let from_the_start =
+        ledger.record_receipts(ReceiptBook::new(&bob).sign(receipt.clone()), COUNTERSIGNATURE, NOW).await;
     match from_the_start {
         Err(RecordReceiptsError::OutOfSequence { number: 2, previous_root }) => {
             assert_ne!(previous_root, ReceiptHead::NO_ROOT);

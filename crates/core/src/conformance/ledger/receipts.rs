@@ -1,4 +1,4 @@
-//! Receipts: what they change, in which sequence they come, and that a batch is recorded whole or not at all.
+//! Receipts: what they change, in which sequence they come, and what becomes of those that cannot be taken.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,10 @@ use sealpost_protocol::{
 };
 
 use super::*;
-use crate::{ReceiptConflict, ports::RecordReceiptsError};
+use crate::{
+    ReceiptConflict,
+    ports::{ReceiptRefusal, RecordReceiptsError, RefusedReceipt},
+};
 
 const POLICY: Verdict = Verdict::Refused(RefusalReason::Policy);
 
@@ -28,7 +31,7 @@ pub async fn a_stored_receipt_delivers(ledger: Arc<dyn Ledger>) {
     let letter = letter(&*ledger, 1).await;
     hand_over_all(&*ledger, &bob, later(1)).await;
     let batch = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Stored)]);
-    let recorded = ledger.record_receipts(batch, later(2)).await.unwrap();
+    let recorded = ledger.record_receipts(batch, COUNTERSIGNATURE, later(2)).await.unwrap();
     assert_eq!(named(recorded.senders), ids(&[&alice]));
     let status = status(&*ledger, &letter, &bob).await;
     assert_eq!((status.state, status.late), (DeliveryState::Delivered, false));
@@ -43,7 +46,7 @@ pub async fn an_acknowledgement_follows_the_stored_receipt(ledger: Arc<dyn Ledge
     let mut book = ReceiptBook::new(&bob);
     record(&*ledger, &mut book, vec![letter.receipt(&bob, Verdict::Stored)]).await;
     let batch = book.sign(vec![letter.receipt(&bob, Verdict::Acknowledged)]);
-    let recorded = ledger.record_receipts(batch, later(5)).await.unwrap();
+    let recorded = ledger.record_receipts(batch, COUNTERSIGNATURE, later(5)).await.unwrap();
     assert_eq!((named(recorded.senders), recorded.released), (ids(&[&alice]), Vec::new()));
     let status = status(&*ledger, &letter, &bob).await;
     assert_eq!((status.delivered_at, status.acknowledged_at), (Some(NOW), Some(later(5))));
@@ -95,7 +98,7 @@ pub async fn the_recipient_s_signed_word_is_kept(ledger: Arc<dyn Ledger>) {
     let letters = [letter(&*ledger, 1).await, letter(&*ledger, 2).await, letter(&*ledger, 3).await];
     let leaves = letters.iter().map(|letter| letter.receipt(&bob, Verdict::Stored)).collect();
     let batch = ReceiptBook::new(&bob).sign(leaves);
-    ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+    ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
     for (letter, proof) in letters.iter().zip(batch.proofs()) {
         let kept = status(&*ledger, letter, &bob).await.receipt.unwrap();
         assert_eq!(kept, proof);
@@ -117,7 +120,7 @@ pub async fn batches_are_recorded_in_their_sequence_only(ledger: Arc<dyn Ledger>
             let mut other = letter.receipt(&bob, Verdict::Stored);
             other.blind = [0xee; 16];
             let batch = ReceiptBatch::sign(vec![other], number, previous_root, &bob).unwrap();
-            match ledger.record_receipts(batch, NOW).await {
+            match ledger.record_receipts(batch, COUNTERSIGNATURE, NOW).await {
                 Err(RecordReceiptsError::OutOfSequence { number, previous_root }) => {
                     assert_eq!((number, previous_root), expected);
                 }
@@ -126,7 +129,7 @@ pub async fn batches_are_recorded_in_their_sequence_only(ledger: Arc<dyn Ledger>
         }
         assert_eq!(everything(&*ledger, &[&letter]).await, before);
         let batch = book.sign(receipt.clone());
-        ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+        ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
         book.enter(&batch);
         expected = (number + 1, batch.signed_head().head.root);
     }
@@ -146,9 +149,9 @@ pub async fn the_last_batch_again_records_nothing(ledger: Arc<dyn Ledger>) {
     let bob = Agent::bob();
     let letter = letter(&*ledger, 1).await;
     let batch = ReceiptBook::new(&bob).sign(vec![letter.receipt(&bob, Verdict::Stored)]);
-    ledger.record_receipts(batch.clone(), NOW).await.unwrap();
+    ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
     let before = everything(&*ledger, &[&letter]).await;
-    let again = ledger.record_receipts(batch, later(9)).await.unwrap();
+    let again = ledger.record_receipts(batch, COUNTERSIGNATURE, later(9)).await.unwrap();
     assert_eq!(again, RecordedReceipts::default());
     assert_eq!(everything(&*ledger, &[&letter]).await, before);
 }
@@ -160,65 +163,70 @@ pub async fn the_last_batch_under_another_previous_root_is_another_batch(ledger:
     let mut book = ReceiptBook::new(&bob);
     record(&*ledger, &mut book, receipt.clone()).await;
     let forked = ReceiptBatch::sign(receipt, 1, [7; 32], &bob).unwrap();
-    let refused = ledger.record_receipts(forked, NOW).await;
+    let refused = ledger.record_receipts(forked, COUNTERSIGNATURE, NOW).await;
     assert!(matches!(refused, Err(RecordReceiptsError::OutOfSequence { number: 2, .. })), "{refused:?}");
 }
 
-/// Checks that a batch with a good receipt before and after `bad` is refused whole, and that its number stays free.
-async fn stops_all(ledger: &dyn Ledger, bad: ReceiptLeaf) -> RecordReceiptsError {
-    let bob = Agent::bob();
-    let (first, last) = (letter(ledger, 101).await, letter(ledger, 102).await);
-    let [first, last] = [&first, &last].map(|letter| letter.receipt(&bob, Verdict::Stored));
-    let mut book = ReceiptBook::new(&bob);
+/// Records a batch with a good receipt before and after `bad`, and checks that it is refused alone; returns why.
+async fn refused_alone(
+    ledger: &dyn Ledger,
+    book: &mut ReceiptBook<'_>,
+    number: u64,
+    bad: ReceiptLeaf,
+) -> ReceiptRefusal {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letters = [letter(ledger, number).await, letter(ledger, number + 1).await];
+    let [first, last] = letters.each_ref().map(|letter| letter.receipt(&bob, Verdict::Stored));
+    let batch = book.sign(vec![first, bad, last]);
+    let recorded = ledger.record_receipts(batch.clone(), COUNTERSIGNATURE, NOW).await.unwrap();
+    book.enter(&batch);
+    assert_eq!(recorded.senders, [alice.id(), alice.id()]);
+    for letter in &letters {
+        assert_eq!(status(ledger, letter, &bob).await.state, DeliveryState::Delivered);
+    }
     let before = everything(ledger, &[]).await;
-    let refused = ledger.record_receipts(book.sign(vec![first.clone(), bad, last.clone()]), NOW).await.unwrap_err();
+    let again = ledger.record_receipts(batch, COUNTERSIGNATURE, NOW).await.unwrap();
+    assert_eq!((&again.refused, again.senders.len()), (&recorded.refused, 0), "the same answer, and no news");
     assert_eq!(everything(ledger, &[]).await, before);
-    record(ledger, &mut book, vec![first, last]).await;
-    refused
+    let [RefusedReceipt { index: 1, reason }] = recorded.refused.as_slice() else { panic!("{recorded:?}") };
+    reason.clone()
 }
 
-pub async fn an_unknown_message_in_a_batch_stops_all_of_it(ledger: Arc<dyn Ledger>) {
+pub async fn an_unknown_message_in_a_batch_is_named_and_stops_nothing_else(ledger: Arc<dyn Ledger>) {
     let bob = Agent::bob();
     let never_sent = Letter::new(&Agent::alice(), &[&bob]).receipt(&bob, Verdict::Stored);
-    let refused = stops_all(&*ledger, never_sent).await;
-    assert!(matches!(refused, RecordReceiptsError::UnknownMessage { index: 1 }), "{refused:?}");
+    let reason = refused_alone(&*ledger, &mut ReceiptBook::new(&bob), 101, never_sent).await;
+    assert_eq!(reason, ReceiptRefusal::UnknownMessage);
 }
 
-pub async fn a_contradiction_in_a_batch_stops_all_of_it(ledger: Arc<dyn Ledger>) {
+pub async fn a_contradiction_in_a_batch_is_named_and_stops_nothing_else(ledger: Arc<dyn Ledger>) {
     let bob = Agent::bob();
-    let sent = letter(&*ledger, 1).await.receipt(&bob, Verdict::Stored);
-    let other_part = ReceiptLeaf { part: PartHash([0; 32]), ..sent.clone() };
-    let refused = stops_all(&*ledger, other_part).await;
-    let expected = ReceiptConflict::OtherContent;
-    assert!(
-        matches!(&refused, RecordReceiptsError::Conflict { index: 1, conflict } if *conflict == expected),
-        "{refused:?}"
-    );
-    let before = everything(&*ledger, &[]).await;
     let mut book = ReceiptBook::new(&bob);
-    book.enter(&book.sign([101, 102].map(|number| numbered_receipt(&bob, number)).to_vec()));
-    let other_header = ReceiptLeaf { header: HeaderHash([0; 32]), ..sent.clone() };
-    let other_attempt = ReceiptLeaf { attempt: Attempt::FIRST.next().unwrap(), ..sent.clone() };
-    let contradiction = ReceiptLeaf { verdict: POLICY, ..sent.clone() };
-    for batch in [vec![other_header], vec![other_attempt], vec![sent, contradiction]] {
-        let last = batch.len() - 1;
-        let refused = ledger.record_receipts(book.sign(batch), NOW).await;
-        assert!(matches!(&refused, Err(RecordReceiptsError::Conflict { index, .. }) if *index == last), "{refused:?}");
-        assert_eq!(everything(&*ledger, &[]).await, before);
+    let waits = letter(&*ledger, 1).await;
+    let sent = waits.receipt(&bob, Verdict::Stored);
+    let others = [
+        ReceiptLeaf { part: PartHash([0; 32]), ..sent.clone() },
+        ReceiptLeaf { header: HeaderHash([0; 32]), ..sent.clone() },
+        ReceiptLeaf { attempt: Attempt::FIRST.next().unwrap(), ..sent.clone() },
+    ];
+    for (place, other) in others.into_iter().enumerate() {
+        let reason = refused_alone(&*ledger, &mut book, 101 + 10 * place as u64, other).await;
+        assert_eq!(reason, ReceiptRefusal::Conflict(ReceiptConflict::OtherContent));
+        assert_eq!(status(&*ledger, &waits, &bob).await.state, DeliveryState::Pending);
     }
-}
-
-/// The receipt that [`stops_all`] had recorded for its letter of this number.
-fn numbered_receipt(bob: &Agent, number: u64) -> ReceiptLeaf {
-    Letter::new(&Agent::alice(), &[bob]).number(number).receipt(bob, Verdict::Stored)
+    let recorded = record(&*ledger, &mut book, vec![sent.clone(), ReceiptLeaf { verdict: POLICY, ..sent }]).await;
+    let reason = ReceiptRefusal::Conflict(ReceiptConflict::Contradiction);
+    assert_eq!(recorded.refused, [RefusedReceipt { index: 1, reason }]);
+    assert_eq!(status(&*ledger, &waits, &bob).await.state, DeliveryState::Delivered, "the first word stands");
 }
 
 pub async fn a_receipt_for_another_s_message_is_unknown(ledger: Arc<dyn Ledger>) {
     let mallory = Agent::mallory();
     let letter = letter(&*ledger, 1).await;
-    let batch = ReceiptBook::new(&mallory).sign(vec![letter.receipt(&Agent::bob(), Verdict::Stored)]);
-    let refused = ledger.record_receipts(batch, NOW).await;
-    assert!(matches!(refused, Err(RecordReceiptsError::UnknownMessage { index: 0 })), "{refused:?}");
+    let receipt = letter.receipt(&Agent::bob(), Verdict::Stored);
+    let recorded = record(&*ledger, &mut ReceiptBook::new(&mallory), vec![receipt]).await;
+    assert_eq!(recorded.refused, [RefusedReceipt { index: 0, reason: ReceiptRefusal::UnknownMessage }]);
+    assert_eq!((recorded.senders, recorded.released), Default::default());
     assert_eq!(status(&*ledger, &letter, &Agent::bob()).await.state, DeliveryState::Pending);
 }
 

@@ -27,15 +27,11 @@ async fn wrong_receipts_are_refused_on_both_transports_and_change_nothing() {
         book.enter(&right);
         book.sign(vec![stored(&letter())])
     };
-    let unknown = book.sign(vec![stored(&letter().number(7))]);
-    let contradicting = book.sign(vec![stored(&letter().sealed_anew())]);
     let strangers = ReceiptBook::new(&mallory).sign(vec![letter().receipt(&mallory, Verdict::Stored)]);
     let mut cases = vec![
         case("another's", &scene.alice, acknowledge(&right)),
         case("with a forged signature", &scene.bob, forged),
         case("out of their sequence", &scene.bob, acknowledge(&skipping)),
-        case("for a message that never came", &scene.bob, acknowledge(&unknown)),
-        case("for another part than was sent", &scene.bob, acknowledge(&contradicting)),
         case("of one who has published no identity", &scene.mallory, acknowledge(&strangers)),
     ];
     for receipts in wrong_lengths(&right.to_bytes()) {
@@ -43,4 +39,20 @@ async fn wrong_receipts_are_refused_on_both_transports_and_change_nothing() {
         cases.push(case(name, &scene.bob, v1::AcknowledgeRequest { receipts }));
     }
     insta::assert_snapshot!(scene.refusals(cases).await);
+}
+
+#[tokio::test]
+async fn receipts_that_cannot_be_taken_are_named_in_the_answer() {
+    for wire in 0..2 {
+        let scene = Scene::set().await;
+        let wire = &scene.relay.wires().await[wire];
+        let bob = Agent::bob();
+        let stored = |letter: &Letter| letter.receipt(&Agent::bob(), Verdict::Stored);
+        let leaves = vec![stored(&letter().number(7)), stored(&letter()), stored(&letter().sealed_anew())];
+        let batch = ReceiptBook::new(&bob).sign(leaves);
+        let answer = wire.ask(&scene.bob, acknowledge(&batch)).await.unwrap();
+        let refused = serde_json::json!([{ "index": 0, "code": "not-found" }, { "index": 2, "code": "conflict" }]);
+        assert_eq!(answer["refused"], refused);
+        assert_eq!(wire.ask(&scene.bob, acknowledge(&batch)).await.unwrap(), answer, "the same answer again");
+    }
 }

@@ -1,8 +1,8 @@
-//! Recording a batch of receipts: in its recipient's sequence, whole or not at all.
+//! Recording a batch of receipts in its recipient's sequence.
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use sealpost_core::ports::{RecordReceiptsError, RecordedReceipts};
-use sealpost_protocol::{AgentId, ReceiptHead, ReceiptProof, Timestamp};
+use sealpost_core::ports::{ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt};
+use sealpost_protocol::{AgentId, CountersignedHead, ReceiptHead, ReceiptProof, Timestamp};
 
 use super::{
     Abort, StoreError, change_numbers::ChangeNumbers, columns::Number, deliveries::Delivery, mailboxes, messages,
@@ -10,45 +10,60 @@ use super::{
 
 pub(super) const LAST_HEAD: &str = "SELECT number, previous_root, root FROM receipt_heads
      WHERE ledger = (SELECT id FROM ledger WHERE only_row = 1) AND recipient = ?1";
-pub(super) const SET_LAST_HEAD: &str = "INSERT INTO receipt_heads (ledger, recipient, number, previous_root, root)
-     VALUES ((SELECT id FROM ledger WHERE only_row = 1), ?1, ?2, ?3, ?4)
+pub(super) const SET_LAST_HEAD: &str = "INSERT INTO receipt_heads (ledger, recipient, number, previous_root, root,
+         signature, countersignature)
+     VALUES ((SELECT id FROM ledger WHERE only_row = 1), ?1, ?2, ?3, ?4, ?5, ?6)
      ON CONFLICT (ledger, recipient) DO UPDATE SET
-         number = excluded.number, previous_root = excluded.previous_root, root = excluded.root";
+         number = excluded.number, previous_root = excluded.previous_root, root = excluded.root,
+         signature = excluded.signature, countersignature = excluded.countersignature";
 
 pub(super) fn record(
     transaction: &Transaction<'_>,
-    head: ReceiptHead,
+    countersigned: CountersignedHead,
     proofs: Vec<ReceiptProof>,
     at: Timestamp,
 ) -> Result<RecordedReceipts, Abort<RecordReceiptsError>> {
+    let head = countersigned.signed.head;
     let last = last_head(transaction, head.recipient)?;
-    if last == Some(head) {
-        return Ok(RecordedReceipts::default());
-    }
     let number = last.map_or(0, |last| last.number) + 1;
     let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-    if (head.number, head.previous_root) != (number, previous_root) {
+    if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
         return Err(Abort::Refused(RecordReceiptsError::OutOfSequence { number, previous_root }));
     }
     let mut numbers = ChangeNumbers::load(transaction)?;
     let mut recorded = RecordedReceipts::default();
     for (index, proof) in proofs.into_iter().enumerate() {
-        let unknown = Abort::Refused(RecordReceiptsError::UnknownMessage { index });
-        let mut delivery = find(transaction, &proof)?.ok_or(unknown)?;
-        let conflict = |conflict| Abort::Refused(RecordReceiptsError::Conflict { index, conflict });
-        if delivery.record.apply_receipt(proof, at, numbers.next()).map_err(conflict)? {
-            numbers.take();
-            recorded.senders.push(delivery.sender);
-            if delivery.is_waiting() {
-                mailboxes::leave(transaction, delivery, &mut recorded.released)?;
-            } else {
-                delivery.update(transaction)?;
-            }
+        if let Some(reason) = record_one(transaction, proof, at, &mut numbers, &mut recorded)? {
+            recorded.refused.push(RefusedReceipt { index, reason });
         }
     }
-    set_last_head(transaction, head)?;
+    set_last_head(transaction, &countersigned)?;
     numbers.save(transaction)?;
     Ok(recorded)
+}
+
+/// Returns why a receipt is not taken, if it is not.
+fn record_one(
+    transaction: &Transaction<'_>,
+    proof: ReceiptProof,
+    at: Timestamp,
+    numbers: &mut ChangeNumbers,
+    recorded: &mut RecordedReceipts,
+) -> Result<Option<ReceiptRefusal>, StoreError> {
+    let Some(mut delivery) = find(transaction, &proof)? else { return Ok(Some(ReceiptRefusal::UnknownMessage)) };
+    match delivery.record.apply_receipt(proof, at, numbers.next()) {
+        Err(conflict) => return Ok(Some(conflict.into())),
+        Ok(false) => return Ok(None),
+        Ok(true) => {}
+    }
+    numbers.take();
+    recorded.senders.push(delivery.sender);
+    if delivery.is_waiting() {
+        mailboxes::leave(transaction, delivery, &mut recorded.released)?;
+    } else {
+        delivery.update(transaction)?;
+    }
+    Ok(None)
 }
 
 /// The delivery that a receipt is about.
@@ -68,8 +83,17 @@ fn last_head(transaction: &Transaction<'_>, recipient: AgentId) -> Result<Option
     Ok(head.optional()?)
 }
 
-fn set_last_head(transaction: &Transaction<'_>, head: ReceiptHead) -> Result<(), StoreError> {
-    let columns = params![head.recipient.as_bytes(), Number(head.number), head.previous_root, head.root];
+fn set_last_head(transaction: &Transaction<'_>, countersigned: &CountersignedHead) -> Result<(), StoreError> {
+    let CountersignedHead { signed, countersignature } = countersigned;
+    let head = &signed.head;
+    let columns = params![
+        head.recipient.as_bytes(),
+        Number(head.number),
+        head.previous_root,
+        head.root,
+        signed.signature.0,
+        countersignature.0,
+    ];
     transaction.prepare_cached(SET_LAST_HEAD)?.execute(columns)?;
     Ok(())
 }

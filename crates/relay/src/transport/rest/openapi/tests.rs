@@ -117,7 +117,7 @@ fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
         UploadPrekeysRequest UploadPrekeysResponse PrekeyCounts ClaimPrekeyBundleRequest PrekeyBundle
         GetManifestRequest GetManifestResponse
         SendRequest Part SendResponse ReceiveRequest ReceiveResponse FollowRequest MailboxEntry
-        AcknowledgeRequest AcknowledgeResponse
+        AcknowledgeRequest AcknowledgeResponse RefusedReceipt
         GetStatusRequest GetStatusResponse DeliveryStatus GetBodyRequest GetBodyResponse
         ListEventsRequest ListEventsResponse SubscribeRequest Event
     };
