@@ -9,6 +9,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema.sql"),
         include_str!("schema/ledger_identity.sql"),
         include_str!("schema/forgotten_keys.sql"),
+        include_str!("schema/last_sweep.sql"),
     ],
 };
 
