@@ -1,11 +1,14 @@
 //! Background sweeps: messages whose life has ended fail, and what has been kept long enough is forgotten.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sealpost_protocol::Clock;
+use tokio::sync::Mutex;
 
 use crate::{
-    WakeUps, limits,
+    WakeUps,
+    clock_watch::{ClockWatch, Sight},
+    limits,
     ports::{BackendError, Contents, Ledger, Prekeys},
 };
 
@@ -15,6 +18,7 @@ pub struct Expiry {
     pub(crate) contents: Arc<dyn Contents>,
     pub(crate) prekeys: Arc<dyn Prekeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_watch: Mutex<Option<ClockWatch>>,
     pub(crate) wake_ups: Arc<WakeUps>,
 }
 
@@ -28,28 +32,42 @@ pub struct ExpirySweep {
 }
 
 impl Expiry {
-    /// Goes once through everything, in small steps.
+    /// Goes once through everything, in small steps; `monotonic` is the time since some fixed moment of this run, by a
+    /// clock that does not jump. `None` while the wall clock cannot be believed: nothing is ended then.
     ///
     /// # Errors
     /// [`BackendError`]; what was done before it stays done.
-    pub async fn sweep(&self) -> Result<ExpirySweep, BackendError> {
+    pub async fn sweep(&self, monotonic: Duration) -> Result<Option<ExpirySweep>, BackendError> {
+        let now = self.clock.now();
+        if !self.believes(Sight { wall: now, monotonic }).await? {
+            return Ok(None);
+        }
+        self.ledger.note_sweep(now).await?;
         let mut swept = ExpirySweep::default();
         let mut from = Some(0);
         while let Some(position) = from {
-            let step = self.ledger.expire(self.clock.now(), position, limits::SWEEP_ROWS).await?;
+            let step = self.ledger.expire(now, position, limits::SWEEP_ROWS).await?;
             self.wake_ups.ring(&step.agents);
             self.contents.discard(step.released).await?;
             swept.notified += step.agents.len();
             from = step.next;
         }
-        let now = self.clock.now();
         let forgotten = &mut swept.forgotten;
         while add(forgotten, self.ledger.forget(now.saturating_sub(limits::REMEMBERED), limits::SWEEP_ROWS).await?) {}
         while add(
             forgotten,
             self.prekeys.forget(now.saturating_sub(limits::CLAIM_REMEMBERED), limits::SWEEP_ROWS).await?,
         ) {}
-        Ok(swept)
+        Ok(Some(swept))
+    }
+
+    async fn believes(&self, sight: Sight) -> Result<bool, BackendError> {
+        let mut watch = self.clock_watch.lock().await;
+        let watch = match &mut *watch {
+            Some(watch) => watch,
+            none => none.insert(ClockWatch::new(self.ledger.swept_at().await?, sight)),
+        };
+        Ok(watch.believes(sight))
     }
 }
 

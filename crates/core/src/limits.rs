@@ -53,6 +53,16 @@ pub const ONE_TIME_CLAIMS_PER_TARGET: usize = 200;
 /// Rows that one step of a background sweep touches: small, so that it never holds the writer for long.
 pub const SWEEP_ROWS: usize = 500;
 
+/// How far the wall clock may part from the monotonic one between two sweeps before it is doubted: the design's figure. A
+/// clock that is kept in step moves by seconds; lower and a slow correction pauses the sweep, higher and a jump of this
+/// size ends mail early.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(5 * 60);
+
+/// How long a wall clock that has jumped must run on steadily until it is believed: an operator has a day to see the
+/// warning and to set it right. Higher, and a relay that was down for a while keeps what has expired for longer; lower, and
+/// a wrong clock ends a month of mail before anyone looks.
+pub const CLOCK_DOUBT: Duration = Duration::from_secs(24 * 3600);
+
 /// Changes in one page of the event feed.
 pub const FEED_CHANGES: usize = 100;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_protocol::{Clock, Signer};
+use tokio::sync::Mutex;
 
 use crate::{
     DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Receipts, WakeUps,
@@ -75,7 +76,7 @@ impl Services {
                 contents: Arc::clone(&contents),
                 wake_ups: Arc::clone(&wake_ups),
             },
-            expiry: Expiry { ledger, contents, prekeys, clock, wake_ups },
+            expiry: Expiry { ledger, contents, prekeys, clock, clock_watch: Mutex::default(), wake_ups },
         }
     }
 }

@@ -103,6 +103,7 @@ macro_rules! ledger_conformance {
             a_message_without_a_body_shows_none
 
             what_has_lived_long_enough_fails
+            the_time_of_the_last_sweep_is_kept
             a_sweep_in_small_steps_reaches_everything
             a_sweep_tells_both_sides_and_only_once
             a_sweep_leaves_what_is_delivered

@@ -27,6 +27,7 @@ pub struct MemoryLedger {
 #[derive(Debug, Clone, Default)]
 struct State {
     last_change: u64,
+    swept_at: Option<Timestamp>,
     messages: BTreeMap<MessageRef, Message>,
     heads: HashMap<AgentId, CountersignedHead>,
 }
@@ -352,6 +353,15 @@ impl Ledger for MemoryLedger {
             }
             Ok(step)
         })
+    }
+
+    async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {
+        self.state().swept_at = Some(at);
+        Ok(())
+    }
+
+    async fn swept_at(&self) -> Result<Option<Timestamp>, BackendError> {
+        Ok(self.state().swept_at)
     }
 
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {

@@ -235,6 +235,12 @@ pub trait Ledger: Send + Sync {
     /// Fails messages whose life has ended by `now`, looking at about `rows` deliveries from `from` on.
     async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError>;
 
+    /// Records when the last sweep was, by a wall clock that was believed.
+    async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError>;
+
+    /// When the last sweep was, if there was one.
+    async fn swept_at(&self) -> Result<Option<Timestamp>, BackendError>;
+
     /// Forgets up to `rows` messages that were accepted before `before` and wait for nobody. Returns how many.
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError>;
 }

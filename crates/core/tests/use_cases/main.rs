@@ -14,11 +14,11 @@ use std::{sync::Arc, time::Duration};
 
 use contents_on_loan::{ContentsOnLoan, Damage};
 use sealpost_core::{
-    Accepted, Page, PageRequest, Ports, Principal, SendError, Services,
-    conformance::{Agent, HandClock, Letter, ReceiptBook},
+    Accepted, ExpirySweep, Page, PageRequest, Ports, Principal, SendError, Services,
+    conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     memory::{MemoryLedger, MemoryPrekeys},
 };
-use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};
+use sealpost_protocol::{Clock, DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
 /// A relay, and what a test turns and looks at.
 struct Relay {
@@ -26,6 +26,7 @@ struct Relay {
     clock: Arc<HandClock>,
     contents: Arc<ContentsOnLoan>,
     node: Arc<Agent>,
+    ports: Ports,
 }
 
 impl Relay {
@@ -33,21 +34,33 @@ impl Relay {
     async fn of(agents: &[&Agent]) -> Self {
         let (clock, contents) = (Arc::<HandClock>::default(), Arc::<ContentsOnLoan>::default());
         let node = Arc::new(Agent::new(0x0d));
-        let services = Services::new(Ports {
+        let ports = Ports {
             ledger: Arc::<MemoryLedger>::default(),
             contents: contents.clone(),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
             node: node.clone(),
-        });
+        };
+        let services = Services::new(ports.clone());
         for agent in agents {
             services.key_agreement.publish(&principal(agent), agent.upload(1, 1..=5)).await.unwrap();
         }
-        Self { services: Arc::new(services), clock, contents, node }
+        Self { services: Arc::new(services), clock, contents, node, ports }
+    }
+
+    /// The same relay in its next run.
+    fn restarted(self) -> Self {
+        Self { services: Arc::new(Services::new(self.ports.clone())), ..self }
     }
 
     async fn send(&self, sender: &Agent, letter: &Letter) -> Result<Accepted, SendError> {
         self.services.delivery_router.send(&principal(sender), letter.submission()).await
+    }
+
+    /// Sweeps, with a monotonic clock that has gone along with the wall clock.
+    async fn sweep(&self) -> ExpirySweep {
+        let monotonic = self.clock.now().since(NOW);
+        self.services.expiry.sweep(monotonic).await.unwrap().expect("the clock is believed")
     }
 
     /// What waits for `agent` now.

@@ -98,7 +98,7 @@ async fn handing_over_and_expiry_are_told_to_the_feed() {
     relay.receive(&bob).await;
     settle().await;
     relay.clock.set(NOW.saturating_add(sealpost_protocol::limits::MESSAGE_LIFE));
-    relay.services.expiry.sweep().await.unwrap();
+    relay.sweep().await;
     let states: Vec<_> = following.await.unwrap().concat().iter().map(|change| change.state.as_str()).collect();
     assert_eq!(states, ["pending", "in-transit", "failed"]);
 }

@@ -1,6 +1,6 @@
 //! The background sweep: what it ends, what it forgets, and what it leaves.
 
-use sealpost_core::{ExpirySweep, limits};
+use sealpost_core::limits;
 use sealpost_protocol::{ClaimId, ErrorCode, FailureReason, limits as wire};
 
 use super::*;
@@ -11,9 +11,9 @@ async fn a_message_nobody_fetched_expires_and_its_contents_go() {
     let relay = Relay::of(&[&bob]).await;
     let letter = Letter::new(&alice, &[&bob]).body(b"body");
     relay.send(&alice, &letter).await.unwrap();
-    assert_eq!(relay.services.expiry.sweep().await.unwrap(), ExpirySweep::default());
+    assert_eq!(relay.sweep().await, ExpirySweep::default());
     relay.clock.advance(wire::MESSAGE_LIFE);
-    let swept = relay.services.expiry.sweep().await.unwrap();
+    let swept = relay.sweep().await;
     assert!(swept.notified > 0);
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Failed(FailureReason::Expired));
     assert_eq!(relay.contents.count(), 0);
@@ -27,10 +27,10 @@ async fn a_message_is_remembered_for_a_while_and_then_forgotten() {
     relay.send(&alice, &letter).await.unwrap();
     relay.say(&bob, &letter, Verdict::Stored).await;
     relay.clock.advance(limits::REMEMBERED);
-    relay.services.expiry.sweep().await.unwrap();
+    relay.sweep().await;
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Delivered);
     relay.clock.advance(Duration::from_millis(1));
-    assert!(relay.services.expiry.sweep().await.unwrap().forgotten > 0);
+    assert!(relay.sweep().await.forgotten > 0);
     let gone = relay.services.message_query.status(&principal(&alice), letter.message()).await;
     assert!(gone.is_err());
     let replayed = relay.send(&alice, &letter).await.expect_err("its id could be replayed");
@@ -47,9 +47,42 @@ async fn a_claim_is_remembered_for_a_while_and_then_forgotten() {
     };
     let first = claim().await;
     relay.clock.advance(limits::CLAIM_REMEMBERED);
-    relay.services.expiry.sweep().await.unwrap();
+    relay.sweep().await;
     assert_eq!(claim().await, first);
     relay.clock.advance(Duration::from_millis(1));
-    assert_eq!(relay.services.expiry.sweep().await.unwrap().forgotten, 3, "the claim and its keys");
+    assert_eq!(relay.sweep().await.forgotten, 3, "the claim and its keys");
     assert_ne!(claim().await, first);
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_has_jumped_ends_nothing() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]);
+    relay.send(&alice, &letter).await.unwrap();
+    relay.sweep().await;
+    relay.clock.advance(2 * limits::REMEMBERED);
+    let sweep = async |monotonic| relay.services.expiry.sweep(monotonic).await.unwrap();
+    assert_eq!(sweep(Duration::from_secs(60)).await, None);
+    assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
+    relay.clock.set(NOW.saturating_add(Duration::from_secs(120)));
+    assert_eq!(sweep(Duration::from_secs(120)).await, Some(ExpirySweep::default()));
+    assert_eq!(relay.receive(&bob).await.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumped_while_the_relay_was_down_ends_nothing_at_its_start() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]);
+    relay.send(&alice, &letter).await.unwrap();
+    relay.sweep().await;
+    let relay = relay.restarted();
+    relay.clock.advance(2 * limits::REMEMBERED);
+    assert_eq!(relay.services.expiry.sweep(Duration::ZERO).await.unwrap(), None);
+    assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
+    let doubted = relay.clock.now();
+    relay.clock.advance(limits::CLOCK_DOUBT);
+    let swept = relay.services.expiry.sweep(relay.clock.now().since(doubted)).await.unwrap();
+    assert!(swept.is_some(), "a time that lasts is the time");
 }

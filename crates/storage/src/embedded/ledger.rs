@@ -93,6 +93,14 @@ impl Ledger for EmbeddedLedger {
         self.store.write(move |transaction| Ok(expiry::expire(transaction, now, &due, rows)?)).await
     }
 
+    async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {
+        self.store.write(move |transaction| Ok(expiry::note_sweep(transaction, at)?)).await
+    }
+
+    async fn swept_at(&self) -> Result<Option<Timestamp>, BackendError> {
+        self.store.read(expiry::swept_at).await
+    }
+
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
         self.store.write(move |transaction| Ok(forgetting::forget(transaction, before, rows)?)).await
     }

@@ -11,6 +11,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/forgotten_keys.sql"),
         include_str!("schema/claim_limits.sql"),
         include_str!("schema/signed_heads.sql"),
+        include_str!("schema/last_sweep.sql"),
     ],
 };
 

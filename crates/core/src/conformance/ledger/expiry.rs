@@ -158,3 +158,11 @@ pub async fn the_sequence_of_receipts_outlives_the_messages(ledger: Arc<dyn Ledg
     }
     record(&*ledger, &mut book, receipt).await;
 }
+
+pub async fn the_time_of_the_last_sweep_is_kept(ledger: Arc<dyn Ledger>) {
+    assert_eq!(ledger.swept_at().await.unwrap(), None);
+    for at in [NOW, later(1), NOW] {
+        ledger.note_sweep(at).await.unwrap();
+        assert_eq!(ledger.swept_at().await.unwrap(), Some(at));
+    }
+}

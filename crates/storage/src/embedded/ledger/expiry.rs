@@ -26,6 +26,9 @@ pub(super) const SET_NEXT_EXPIRY: &str = "UPDATE mailboxes SET next_expiry = coa
          SELECT min(expires_at) FROM deliveries WHERE recipient = ?1 AND mailbox_seq IS NOT NULL
      ), 0) WHERE recipient = ?1";
 
+pub(super) const NOTE_SWEEP: &str = "UPDATE ledger SET swept_at = ?1 WHERE only_row = 1";
+pub(super) const SWEPT_AT: &str = "SELECT swept_at FROM ledger WHERE only_row = 1";
+
 /// A mailbox in which something may have expired.
 pub(super) struct DueMailbox {
     recipient: AgentId,
@@ -101,6 +104,16 @@ fn expire_mailbox(
     }
     transaction.prepare_cached(SET_NEXT_EXPIRY)?.execute([recipient.as_bytes()])?;
     Ok(ids.len() < rows)
+}
+
+pub(super) fn note_sweep(transaction: &Transaction<'_>, at: Timestamp) -> Result<(), StoreError> {
+    transaction.prepare_cached(NOTE_SWEEP)?.execute([Time(at)])?;
+    Ok(())
+}
+
+pub(super) fn swept_at(connection: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let at: Option<Time> = connection.prepare_cached(SWEPT_AT)?.query_one([], |row| row.get(0))?;
+    Ok(at.map(|Time(at)| at))
 }
 
 fn position(recipient: AgentId) -> u64 {

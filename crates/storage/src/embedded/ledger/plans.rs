@@ -21,6 +21,8 @@ fn no_statement_reads_a_table_from_end_to_end() {
         expiry::DUE_MAILBOXES,
         expiry::DUE_DELIVERIES,
         expiry::SET_NEXT_EXPIRY,
+        expiry::NOTE_SWEEP,
+        expiry::SWEPT_AT,
         identity::LOAD,
         identity::TAKE,
         identity::RENAME,
