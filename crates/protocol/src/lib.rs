@@ -19,6 +19,7 @@ mod manifest;
 mod message_id;
 mod prekeys;
 mod receipt;
+mod signed_part;
 mod status;
 mod time;
 
@@ -35,10 +36,11 @@ pub use identity::{
 };
 pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
 pub use manifest::{Manifest, ManifestError, ManifestFields, SignedManifest, Suite};
-pub use message_id::{ClaimId, InvalidMessageId, MessageId, MessageRef, ThreadId};
+pub use message_id::{ClaimId, GroupId, InvalidMessageId, MessageId, MessageRef, ThreadId};
 pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{
     ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason, SignedReceiptHead, Verdict,
 };
+pub use signed_part::{BodyAccess, SenderSeal, SharedAccess, SignedPart, SignedPartError, WrappedKey};
 pub use status::{Attempt, DeliveryState, DeliveryStatus, FailureReason};
 pub use time::Timestamp;
