@@ -53,7 +53,7 @@ impl TestRelay {
         let folder = tempfile::tempdir().unwrap();
         let further_origins: Vec<_> = origins.iter().map(|origin| (*origin).to_owned()).collect();
         let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let started = launch(&folder, free_port, &further_origins).await;
+        let started = launch(&folder, free_port, &further_origins, &[]).await;
         let Started { process, address, node_id } = started.unwrap_or_else(|error| panic!("{error}"));
         Self { process: Some(process), folder, further_origins, address, node_id }
     }
@@ -96,11 +96,19 @@ impl TestRelay {
     /// # Panics
     /// When it does not start.
     pub async fn restart(&mut self) {
+        self.restart_with(&[]).await;
+    }
+
+    /// As [`TestRelay::restart`], with further arguments.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn restart_with(&mut self, arguments: &[&str]) {
         assert!(self.process.is_none(), "the relay runs already");
         // While it was down, a connection of another process may have been given its port; it will not keep it for long.
         let deadline = Instant::now() + PATIENCE;
         let started = loop {
-            match launch(&self.folder, self.address, &self.further_origins).await {
+            match launch(&self.folder, self.address, &self.further_origins, arguments).await {
                 Ok(started) => break started,
                 Err(error) if error.contains("cannot listen") && Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -109,6 +117,47 @@ impl TestRelay {
             }
         };
         (self.process, self.node_id) = (Some(started.process), started.node_id);
+    }
+
+    /// Takes the ledger from the killed relay and leaves its key.
+    ///
+    /// # Panics
+    /// While it runs.
+    pub fn lose_ledger(&mut self) {
+        assert!(self.process.is_none(), "the relay still runs");
+        for file in self.ledger_files() {
+            fs::remove_file(file).unwrap();
+        }
+    }
+
+    /// A copy of the killed relay's ledger.
+    ///
+    /// # Panics
+    /// While it runs.
+    #[must_use]
+    pub fn copy_ledger(&self) -> TempDir {
+        assert!(self.process.is_none(), "the relay still runs");
+        let copy = tempfile::tempdir().unwrap();
+        for file in self.ledger_files() {
+            fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+        }
+        copy
+    }
+
+    /// Puts a copy in the place of the killed relay's ledger.
+    ///
+    /// # Panics
+    /// While it runs.
+    pub fn put_back(&mut self, copy: &TempDir) {
+        self.lose_ledger();
+        for entry in fs::read_dir(copy.path()).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), self.data_dir().join(entry.file_name())).unwrap();
+        }
+    }
+
+    fn ledger_files(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.data_dir()).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("ledger.sqlite3")).collect()
     }
 
     /// Takes all its data from the killed relay: its next start makes another node.
@@ -130,13 +179,19 @@ impl Drop for TestRelay {
     }
 }
 
-async fn launch(folder: &TempDir, listen: SocketAddr, further_origins: &[String]) -> Result<Started, String> {
+async fn launch(
+    folder: &TempDir,
+    listen: SocketAddr,
+    further_origins: &[String],
+    arguments: &[&str],
+) -> Result<Started, String> {
     let log = File::options().create(true).append(true).open(folder.path().join(LOG)).unwrap();
     let mut command = Command::new(sealpost_binary());
     command.args(["serve", "--json", "--listen", &listen.to_string(), "--data-dir"]).arg(folder.path().join("data"));
     for origin in further_origins {
         command.args(["--origin", origin]);
     }
+    command.args(arguments);
     command.env_remove("SEALPOST_CONFIG").env("RUST_LOG", "warn,sealpost=info");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut process = command.spawn().unwrap();

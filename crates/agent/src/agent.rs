@@ -11,7 +11,7 @@ use sealpost_crypto::{
     SystemPrimitives, Vault,
 };
 use sealpost_protocol::{
-    AgentId, Clock, IdentityKey, NodeId, Signer, SystemClock,
+    AgentId, Clock, IdentityKey, Signer, SystemClock,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 use zeroize::Zeroizing;
@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::{
     error::{OpenError, StateError},
     message_ids::MessageIds,
-    records::{FeedRecord, IdentityRecord, ReceiptHeadRecord, RelayRecord},
+    records::{IdentityRecord, LedgerName, RelayRecord},
     relay_client::{RelayAddress, RelayClient, RelayError},
     store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, Write},
     turns::{Turn, Turns},
@@ -181,17 +181,14 @@ impl Agent {
         Ok(relay)
     }
 
-    /// The node behind the relay: what is said to one node means nothing to another.
-    pub(crate) async fn node(&self) -> Result<NodeId, RelayAccessError> {
+    /// The relay's ledger: what is said to one ledger means nothing to another, of the same node or of another.
+    pub(crate) async fn ledger(&self) -> Result<LedgerName, RelayAccessError> {
         let relay = self.relay().await?;
-        match self.store.find::<RelayRecord>(relay.origin().as_bytes()).await? {
-            Some(known) => Ok(known.value.node),
-            None => Ok(relay.node_id().await?),
-        }
+        Ok(LedgerName { node: relay.node_id().await?, ledger: relay.ledger().await? })
     }
 
-    /// Forgets which node was met at `origin`, and how receipts and events stand there: the next node met is trusted anew
-    /// and begins at the beginning. Receipts that the old one did not take are dropped with it.
+    /// Forgets which node was met at `origin`: the next one met is trusted anew. How receipts and events stand is kept for
+    /// each ledger of each node, so another begins at the beginning.
     ///
     /// # Errors
     /// [`StateError`].
@@ -199,12 +196,6 @@ impl Agent {
         let mut changes = Changes::default();
         if let Some(known) = self.store.find::<RelayRecord>(origin.trim_end_matches('/').as_bytes()).await? {
             changes.delete(&known);
-        }
-        if let Some(head) = self.store.find::<ReceiptHeadRecord>(&[]).await? {
-            changes.delete(&head);
-        }
-        if let Some(read) = self.store.find::<FeedRecord>(&[]).await? {
-            changes.delete(&read);
         }
         Ok(self.store.commit(changes).await?)
     }

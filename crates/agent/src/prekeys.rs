@@ -54,7 +54,10 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; the old keys stay in use until the relay has confirmed the new ones.
     pub async fn rotate_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
-        let known = self.manifest_record().await?;
+        let known = match self.manifest_record().await? {
+            Some(known) => Some(self.for_this_ledger(known).await?),
+            None => None,
+        };
         let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
         let (version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
@@ -72,7 +75,8 @@ impl Agent {
         self.erase_expired_one_time_keys(&mut changes).await?;
         self.add_one_time_keys(&mut changes, &mut ids, relay_counts).await?;
         let manifest = prekeys.publish(self.identity.as_ref(), version + 1, validity)?;
-        changes.upsert(&[], known.as_ref(), &ManifestRecord { manifest, confirmed: None, next_ids: ids });
+        let ledger = known.as_ref().and_then(|known| known.value.ledger);
+        changes.upsert(&[], known.as_ref(), &ManifestRecord { manifest, confirmed: None, next_ids: ids, ledger });
         self.store.commit(changes).await?;
         self.upload().await
     }
@@ -99,14 +103,25 @@ impl Agent {
     /// next call.
     pub(crate) async fn introduce(&self) -> Result<(), StoreAccessError> {
         let is_known = self.manifest_record().await?.is_some_and(|known| known.value.confirmed.is_some());
-        if !is_known && let Err(error) = self.publish_prekeys().await {
+        if !(is_known && self.is_at_home().await)
+            && let Err(error) = self.publish_prekeys().await
+        {
             tracing::warn!(%error, "prekeys are not published yet");
         }
         Ok(())
     }
 
+    /// Whether the relay keeps the ledger that the prekeys were published in, as far as it can be told.
+    async fn is_at_home(&self) -> bool {
+        match (self.manifest_record().await, self.ledger().await) {
+            (Ok(Some(known)), Ok(ledger)) => known.value.ledger == Some(ledger),
+            _ => true,
+        }
+    }
+
     async fn do_what_is_due(&self, counts: v1::PrekeyCounts) -> Result<(), PrekeysError> {
         let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
+        let known = self.for_this_ledger(known).await?;
         self.erase_retired_keys().await?;
         let age = self.clock.now().since(known.value.manifest.fields().created);
         if age >= limits::ROTATION {
@@ -117,6 +132,32 @@ impl Agent {
             self.upload().await?;
         }
         Ok(())
+    }
+
+    /// What is to be published in the relay's ledger of now. In another ledger than before the set of one-time keys begins
+    /// anew: the old one may have handed out any of the keys that it was given.
+    async fn for_this_ledger(
+        &self,
+        known: Versioned<ManifestRecord>,
+    ) -> Result<Versioned<ManifestRecord>, PrekeysError> {
+        let ledger = Some(self.ledger().await?);
+        if known.value.ledger == ledger {
+            return Ok(known);
+        }
+        let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
+        if known.value.ledger.is_some() {
+            for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
+                for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
+                    changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
+                }
+            }
+            let missing = [limits::ONE_TIME_PREKEYS; 2];
+            self.make_one_time_keys(&mut changes, &mut next_ids, missing)?;
+        }
+        let value = ManifestRecord { confirmed: None, next_ids, ledger, ..known.value.clone() };
+        changes.replace(&known, &value);
+        self.store.commit(changes).await?;
+        Ok(Versioned { version: known.version + 1, value, ..known })
     }
 
     /// Makes what is missing of the set, and publishes it. Within a turn the relay is asked again: another process of the
@@ -144,6 +185,7 @@ impl Agent {
         let Some(known) = self.manifest_record().await? else {
             return Ok(status_of(None, v1::PrekeyCounts::default()));
         };
+        let known = self.for_this_ledger(known).await?;
         let curve = self.unpublished::<OneTimeCurvePrekey>(PrekeyKind::OneTimeCurve, PrivatePrekey::decode).await?;
         let kem = self.unpublished::<OneTimeKemPrekey>(PrekeyKind::OneTimeKem, PrivatePrekey::decode).await?;
         let signer = self.identity.as_ref();
@@ -184,13 +226,23 @@ impl Agent {
         ids: &mut NextKeyIds,
         left: v1::PrekeyCounts,
     ) -> Result<(), PrekeysError> {
-        let validity = Validity::lasting(self.clock.now(), limits::ONE_TIME_LIFE);
         let missing = |left: u64, unpublished: usize| {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
         };
         let missing_curve = missing(left.one_time_curve, self.count_unpublished(PrekeyKind::OneTimeCurve).await?);
         let missing_kem = missing(left.one_time_kem, self.count_unpublished(PrekeyKind::OneTimeKem).await?);
+        self.make_one_time_keys(changes, ids, [missing_curve, missing_kem])
+    }
+
+    /// Makes so many one-time curve and KEM keys.
+    fn make_one_time_keys(
+        &self,
+        changes: &mut Changes,
+        ids: &mut NextKeyIds,
+        [missing_curve, missing_kem]: [usize; 2],
+    ) -> Result<(), PrekeysError> {
+        let validity = Validity::lasting(self.clock.now(), limits::ONE_TIME_LIFE);
         let primitives = self.primitives.as_ref();
         let curve: Vec<OneTimeCurvePrekey> =
             PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;

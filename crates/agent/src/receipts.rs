@@ -36,8 +36,12 @@ impl Agent {
 
     /// The batch that is under way, or a new one of what is due; `None` if nothing is.
     async fn batch_under_way(&self) -> Result<Option<(Versioned<ReceiptHeadRecord>, ReceiptBatch)>, SyncError> {
-        let node = self.node().await?;
-        let head = self.store.find::<ReceiptHeadRecord>(node.as_bytes()).await?;
+        let ledger = self.ledger().await?;
+        let key = ledger.to_bytes();
+        let head = self.store.find::<ReceiptHeadRecord>(&key).await?;
+        if head.is_none() {
+            self.take_back_receipts(ledger.node).await?;
+        }
         if let Some((head, batch)) = head.as_ref().and_then(|head| Some((head, head.value.under_way.clone()?))) {
             return Ok(Some((head.clone(), batch)));
         }
@@ -50,13 +54,27 @@ impl Agent {
         let batch = self.sign(leaves, last)?;
         let mut changes = Changes::default();
         let record = ReceiptHeadRecord { last, under_way: Some(batch.clone()) };
-        changes.upsert(node.as_bytes(), head.as_ref(), &record);
+        changes.upsert(&key, head.as_ref(), &record);
         for row in &due {
             changes.delete(row);
         }
         self.store.commit(changes).await?;
         let version = head.map_or(0, |head| head.version) + 1;
-        Ok(Some((Versioned { key: node.as_bytes().to_vec(), version, value: record }, batch)))
+        Ok(Some((Versioned { key, version, value: record }, batch)))
+    }
+
+    /// What is under way to earlier ledgers of a node that now keeps another: they will not confirm it, and the one of now
+    /// may know the messages.
+    async fn take_back_receipts(&self, node: NodeId) -> Result<(), SyncError> {
+        let mut changes = Changes::default();
+        for head in self.store.list::<ReceiptHeadRecord>(node.as_bytes(), &[], limits::ROWS).await? {
+            let Some(batch) = &head.value.under_way else { continue };
+            for leaf in batch.leaves() {
+                changes.insert(apart_key(leaf), &ReceiptRecord { leaf: leaf.clone() });
+            }
+            changes.replace(&head, &ReceiptHeadRecord { last: head.value.last, under_way: None });
+        }
+        Ok(self.store.commit(changes).await?)
     }
 
     fn sign(&self, leaves: Vec<ReceiptLeaf>, last: Option<ReceiptHead>) -> Result<ReceiptBatch, SyncError> {
@@ -82,10 +100,10 @@ impl Agent {
         }
     }
 
-    /// Whether another process of the agent has given this batch, and perhaps more.
+    /// Whether another process of the agent has given this batch, and perhaps more; or the node keeps another ledger by now.
     async fn has_moved_on(&self, head: &Versioned<ReceiptHeadRecord>) -> Result<bool, SyncError> {
         let now = self.store.find::<ReceiptHeadRecord>(&head.key).await?;
-        Ok(now.is_some_and(|now| now.version != head.version))
+        Ok(now.is_some_and(|now| now.version != head.version) || self.ledger().await?.to_bytes() != head.key)
     }
 
     /// The relay does not know one of the messages, or holds something else of it: go on without, one receipt at a time.

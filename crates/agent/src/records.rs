@@ -2,8 +2,8 @@
 
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
 use sealpost_protocol::{
-    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch,
-    ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    AgentId, Attempt, HeaderHash, IdentityKey, KeyId, LedgerId, MessageRef, NodeId, PartHash, PrekeyKind, Priority,
+    ReceiptBatch, ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -79,6 +79,27 @@ record! {
         /// When the relay confirmed it.
         confirmed: Option<Timestamp> => option,
         next_ids: NextKeyIds => value,
+        /// The ledger that it, and the one-time keys of now, are for; none before the first publication.
+        ledger: Option<LedgerName> => option,
+    }
+}
+
+/// One ledger of one node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LedgerName {
+    pub(crate) node: NodeId,
+    pub(crate) ledger: LedgerId,
+}
+
+impl Encode for LedgerName {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.node).value(&self.ledger);
+    }
+}
+
+impl Decode for LedgerName {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { node: NodeId::decode(reader)?, ledger: LedgerId::decode(reader)? })
     }
 }
 
@@ -216,7 +237,7 @@ record! {
 }
 
 record! {
-    /// Where the sequence of receipts stands that one node is given.
+    /// Where the sequence of receipts stands that one ledger is given.
     ReceiptHeadRecord in ReceiptHead {
         last: Option<ReceiptHead> => option,
         /// The batch that was signed and not yet confirmed; sent again as it is.
@@ -232,7 +253,7 @@ record! {
 }
 
 record! {
-    /// How far one node's feed of changes has been read.
+    /// How far one ledger's feed of changes has been read.
     FeedRecord in Feed {
         after: u64 => number,
     }

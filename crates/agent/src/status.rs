@@ -2,7 +2,8 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, FailureReason, Header, MessageId, Timestamp, Verdict, encoding::Decode,
+    DeliveryState, DeliveryStatus, FailureReason, Header, MessageId, Timestamp, Verdict,
+    encoding::{Decode, Encode},
 };
 
 use crate::{
@@ -97,8 +98,8 @@ impl Agent {
 
     /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time.
     pub(crate) async fn follow_up(&self) -> Result<(), StatusError> {
-        let node = self.node().await?;
-        let read = self.store.find::<FeedRecord>(node.as_bytes()).await?;
+        let ledger = self.ledger().await?.to_bytes();
+        let read = self.store.find::<FeedRecord>(&ledger).await?;
         let after = read.as_ref().map_or(0, |read| read.value.after);
         let page = self.relay().await?.changes(v1::ListEventsRequest { after }).await?;
         let Some(last) = page.events.last() else { return Ok(()) };
@@ -112,7 +113,7 @@ impl Agent {
             }
         }
         let mut changes = Changes::default();
-        changes.upsert(node.as_bytes(), read.as_ref(), &FeedRecord { after: last.seq });
+        changes.upsert(&ledger, read.as_ref(), &FeedRecord { after: last.seq });
         Ok(ignore_conflict(self.store.commit(changes).await)?)
     }
 

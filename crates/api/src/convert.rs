@@ -1,8 +1,8 @@
 //! Conversions between what travels and what is valid.
 
 use sealpost_protocol::{
-    AgentId, Attempt, Bundle, DeliveryState, DeliveryStatus, IdParseError, InvalidMessageId, MessageRef, ReceiptProof,
-    SignedManifest, Timestamp,
+    AgentId, Attempt, Bundle, ChallengeAnswer, DeliveryState, DeliveryStatus, IdParseError, InvalidMessageId, LedgerId,
+    MessageRef, ReceiptProof, Signature, SignedManifest, Timestamp,
     encoding::{Decode, DecodeError, Encode},
 };
 use thiserror::Error;
@@ -29,6 +29,9 @@ pub enum FieldError {
         /// What is wrong.
         source: IdParseError,
     },
+    /// No node id.
+    #[error("node_id: {0}")]
+    NodeId(#[source] IdParseError),
     /// No message id.
     #[error("message_id: {0}")]
     MessageId(#[from] InvalidMessageId),
@@ -115,6 +118,37 @@ pub fn timestamp(field: &'static str, millis: i64) -> Result<Timestamp, FieldErr
 #[must_use]
 pub fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl v1::ChallengeResponse {
+    /// What a node answers; the asker knows its nonce.
+    #[must_use]
+    pub fn from_signed(answer: ChallengeAnswer, signature: &Signature) -> Self {
+        Self {
+            node_id: answer.node.to_string(),
+            challenge: answer.challenge,
+            expires_at_ms: millis(answer.expires),
+            ledger_id: answer.ledger.0.to_vec(),
+            at_ms: millis(answer.at),
+            signature: signature.0.to_vec(),
+        }
+    }
+
+    /// What was signed, if this is the answer to `nonce`, and the signature, which is not yet checked.
+    ///
+    /// # Errors
+    /// [`FieldError::NodeId`], [`FieldError::Length`], [`FieldError::Value`].
+    pub fn into_signed(self, nonce: [u8; 32]) -> Result<(ChallengeAnswer, Signature), FieldError> {
+        let answer = ChallengeAnswer {
+            node: self.node_id.parse().map_err(FieldError::NodeId)?,
+            ledger: LedgerId(array("ledger_id", &self.ledger_id)?),
+            nonce,
+            challenge: self.challenge,
+            at: timestamp("at_ms", self.at_ms)?,
+            expires: timestamp("expires_at_ms", self.expires_at_ms)?,
+        };
+        Ok((answer, Signature(array("signature", &self.signature)?)))
+    }
 }
 
 impl From<&Bundle> for v1::PrekeyBundle {

@@ -81,6 +81,11 @@ pub(crate) struct Serve {
     /// Serve other than loopback without TLS. For networks that encrypt by themselves.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+
+    /// The data folder was put back from a copy by hand. Say so once: agents then begin their receipts anew and publish
+    /// new one-time prekeys, and those of the copy are not handed out again.
+    #[arg(long)]
+    pub(crate) restored: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -79,7 +79,14 @@ impl Receipts {
         }
         let manifest = self.prekeys.manifest(recipient).await?.ok_or(ReceiptsError::NotTheRecipient)?;
         batch.verify(&manifest.fields().identity)?;
-        let recorded = self.ledger.record_receipts(batch, self.clock.now()).await?;
+        let recorded = self.ledger.record_receipts(batch, self.clock.now()).await;
+        if let Err(RecordReceiptsError::OutOfSequence { number, .. }) = &recorded
+            && *number < head.number
+        {
+            tracing::warn!(%recipient, found = head.number, expected = number,
+                "receipts are further on than the ledger: if it was put back from a copy, say so with --restored");
+        }
+        let recorded = recorded?;
         self.wake_ups.ring(&recorded.senders);
         if let Err(error) = self.contents.discard(recorded.released).await {
             tracing::warn!(%error, "contents not discarded");

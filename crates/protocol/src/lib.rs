@@ -23,7 +23,7 @@ mod signed_part;
 mod status;
 mod time;
 
-pub use access::AccessClaim;
+pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
 pub use clock::{Clock, SystemClock};
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};

@@ -47,6 +47,7 @@ pub(crate) mod tests {
         conformance::HandClock,
         memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
     };
+    use sealpost_protocol::LedgerId;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -55,9 +56,9 @@ pub(crate) mod tests {
     /// An app over memory, under a clock that stands still.
     pub(crate) fn app() -> App {
         let folder = tempfile::tempdir().unwrap();
-        let keys = Arc::new(NodeKeys::open(folder.path()).unwrap());
+        let keys = Arc::new(NodeKeys::create(folder.path()).unwrap());
         let clock = Arc::<HandClock>::default();
-        let authenticator = Authenticator::new(&keys, clock.clone(), BTreeSet::new());
+        let authenticator = Authenticator::new(Arc::clone(&keys), LedgerId([7; 16]), clock.clone(), BTreeSet::new());
         let services = Services::new(Ports {
             ledger: Arc::<MemoryLedger>::default(),
             contents: Arc::<MemoryContents>::default(),

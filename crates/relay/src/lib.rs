@@ -8,6 +8,7 @@ mod app;
 mod authentication;
 mod config;
 mod jobs;
+mod ledger_identity;
 mod memory;
 mod node_keys;
 mod relay;
@@ -15,6 +16,7 @@ mod tasks;
 mod transport;
 
 pub use config::{Config, ConfigError, TlsConfig};
+pub use ledger_identity::LedgerIdentityError;
 pub use node_keys::{NodeKeys, NodeKeysError};
 pub use relay::{Relay, StartError};
 pub use transport::TlsError;

@@ -60,18 +60,32 @@ pub enum NodeKeysError {
 }
 
 impl NodeKeys {
-    /// Reads the keys of `data_dir`, or makes and stores them if there are none. The caller holds the directory's lock.
+    /// Reads the keys of `data_dir`; `None` if there are none.
     ///
     /// # Errors
     /// [`NodeKeysError`].
-    pub fn open(data_dir: &Path) -> Result<Self, NodeKeysError> {
-        let path = data_dir.join(FILE_NAME);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path)?,
-            Err(source) => return Err(NodeKeysError::Io { path, source }),
-        };
-        Self::from_file(&bytes).ok_or(NodeKeysError::NotAKeyFile { path })
+    pub fn read(data_dir: &Path) -> Result<Option<Self>, NodeKeysError> {
+        let path = Self::path(data_dir);
+        match fs::read(&path) {
+            Ok(bytes) => Self::from_file(&bytes).map(Some).ok_or(NodeKeysError::NotAKeyFile { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(NodeKeysError::Io { path, source }),
+        }
+    }
+
+    /// Makes the keys of a new node and stores them in `data_dir`, whose lock the caller holds.
+    ///
+    /// # Errors
+    /// [`NodeKeysError`].
+    pub fn create(data_dir: &Path) -> Result<Self, NodeKeysError> {
+        let path = Self::path(data_dir);
+        Self::from_file(&create(&path)?).ok_or(NodeKeysError::NotAKeyFile { path })
+    }
+
+    /// Where they are kept.
+    #[must_use]
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE_NAME)
     }
 
     fn from_file(bytes: &[u8]) -> Option<Self> {
@@ -141,8 +155,9 @@ mod tests {
     #[test]
     fn a_node_keeps_its_name_and_its_file_is_private() {
         let folder = tempfile::tempdir().unwrap();
-        let first = NodeKeys::open(folder.path()).unwrap().node_id();
-        assert_eq!(NodeKeys::open(folder.path()).unwrap().node_id(), first);
+        assert!(NodeKeys::read(folder.path()).unwrap().is_none());
+        let first = NodeKeys::create(folder.path()).unwrap().node_id();
+        assert_eq!(NodeKeys::read(folder.path()).unwrap().unwrap().node_id(), first);
         let mode = std::os::unix::fs::PermissionsExt::mode(
             &fs::metadata(folder.path().join(FILE_NAME)).unwrap().permissions(),
         );
@@ -155,7 +170,7 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         for content in [b"".as_slice(), b"sealpost node v1 but cut", &[0; FILE_BYTES]] {
             fs::write(&path, content).unwrap();
-            assert!(matches!(NodeKeys::open(folder.path()), Err(NodeKeysError::NotAKeyFile { .. })));
+            assert!(matches!(NodeKeys::read(folder.path()), Err(NodeKeysError::NotAKeyFile { .. })));
             assert_eq!(fs::read(&path).unwrap(), content);
         }
     }
@@ -163,7 +178,7 @@ mod tests {
     #[test]
     fn a_signature_of_the_node_verifies_under_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let node = NodeKeys::open(folder.path()).unwrap();
+        let node = NodeKeys::create(folder.path()).unwrap();
         let head = sealpost_protocol::ReceiptHead {
             recipient: sealpost_protocol::AgentId::from_array([1; 32]),
             number: 1,

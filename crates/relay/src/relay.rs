@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use sealpost_core::{Ports, Services};
-use sealpost_protocol::{Clock, NodeId, Signer, SystemClock};
+use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
 use sealpost_storage::{Embedded, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::{
     authentication::{Authenticator, own_origins},
     config::{Config, ConfigError},
     jobs,
-    node_keys::{NodeKeys, NodeKeysError},
+    ledger_identity::{self, LedgerIdentityError},
     tasks::Tasks,
     transport::{self, TlsError},
 };
@@ -22,6 +22,7 @@ use crate::{
 pub struct Relay {
     address: SocketAddr,
     node_id: NodeId,
+    ledger_id: LedgerId,
     tasks: Tasks,
 }
 
@@ -35,9 +36,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Storage(#[from] OpenError),
-    /// The node's keys cannot be had.
+    /// The node's keys cannot be had, or do not go with the ledger.
     #[error(transparent)]
-    Keys(#[from] NodeKeysError),
+    Identity(#[from] LedgerIdentityError),
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -68,14 +69,16 @@ impl Relay {
         config.check()?;
         let tls = config.tls.as_ref().map(transport::tls_acceptor).transpose()?;
         let storage = Embedded::open(&config.data_dir)?;
-        let keys = Arc::new(NodeKeys::open(&config.data_dir)?);
+        let restored = config.restored.then(|| clock.now());
+        let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
+        let keys = Arc::new(keys);
         let listen_error = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
 
         let origins = config.origins.into_iter().chain(own_origins(address, tls.is_some())).collect();
         let node_id = keys.node_id();
-        let authenticator = Authenticator::new(&keys, clock.clone(), origins);
+        let authenticator = Authenticator::new(Arc::clone(&keys), ledger_id, clock.clone(), origins);
         let services = Services::new(Ports {
             ledger: storage.ledger(),
             contents: storage.contents(),
@@ -87,8 +90,8 @@ impl Relay {
         let app = Arc::new(App::new(services, authenticator, clock, tasks.clone()));
         tasks.spawn(jobs::sweep_expired(Arc::clone(&app)));
         tasks.spawn(transport::serve(listener, tls, app));
-        tracing::info!(%address, node = %node_id, data_dir = %config.data_dir.display(), "relay started");
-        Ok(Self { address, node_id, tasks })
+        tracing::info!(%address, node = %node_id, ledger = %ledger_id, data_dir = %config.data_dir.display(), "relay started");
+        Ok(Self { address, node_id, ledger_id, tasks })
     }
 
     /// The address it serves on.
@@ -101,6 +104,12 @@ impl Relay {
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.node_id
+    }
+
+    /// The life of its ledger, by which agents know whether their numbers still hold.
+    #[must_use]
+    pub fn ledger_id(&self) -> LedgerId {
+        self.ledger_id
     }
 
     /// Takes no new requests, lets open ones end for a while, and closes the store.

@@ -8,4 +8,4 @@
 mod embedded;
 
 #[cfg(feature = "embedded")]
-pub use embedded::{Embedded, OpenError};
+pub use embedded::{Embedded, LedgerIdentity, OpenError};

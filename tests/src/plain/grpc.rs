@@ -72,7 +72,7 @@ impl Carrier for Grpc {
     }
 
     async fn challenge(&mut self) -> Result<v1::ChallengeResponse, ErrorCode> {
-        self.call("Authentication/Challenge", v1::ChallengeRequest {}, async |channel, request| {
+        self.call("Authentication/Challenge", v1::ChallengeRequest { nonce: vec![7; 32] }, async |channel, request| {
             AuthenticationClient::new(channel).challenge(request).await
         })
         .await

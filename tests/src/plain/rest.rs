@@ -153,11 +153,14 @@ impl Carrier for Rest {
     }
 
     async fn challenge(&mut self) -> Result<v1::ChallengeResponse, ErrorCode> {
-        let answer = self.post("/auth/challenge", json!({})).await?;
+        let answer = self.post("/auth/challenge", json!({ "nonce": base64([7; 32]) })).await?;
         Ok(v1::ChallengeResponse {
             node_id: answer.text("node_id"),
             challenge: answer.bytes("challenge"),
             expires_at_ms: answer.number("expires_at_ms"),
+            ledger_id: answer.bytes("ledger_id"),
+            at_ms: answer.number("at_ms"),
+            signature: answer.bytes("signature"),
         })
     }
 

@@ -9,6 +9,7 @@
 )]
 
 mod lost_answers;
+mod other_ledger;
 mod other_node;
 mod prekeys;
 mod sending;

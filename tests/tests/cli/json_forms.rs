@@ -83,7 +83,7 @@ async fn a_relay_says_where_it_is_and_who() {
     let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--data-dir", folder.to_str().unwrap()];
     let mut serving = home.start(arguments);
     let started = serving.next_document().await.unwrap();
-    assert_fields(&started, &["address", "origin", "node_id", "data_dir"]);
+    assert_fields(&started, &["address", "origin", "node_id", "ledger_id", "data_dir"]);
     assert_eq!(started["origin"], format!("http://{}", started["address"].as_str().unwrap()));
     assert!(started["node_id"].as_str().unwrap().starts_with("node1"));
     assert_eq!(started["data_dir"].as_str(), folder.to_str());

@@ -33,6 +33,14 @@ pub enum RelayError {
         /// The node that answers now.
         found: NodeId,
     },
+    /// The node's answer does not bear its signature: whoever answers is not the node that it claims to be.
+    #[error("who answers at {origin} does not sign as the node it claims to be, {claimed}")]
+    NotTheNode {
+        /// The origin.
+        origin: String,
+        /// The node that it claims to be.
+        claimed: NodeId,
+    },
     /// The text is no origin.
     #[error("{0:?} is not an address of the form http://host:port")]
     Address(String),

@@ -14,7 +14,7 @@ use sealpost_api::{
     },
 };
 use sealpost_crypto::IdentityPrivateKey;
-use sealpost_protocol::{AccessClaim, Clock, ErrorCode, NodeId, Signer};
+use sealpost_protocol::{AccessClaim, ChallengeAnswer, Clock, ErrorCode, LedgerId, NodeId, Signer};
 use tokio::sync::Mutex;
 use tonic::{
     Request, Response, Status,
@@ -47,6 +47,8 @@ pub(crate) struct RelayClient {
 struct Session {
     /// The node that the agent knows under this origin; another is refused.
     pinned: Option<NodeId>,
+    /// The ledger that the node kept when it issued the token.
+    ledger: Option<LedgerId>,
     token: Option<Arc<Token>>,
     /// Whether the connection has yet to see proof of the token's key.
     needs_proof: bool,
@@ -91,6 +93,13 @@ impl RelayClient {
     pub(crate) async fn node_id(&self) -> Result<NodeId, RelayError> {
         self.token().await?;
         self.session.lock().await.pinned.ok_or(RelayError::Answer("the relay did not say who it is"))
+    }
+
+    /// The ledger that the node keeps now, as far as is known here. A token of another one is refused, so whoever has made
+    /// a call since knows.
+    pub(crate) async fn ledger(&self) -> Result<LedgerId, RelayError> {
+        self.token().await?;
+        self.session.lock().await.ledger.ok_or(RelayError::Answer("the relay did not say which ledger it keeps"))
     }
 
     pub(crate) async fn upload_prekeys(
@@ -198,27 +207,38 @@ impl RelayClient {
         if let Some(token) = session.token.as_ref().filter(|token| token.expires > ends_after) {
             return Ok((Arc::clone(token), session.needs_proof));
         }
-        let (token, node) = self.new_token(session.pinned).await?;
-        let token = Arc::new(token);
-        *session = Session { pinned: Some(node), token: Some(Arc::clone(&token)), needs_proof: true };
+        let answer = self.challenge(session.pinned).await?;
+        let (node, ledger) = (answer.node, answer.ledger);
+        let token = Arc::new(self.new_token(answer).await?);
+        *session =
+            Session { pinned: Some(node), ledger: Some(ledger), token: Some(Arc::clone(&token)), needs_proof: true };
         Ok((token, true))
     }
 
-    async fn new_token(&self, pinned: Option<NodeId>) -> Result<(Token, NodeId), RelayError> {
+    /// Asks for a challenge. Who answers must be the pinned node, and sign as it.
+    async fn challenge(&self, pinned: Option<NodeId>) -> Result<ChallengeAnswer, RelayError> {
+        let mut nonce = [0; 32];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| RelayError::Key)?;
         let mut client = AuthenticationClient::new(self.channel.clone());
-        let challenge = timely(client.challenge(v1::ChallengeRequest {})).await?;
-        let node: NodeId =
-            challenge.node_id.parse().map_err(|_| RelayError::Answer("the relay's node id is not valid"))?;
-        if let Some(pinned) = pinned.filter(|pinned| *pinned != node) {
-            return Err(RelayError::OtherNode { origin: self.origin.clone(), pinned, found: node });
+        let challenge = timely(client.challenge(v1::ChallengeRequest { nonce: nonce.to_vec() })).await?;
+        let (answer, signature) = challenge.into_signed(nonce)?;
+        let origin = || self.origin.clone();
+        if let Some(pinned) = pinned.filter(|pinned| *pinned != answer.node) {
+            return Err(RelayError::OtherNode { origin: origin(), pinned, found: answer.node });
         }
+        let claimed = answer.node;
+        answer.verify(&signature).map_err(|_| RelayError::NotTheNode { origin: origin(), claimed })?;
+        Ok(answer)
+    }
+
+    async fn new_token(&self, answer: ChallengeAnswer) -> Result<Token, RelayError> {
         let key = ProofKey::generate()?;
         let claim = AccessClaim {
-            node,
+            node: answer.node,
             origin: self.origin.clone(),
             identity: self.identity.identity_key(),
-            expires: timestamp("expires_at_ms", challenge.expires_at_ms)?,
-            challenge: challenge.challenge,
+            expires: answer.expires,
+            challenge: answer.challenge,
             token_key: key.public(),
         };
         let request = v1::IssueTokenRequest {
@@ -229,9 +249,10 @@ impl RelayClient {
             token_key: claim.token_key.to_vec(),
             challenge: claim.challenge,
         };
+        let mut client = AuthenticationClient::new(self.channel.clone());
         let issued = timely(client.issue_token(request)).await?;
         let expires = timestamp("expires_at_ms", issued.expires_at_ms)?;
-        Ok((Token::new(issued.token, expires, key), node))
+        Ok(Token::new(issued.token, expires, key))
     }
 }
 

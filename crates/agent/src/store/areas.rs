@@ -29,11 +29,11 @@ pub(crate) enum Area {
     Unread,
     /// Receipts that the relay has not confirmed, by arrival.
     Receipt,
-    /// The last head of receipts, and the batch that is under way.
+    /// The last head of receipts, and the batch that is under way, by node and ledger.
     ReceiptHead,
     /// Relays met before, by origin.
     Relay,
-    /// How far the relay's feed of changes has been read.
+    /// How far the relay's feed of changes has been read, by node and ledger.
     Feed,
 }
 

@@ -16,6 +16,7 @@ struct Started {
     address: String,
     origin: String,
     node_id: String,
+    ledger_id: String,
     data_dir: String,
 }
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> 
         address: relay.address().to_string(),
         origin: format!("{scheme}://{}", relay.address()),
         node_id: relay.node_id().to_string(),
+        ledger_id: relay.ledger_id().to_string(),
         data_dir,
     };
     output::print(context.json, &started, || {
@@ -51,6 +53,7 @@ fn config(serve: Serve) -> Result<Config, Failure> {
     }
     config.origins.extend(serve.origin);
     config.allow_plaintext |= serve.allow_plaintext;
+    config.restored = serve.restored;
     config.check().map_err(|error| Failure::usage(chain(&error)))?;
     Ok(config)
 }

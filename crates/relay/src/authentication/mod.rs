@@ -1,7 +1,8 @@
 //! Authentication: a signed claim buys a short-lived token, and the token works only with proof of its key.
 //!
-//! 1. The agent asks for a challenge and signs an access claim: this node, the origin it dialled, itself, the challenge,
-//!    an expiry, a fresh key.
+//! 1. The agent asks for a challenge; the node signs its answer, so that the agent knows which node it met, and which
+//!    ledger. The agent signs an access claim: this node, the origin it dialled, itself, the challenge, an expiry, a fresh
+//!    key.
 //! 2. The node answers with a token, a JWT bound to that key (RFC 7800, `cnf.jkt`).
 //! 3. The first use of a token on a connection carries a proof (RFC 9449, DPoP); the connection remembers it.
 //!
@@ -18,7 +19,9 @@ mod tokens;
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use sealpost_core::Principal;
-use sealpost_protocol::{AccessClaim, Clock, ErrorCode, IdentityKey, NodeId, Signature, Timestamp};
+use sealpost_protocol::{
+    AccessClaim, ChallengeAnswer, Clock, ErrorCode, IdentityKey, LedgerId, NodeId, Signature, Timestamp,
+};
 use thiserror::Error;
 
 pub(crate) use connection::ConnectionTokens;
@@ -33,7 +36,8 @@ use crate::node_keys::NodeKeys;
 /// Makes and checks tokens.
 pub(crate) struct Authenticator {
     clock: Arc<dyn Clock>,
-    node_id: NodeId,
+    keys: Arc<NodeKeys>,
+    ledger: LedgerId,
     origins: BTreeSet<String>,
     challenges: Challenges,
     tokens: Tokens,
@@ -126,24 +130,29 @@ impl AuthenticationError {
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: &NodeKeys, clock: Arc<dyn Clock>, origins: BTreeSet<String>) -> Self {
+    pub(crate) fn new(keys: Arc<NodeKeys>, ledger: LedgerId, clock: Arc<dyn Clock>, origins: BTreeSet<String>) -> Self {
         Self {
-            node_id: keys.node_id(),
             challenges: Challenges::new(keys.challenge_marking.clone()),
-            tokens: Tokens::new(keys),
+            tokens: Tokens::new(&keys, ledger),
             proofs: Proofs::default(),
+            keys,
+            ledger,
             clock,
             origins,
         }
     }
 
-    pub(crate) fn node_id(&self) -> NodeId {
-        self.node_id
+    fn node_id(&self) -> NodeId {
+        self.keys.node_id()
     }
 
-    /// A challenge to sign.
-    pub(crate) fn challenge(&self) -> Result<Issued<Vec<u8>>, AuthenticationError> {
-        self.challenges.issue(self.clock.now())
+    /// A challenge to sign, and who asks for the signature.
+    pub(crate) fn challenge(&self, nonce: [u8; 32]) -> Result<(ChallengeAnswer, Signature), AuthenticationError> {
+        let at = self.clock.now();
+        let Issued { value: challenge, expires } = self.challenges.issue(at)?;
+        let answer = ChallengeAnswer { node: self.node_id(), ledger: self.ledger, nonce, challenge, at, expires };
+        let signature = answer.sign(self.keys.as_ref());
+        Ok((answer, signature))
     }
 
     /// A token for whoever signed the claim. The challenge is used up only by a claim that holds.
@@ -156,7 +165,7 @@ impl Authenticator {
             return Err(AuthenticationError::ClaimExpired);
         }
         let claim = AccessClaim {
-            node: self.node_id,
+            node: self.node_id(),
             origin: request.origin,
             identity: request.identity,
             challenge: request.challenge,

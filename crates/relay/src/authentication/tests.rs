@@ -28,6 +28,8 @@ use crate::limits;
 
 const ORIGIN: &str = "https://post.example:443";
 const OTHER_ORIGIN: &str = "http://localhost:7117";
+const LEDGER: LedgerId = LedgerId([7; 16]);
+const NONCE: [u8; 32] = [8; 32];
 const METHOD: &str = "POST";
 const PATH: &str = "/messaging/send";
 
@@ -35,7 +37,7 @@ const PATH: &str = "/messaging/send";
 struct Node {
     authenticator: Authenticator,
     clock: Arc<HandClock>,
-    keys: NodeKeys,
+    keys: Arc<NodeKeys>,
     _folder: TempDir,
 }
 
@@ -48,22 +50,22 @@ struct Bought {
 impl Node {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let keys = NodeKeys::open(folder.path()).unwrap();
+        let keys = Arc::new(NodeKeys::create(folder.path()).unwrap());
         let clock = Arc::<HandClock>::default();
         let origins = [ORIGIN, OTHER_ORIGIN].map(str::to_owned).into();
-        let authenticator = Authenticator::new(&keys, clock.clone(), origins);
+        let authenticator = Authenticator::new(Arc::clone(&keys), LEDGER, clock.clone(), origins);
         Self { authenticator, clock, keys, _folder: folder }
     }
 
     /// What `agent` claims if all is right: a fresh challenge, and the challenge's own life.
     fn claim(&self, agent: &Agent, key: &TokenKey) -> AccessClaim {
-        let challenge = self.authenticator.challenge().unwrap();
+        let (answer, _) = self.authenticator.challenge(NONCE).unwrap();
         AccessClaim {
             node: self.authenticator.node_id(),
             origin: ORIGIN.to_owned(),
             identity: agent.identity_key(),
-            challenge: challenge.value,
-            expires: challenge.expires,
+            challenge: answer.challenge,
+            expires: answer.expires,
             token_key: key.public(),
         }
     }

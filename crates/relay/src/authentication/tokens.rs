@@ -2,7 +2,7 @@
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use sealpost_core::Principal;
-use sealpost_protocol::{AgentId, Timestamp};
+use sealpost_protocol::{AgentId, LedgerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{AuthenticationError, Caller, Issued, proofs::key_thumbprint};
@@ -11,6 +11,7 @@ use crate::{limits, node_keys::NodeKeys};
 /// Issues and checks tokens.
 pub(super) struct Tokens {
     node: String,
+    ledger: String,
     signing: jsonwebtoken::EncodingKey,
     checking: jsonwebtoken::DecodingKey,
     validation: Validation,
@@ -30,6 +31,8 @@ struct Claims {
     iat: u64,
     exp: u64,
     cnf: Confirmation,
+    /// A token of another ledger is refused, so that its holder asks again and learns of this one.
+    ledger: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -38,14 +41,15 @@ struct Confirmation {
 }
 
 impl Tokens {
-    pub(super) fn new(keys: &NodeKeys) -> Self {
+    pub(super) fn new(keys: &NodeKeys, ledger: LedgerId) -> Self {
         let node = keys.node_id().to_string();
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.validate_exp = false; // compared below, with the relay's own clock
         validation.set_required_spec_claims(&["iss", "aud", "sub"]);
         validation.set_issuer(&[&node]);
         validation.set_audience(&[&node]);
-        Self { node, signing: keys.token_signing.clone(), checking: keys.token_checking.clone(), validation }
+        let (signing, checking) = (keys.token_signing.clone(), keys.token_checking.clone());
+        Self { node, ledger: ledger.to_string(), signing, checking, validation }
     }
 
     pub(super) fn issue(
@@ -62,6 +66,7 @@ impl Tokens {
             iat: now.as_millis() / 1_000,
             exp: expires.as_millis() / 1_000,
             cnf: Confirmation { jkt: key_thumbprint(token_key) },
+            ledger: self.ledger.clone(),
         };
         let value = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing)
             .map_err(|_| AuthenticationError::Internal)?;
@@ -75,6 +80,9 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &self.validation)
             .map_err(|_| AuthenticationError::BadToken)?
             .claims;
+        if claims.ledger != self.ledger {
+            return Err(AuthenticationError::BadToken);
+        }
         let until = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
         if until <= now {
             return Err(AuthenticationError::TokenExpired);

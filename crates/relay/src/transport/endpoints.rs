@@ -17,13 +17,9 @@ use sealpost_protocol::{
 use super::refusal::Refusal;
 use crate::{app::App, authentication::TokenRequest};
 
-pub(crate) fn challenge(app: &App, _: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
-    let challenge = app.authenticator.challenge()?;
-    Ok(v1::ChallengeResponse {
-        node_id: app.authenticator.node_id().to_string(),
-        challenge: challenge.value,
-        expires_at_ms: millis(challenge.expires),
-    })
+pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
+    let (answer, signature) = app.authenticator.challenge(array("nonce", &request.nonce)?)?;
+    Ok(v1::ChallengeResponse::from_signed(answer, &signature))
 }
 
 pub(crate) fn issue_token(app: &App, request: v1::IssueTokenRequest) -> Result<v1::IssueTokenResponse, Refusal> {

@@ -66,7 +66,7 @@ impl Ask {
     /// The same request in REST.
     pub(crate) fn rest_form(&self) -> RestForm {
         match self {
-            Self::ChallengeRequest(_) => post("/auth/challenge", json!({})),
+            Self::ChallengeRequest(request) => post("/auth/challenge", json!(request)),
             Self::IssueTokenRequest(request) => post("/auth/token", json!(request)),
             Self::UploadPrekeysRequest(request) => post("/messaging/upload-prekeys", json!(request)),
             Self::ClaimPrekeyBundleRequest(request) => {

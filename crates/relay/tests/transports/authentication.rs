@@ -41,7 +41,7 @@ async fn a_token_can_be_had_over_each_transport_and_used_over_the_other() {
     let wires = relay.wires().await;
     for (issuing, using) in [(&wires[0], &wires[1]), (&wires[1], &wires[0])] {
         let (agent, key) = (Agent::alice(), TokenKey::new(1));
-        let challenge = issuing.ask(&relay.nobody(), v1::ChallengeRequest {}).await.unwrap();
+        let challenge = issuing.ask(&relay.nobody(), v1::ChallengeRequest { nonce: vec![7; 32] }).await.unwrap();
         assert_eq!(challenge["node_id"], relay.relay.node_id().to_string());
         let request = token_request(&agent, &key, &relay.origin, &challenge);
         let issued = issuing.ask(&relay.nobody(), request.clone()).await.unwrap();

@@ -1,6 +1,8 @@
 //! What keeps a relay from starting is named.
 
-use sealpost_relay::{Config, ConfigError, Relay, StartError};
+use std::fs;
+
+use sealpost_relay::{Config, ConfigError, LedgerIdentityError, Relay, StartError};
 
 use super::test_relay::{TestRelay, config};
 
@@ -31,4 +33,59 @@ async fn an_address_open_to_others_without_tls() {
     let folder = tempfile::tempdir().unwrap();
     let error = error(Config { listen: "0.0.0.0:0".parse().unwrap(), ..config(&folder) }).await;
     assert!(matches!(error, StartError::Config(ConfigError::Plaintext(_))), "{error}");
+}
+
+/// Starts a relay once and stops it: its node and its ledger.
+async fn once(config: Config) -> (sealpost_protocol::NodeId, sealpost_protocol::LedgerId) {
+    let relay = Relay::start(config).await.unwrap();
+    let identity = (relay.node_id(), relay.ledger_id());
+    relay.stop().await;
+    identity
+}
+
+#[tokio::test]
+async fn a_ledger_without_its_node_s_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, ledger) = once(config(&folder)).await;
+    let (key, kept) = (folder.path().join("node.key"), folder.path().join("kept"));
+    fs::rename(&key, &kept).unwrap();
+    let refused = error(config(&folder)).await;
+    let StartError::Identity(LedgerIdentityError::KeyMissing { node: whose, .. }) = &refused else {
+        panic!("{refused}")
+    };
+    assert_eq!(*whose, node);
+    for part in [key.to_str().unwrap(), "ledger.sqlite3", "trust-relay"] {
+        assert!(refused.to_string().contains(part), "{refused}");
+    }
+    assert!(!key.exists(), "no new node is made");
+    fs::rename(&kept, &key).unwrap();
+    assert_eq!(once(config(&folder)).await, (node, ledger));
+}
+
+#[tokio::test]
+async fn a_ledger_beside_another_node_s_key() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ((node, _), (found, _)) = (once(config(&folder)).await, once(config(&other)).await);
+    fs::copy(other.path().join("node.key"), folder.path().join("node.key")).unwrap();
+    let refused = error(config(&folder)).await;
+    let StartError::Identity(LedgerIdentityError::OtherNode { found: key, node: whose, .. }) = &refused else {
+        panic!("{refused}")
+    };
+    assert_eq!((*key, *whose), (found, node));
+}
+
+#[tokio::test]
+async fn a_lost_ledger_and_a_restored_one_are_another_of_the_same_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, first) = once(config(&folder)).await;
+    let (same, second) = once(Config { restored: true, ..config(&folder) }).await;
+    assert_eq!((same, second == first), (node, false));
+    assert_eq!(once(config(&folder)).await, (node, second), "said once, it stays");
+    for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_str().unwrap().starts_with("ledger.sqlite3") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let (same, third) = once(config(&folder)).await;
+    assert_eq!((same, third == second), (node, false));
 }

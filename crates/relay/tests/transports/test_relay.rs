@@ -63,7 +63,7 @@ impl TestRelay {
     /// A new token for `agent`.
     pub(crate) async fn session(&self, agent: &Agent) -> Session {
         let (nobody, key) = (self.nobody(), TokenKey::new(agent.id().as_bytes()[0]));
-        let challenge = self.rest().ask(&nobody, v1::ChallengeRequest {}).await.unwrap();
+        let challenge = self.rest().ask(&nobody, v1::ChallengeRequest { nonce: vec![7; 32] }).await.unwrap();
         let request = token_request(agent, &key, &self.origin, &challenge);
         let issued = self.rest().ask(&nobody, request).await.unwrap();
         Session { token: issued["token"].as_str().map(str::to_owned), key: Arc::new(key), ..nobody }

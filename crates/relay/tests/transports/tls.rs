@@ -91,7 +91,11 @@ async fn grpc_is_served_over_h2_and_rest_over_http_1() {
 
     let trusted = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(files.certified.cert.pem()));
     let channel = Channel::from_shared(address).unwrap().tls_config(trusted).unwrap().connect().await.unwrap();
-    let challenge = AuthenticationClient::new(channel).challenge(v1::ChallengeRequest {}).await.unwrap().into_inner();
+    let challenge = AuthenticationClient::new(channel)
+        .challenge(v1::ChallengeRequest { nonce: vec![7; 32] })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(challenge.node_id, relay.node_id().to_string());
 
     let mut stream = files.connect(&relay, &["http/1.1"]).await;

@@ -8,6 +8,7 @@ mod columns;
 mod contents;
 mod data_directory;
 mod failure;
+mod identity;
 mod ledger;
 mod prekeys;
 mod schema;
@@ -23,6 +24,8 @@ use rusqlite::{Connection, Transaction};
 use sealpost_core::ports::{BackendError, Contents, Ledger, Prekeys};
 use sealpost_sqlite::{Database, DirectoryLock, LockError, OpenOptions};
 use thiserror::Error;
+
+pub use identity::LedgerIdentity;
 
 use self::{
     contents::InlineContents,
@@ -45,6 +48,7 @@ const CHECKPOINT_PAGES: NonZeroU16 = NonZeroU16::MIN.saturating_add(3_999);
 #[derive(Clone)]
 pub struct Embedded {
     store: Arc<Store>,
+    path: PathBuf,
 }
 
 /// Why a data directory was not opened.
@@ -84,9 +88,15 @@ impl Embedded {
         let path = data_directory.join(FILE_NAME);
         let options =
             OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
-        let database =
-            Database::open(&path, schema::SCHEMA, options).map_err(|source| OpenError::Database { path, source })?;
-        Ok(Self { store: Arc::new(Store { database, _lock: lock }) })
+        let database = Database::open(&path, schema::SCHEMA, options)
+            .map_err(|source| OpenError::Database { path: path.clone(), source })?;
+        Ok(Self { store: Arc::new(Store { database, _lock: lock }), path })
+    }
+
+    /// The database's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Messages, mailboxes, statuses and receipts.

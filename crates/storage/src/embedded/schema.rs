@@ -1,10 +1,12 @@
-//! The tables; `schema.sql` says what each is for and why it is laid out as it is.
+//! The tables; `schema.sql` and the steps after it say what each is for and why it is laid out as it is.
 
 use sealpost_sqlite::{ApplicationId, Schema};
 
 /// The relay's database and how it came to its present shape.
-pub(super) const SCHEMA: Schema =
-    Schema { application_id: ApplicationId::new(*b"SPRL"), migrations: &[include_str!("schema.sql")] };
+pub(super) const SCHEMA: Schema = Schema {
+    application_id: ApplicationId::new(*b"SPRL"),
+    migrations: &[include_str!("schema.sql"), include_str!("schema/ledger_identity.sql")],
+};
 
 #[cfg(test)]
 pub(super) mod tests;

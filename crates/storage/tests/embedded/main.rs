@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
 
 mod conformance;
+mod identity;
 mod model;
 mod opening;
 mod reopening;

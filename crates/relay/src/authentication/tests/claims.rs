@@ -54,7 +54,7 @@ fn the_signature_covers_every_field() {
     let (node, alice) = (Node::new(), Agent::alice());
     let claim = node.claim(&alice, &TokenKey::new(1));
     let right = || signed(&claim, &alice);
-    let other_challenge = node.authenticator.challenge().unwrap().value;
+    let other_challenge = node.authenticator.challenge(NONCE).unwrap().0.challenge;
     let later = Timestamp::from_millis(claim.expires.as_millis() + 1);
     let altered = [
         TokenRequest { identity: Agent::mallory().identity_key(), ..right() },
@@ -79,7 +79,7 @@ fn a_challenge_that_the_node_did_not_make_is_refused() {
         let request = signed(&AccessClaim { challenge, ..claim.clone() }, &alice);
         assert_eq!(node.refusal_of(request), AuthenticationError::Challenge);
     };
-    refuse(Node::new().authenticator.challenge().unwrap().value);
+    refuse(Node::new().authenticator.challenge(NONCE).unwrap().0.challenge);
     for position in 0..claim.challenge.len() {
         let mut forged = claim.challenge.clone();
         forged[position] ^= 1;
@@ -142,4 +142,24 @@ fn of_concurrent_claims_over_one_challenge_exactly_one_gets_a_token() {
     assert!(
         results.iter().flat_map(|result| result.as_ref().err()).all(|error| *error == AuthenticationError::Challenge)
     );
+}
+
+#[test]
+fn the_node_signs_who_it_is_which_ledger_it_keeps_and_when() {
+    let node = Node::new();
+    let (answer, signature) = node.authenticator.challenge(NONCE).unwrap();
+    assert_eq!((answer.node, answer.ledger, answer.nonce), (node.keys.node_id(), LEDGER, NONCE));
+    assert_eq!((answer.at, answer.expires.since(answer.at)), (node.clock.now(), limits::CHALLENGE_LIFE));
+    assert_eq!(answer.verify(&signature), Ok(()));
+    let altered = [
+        ChallengeAnswer { node: Node::new().keys.node_id(), ..answer.clone() },
+        ChallengeAnswer { ledger: LedgerId([9; 16]), ..answer.clone() },
+        ChallengeAnswer { nonce: [9; 32], ..answer.clone() },
+        ChallengeAnswer { challenge: vec![9; 56], ..answer.clone() },
+        ChallengeAnswer { at: answer.expires, ..answer.clone() },
+        ChallengeAnswer { expires: answer.at, ..answer },
+    ];
+    for answer in altered {
+        assert!(answer.verify(&signature).is_err(), "{answer:?}");
+    }
 }

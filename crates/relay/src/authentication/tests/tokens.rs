@@ -12,7 +12,8 @@ use super::*;
 fn token_claims(node: &Node, agent: &Agent) -> Value {
     let name = node.authenticator.node_id().to_string();
     let expires = NOW.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000;
-    json!({ "iss": name, "aud": name, "sub": agent.id().to_string(), "iat": 0, "exp": expires, "cnf": { "jkt": "" } })
+    json!({ "iss": name, "aud": name, "sub": agent.id().to_string(), "iat": 0, "exp": expires, "cnf": { "jkt": "" },
+        "ledger": LEDGER.to_string() })
 }
 
 /// The token would be asked for proof, so it is one of the node's.
@@ -121,4 +122,14 @@ fn a_token_ends_on_new_connections_and_on_those_that_know_it() {
     let proof = bought.proof(&node);
     let elsewhere = node.present(&ConnectionTokens::default(), &bought.token, Some(&proof));
     assert_eq!(elsewhere, Err(AuthenticationError::TokenExpired));
+}
+
+#[test]
+fn a_token_of_another_ledger_of_the_node_is_refused() {
+    let mut node = Node::new();
+    let token = node.token(&Agent::alice(), 1).token;
+    assert!(is_known(&node, &token));
+    let origins = BTreeSet::from([ORIGIN.to_owned()]);
+    node.authenticator = Authenticator::new(Arc::clone(&node.keys), LedgerId([9; 16]), node.clock.clone(), origins);
+    assert!(!is_known(&node, &token));
 }

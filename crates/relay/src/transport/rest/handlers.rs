@@ -20,8 +20,11 @@ use crate::{app::App, authentication::Caller, limits};
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
-pub(super) async fn challenge(State(app): State<Arc<App>>) -> Answer<v1::ChallengeResponse> {
-    endpoints::challenge(&app, v1::ChallengeRequest {}).map(Json)
+pub(super) async fn challenge(
+    State(app): State<Arc<App>>,
+    JsonBody(request): JsonBody<v1::ChallengeRequest>,
+) -> Answer<v1::ChallengeResponse> {
+    endpoints::challenge(&app, request).map(Json)
 }
 
 pub(super) async fn issue_token(

@@ -40,7 +40,7 @@ use Meaning::{Call, Text};
 fn operations() -> Vec<Operation> {
     let small = || DefaultBodyLimit::max(limits::SMALL_REQUEST_BYTES);
     vec![
-        post("/auth/challenge", Call("Authentication.Challenge"), handlers::challenge),
+        post("/auth/challenge", Call("Authentication.Challenge"), handlers::challenge.layer(small())),
         post("/auth/token", Call("Authentication.IssueToken"), handlers::issue_token.layer(small())),
         post("/messaging/upload-prekeys", Call("KeyAgreement.UploadPrekeys"), handlers::upload_prekeys),
         post(

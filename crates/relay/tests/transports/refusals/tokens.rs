@@ -10,7 +10,7 @@ use crate::{session::token_request, token_key::TokenKey};
 async fn claims_that_are_not_right_are_refused_on_both_transports_and_change_nothing() {
     let scene = Scene::set().await;
     let nobody = scene.relay.nobody();
-    let challenge = scene.relay.rest().ask(&nobody, v1::ChallengeRequest {}).await.unwrap();
+    let challenge = scene.relay.rest().ask(&nobody, v1::ChallengeRequest { nonce: vec![7; 32] }).await.unwrap();
     let key = TokenKey::new(1);
     let right = token_request(&Agent::alice(), &key, &scene.relay.origin, &challenge);
     let elsewhere = token_request(&Agent::alice(), &key, "https://evil.example:443", &challenge);

@@ -1,7 +1,10 @@
 //! The ledger's statements use the indexes that were made for them.
 
 use super::{change_numbers, changes, deliveries, expiry, forgetting, mailboxes, messages, pages, receipts};
-use crate::embedded::schema::tests::{plan, slow};
+use crate::embedded::{
+    identity,
+    schema::tests::{plan, slow},
+};
 
 #[test]
 fn no_statement_reads_a_table_from_end_to_end() {
@@ -18,6 +21,9 @@ fn no_statement_reads_a_table_from_end_to_end() {
         expiry::DUE_MAILBOXES,
         expiry::DUE_DELIVERIES,
         expiry::SET_NEXT_EXPIRY,
+        identity::LOAD,
+        identity::TAKE,
+        identity::RENAME,
         forgetting::WAITS,
         forgetting::DELETE_DELIVERIES,
         forgetting::DELETE_MESSAGE,

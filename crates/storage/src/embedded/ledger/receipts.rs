@@ -8,9 +8,11 @@ use super::{
     Abort, StoreError, change_numbers::ChangeNumbers, columns::Number, deliveries::Delivery, mailboxes, messages,
 };
 
-pub(super) const LAST_HEAD: &str = "SELECT number, previous_root, root FROM receipt_heads WHERE recipient = ?1";
-pub(super) const SET_LAST_HEAD: &str = "INSERT INTO receipt_heads VALUES (?1, ?2, ?3, ?4)
-     ON CONFLICT (recipient) DO UPDATE SET
+pub(super) const LAST_HEAD: &str = "SELECT number, previous_root, root FROM receipt_heads
+     WHERE ledger = (SELECT id FROM ledger WHERE only_row = 1) AND recipient = ?1";
+pub(super) const SET_LAST_HEAD: &str = "INSERT INTO receipt_heads (ledger, recipient, number, previous_root, root)
+     VALUES ((SELECT id FROM ledger WHERE only_row = 1), ?1, ?2, ?3, ?4)
+     ON CONFLICT (ledger, recipient) DO UPDATE SET
          number = excluded.number, previous_root = excluded.previous_root, root = excluded.root";
 
 pub(super) fn record(
