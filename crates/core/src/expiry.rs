@@ -42,6 +42,9 @@ impl Expiry {
             swept.notified += step.agents.len();
             from = step.next;
         }
+        while let Some(released) = self.ledger.expire_upload(self.clock.now()).await? {
+            self.contents.discard(released).await?;
+        }
         let now = self.clock.now();
         let forgotten = &mut swept.forgotten;
         while add(forgotten, self.ledger.forget(now.saturating_sub(limits::REMEMBERED), limits::SWEEP_ROWS).await?) {}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef};
+use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef, limits as wire};
 use thiserror::Error;
 
 use crate::{
@@ -24,13 +24,27 @@ pub enum QueryError {
     /// There is no such message, or none that the caller may see.
     #[error("there is no such message")]
     NotFound,
+    /// The body ends before that.
+    #[error("the body has {length} bytes")]
+    BeyondEnd {
+        /// Bytes of the whole body.
+        length: u64,
+    },
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
 }
 
-/// A body that cannot be had; the same cases as for any question.
-pub type BodyError = QueryError;
+/// Some bytes of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyPart {
+    /// Bytes of the whole body.
+    pub length: u64,
+    /// Where these begin.
+    pub offset: u64,
+    /// To the end of a piece, or of the body; none at its end.
+    pub bytes: Vec<u8>,
+}
 
 impl QueryError {
     /// Its name on the wire.
@@ -38,6 +52,7 @@ impl QueryError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound => ErrorCode::NotFound,
+            Self::BeyondEnd { .. } => ErrorCode::Malformed,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
     }
@@ -56,14 +71,24 @@ impl MessageQuery {
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
     }
 
-    /// A message's sealed body.
+    /// A message's sealed body from `offset` to the end of the piece that `offset` lies in: who wants more asks again from
+    /// there, in order or not, on one connection or several.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn body(&self, caller: &Principal, message: MessageRef) -> Result<Vec<u8>, BodyError> {
-        let handle = self.ledger.body(message, caller.agent()).await?.ok_or(QueryError::NotFound)?;
-        let mut bodies = self.contents.read(vec![handle]).await?;
-        bodies.pop().ok_or(QueryError::NotFound)
+    pub async fn body(&self, caller: &Principal, message: MessageRef, offset: u64) -> Result<BodyPart, QueryError> {
+        let (place, skipped) = (offset / wire::BODY_PIECE, offset % wire::BODY_PIECE);
+        let piece = self.ledger.body_piece(message, caller.agent(), place).await?.ok_or(QueryError::NotFound)?;
+        let length = piece.length;
+        if offset > length {
+            return Err(QueryError::BeyondEnd { length });
+        }
+        let Some(content) = piece.content.filter(|_| offset < length) else {
+            return Ok(BodyPart { length, offset, bytes: Vec::new() });
+        };
+        let mut bytes = self.contents.read(vec![content]).await?.pop().unwrap_or_default();
+        bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
+        Ok(BodyPart { length, offset, bytes })
     }
 
     /// A page of the caller's changes after `after`, ascending.

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod merkle;
 
 mod access;
+mod body;
 mod clock;
 mod envelope;
 mod error_code;
@@ -24,6 +25,7 @@ mod status;
 mod time;
 
 pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
+pub use body::PieceHash;
 pub use clock::{Clock, SystemClock};
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};
@@ -36,7 +38,7 @@ pub use identity::{
 };
 pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
 pub use manifest::{Manifest, ManifestError, ManifestFields, SignedManifest, Suite};
-pub use message_id::{ClaimId, GroupId, InvalidMessageId, MessageId, MessageRef, ThreadId};
+pub use message_id::{ClaimId, GroupId, InvalidMessageId, MessageId, MessageRef, ThreadId, UploadId};
 pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{
     ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason, SignedReceiptHead, Verdict,

@@ -5,11 +5,15 @@ mod backend;
 mod contents;
 mod ledger;
 mod prekeys;
+mod uploads;
 
 pub use backend::BackendError;
 pub use contents::{Contents, Handle};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, PageQuery, RecordReceiptsError,
-    RecordedReceipts, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, PageQuery,
+    RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};
+pub use uploads::{
+    AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads,
+};

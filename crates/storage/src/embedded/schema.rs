@@ -5,7 +5,11 @@ use sealpost_sqlite::{ApplicationId, Schema};
 /// The relay's database and how it came to its present shape.
 pub(super) const SCHEMA: Schema = Schema {
     application_id: ApplicationId::new(*b"SPRL"),
-    migrations: &[include_str!("schema.sql"), include_str!("schema/ledger_identity.sql")],
+    migrations: &[
+        include_str!("schema.sql"),
+        include_str!("schema/ledger_identity.sql"),
+        include_str!("schema/bodies.sql"),
+    ],
 };
 
 #[cfg(test)]
