@@ -24,3 +24,9 @@ pub mod v1 {
 
 /// The metadata and header name under which a refusal carries its stable code.
 pub const CODE_METADATA: &str = "sealpost-code";
+
+/// Beside the code `clock-skew`: the relay's clock, in milliseconds since 1970.
+pub const TIME_METADATA: &str = "sealpost-time-ms";
+
+/// Beside the code `clock-skew`: how far ahead or behind a client's clock may be, in milliseconds.
+pub const ALLOWED_METADATA: &str = "sealpost-allowed-ms";

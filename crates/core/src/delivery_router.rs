@@ -40,7 +40,11 @@ pub enum SendError {
     #[error("the header names another sender than the caller")]
     NotTheSender,
     /// The message's time is too far from the relay's clock.
-    #[error("the message's time is too far from the relay's clock, {now}")]
+    #[error(
+        "the message's time is too far from the relay's clock, {now}: at most {} minutes ahead and {} days behind",
+        limits::CLOCK_AHEAD.as_secs() / 60,
+        sealpost_protocol::limits::MESSAGE_LIFE.as_secs() / 86_400
+    )]
     ClockSkew {
         /// The relay's clock.
         now: Timestamp,

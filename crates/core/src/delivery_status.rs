@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pending ──handed over──▶ in-transit ──receipt──▶ delivered | failed(refused)
-//!    └─────────────── expiry ──────────────▶ failed(expired) ──late receipt──▶ delivered
+//!    └─────── expiry or loss ───────┴──────▶ failed(expired | lost) ──late receipt──▶ delivered
 //! failed ──next attempt──▶ pending
 //! ```
 //!
@@ -97,11 +97,20 @@ impl DeliveryRecord {
         is_first
     }
 
-    /// Gives up on a message that still waits. Returns whether that is a change.
+    /// Gives up on a message that still waits and has lived long enough. Returns whether that is a change.
     pub fn expire(&mut self, change_seq: u64) -> bool {
+        self.give_up(FailureReason::Expired, change_seq)
+    }
+
+    /// Gives up on a message that still waits and whose content is lost. Returns whether that is a change.
+    pub fn lose(&mut self, change_seq: u64) -> bool {
+        self.give_up(FailureReason::Lost, change_seq)
+    }
+
+    fn give_up(&mut self, reason: FailureReason, change_seq: u64) -> bool {
         let waits = self.status.state.is_waiting();
         if waits {
-            self.status.state = DeliveryState::Failed(FailureReason::Expired);
+            self.status.state = DeliveryState::Failed(reason);
             self.status.change_seq = change_seq;
         }
         waits
@@ -137,7 +146,7 @@ impl DeliveryRecord {
                 status.delivered_at = Some(at);
             }
             (
-                DeliveryState::Failed(FailureReason::Expired | FailureReason::Evicted),
+                DeliveryState::Failed(FailureReason::Expired | FailureReason::Evicted | FailureReason::Lost),
                 Verdict::Stored | Verdict::Acknowledged,
             ) => {
                 status.state = DeliveryState::Delivered;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealpost_protocol::{Attempt, Clock, ErrorCode, Timestamp};
+use sealpost_protocol::{Attempt, Clock, ErrorCode, Header, PartHash, Timestamp, encoding::Decode};
 use thiserror::Error;
 
 use crate::{
@@ -76,15 +76,17 @@ impl Mailboxes {
         let recipient = caller.agent();
         let bell = self.wake_ups.bell(recipient);
         let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
-        let waiting = loop {
+        let entries = loop {
             let ring = bell.next_ring();
             let waiting = self.ledger.page(self.query(caller, request)).await?;
-            if !waiting.is_empty() || tokio::time::timeout_at(deadline, ring).await.is_err() {
-                break waiting;
+            let nothing_waits = waiting.is_empty();
+            let entries = self.hand_over(caller, waiting).await?;
+            // If something waited and nothing of it is left, there may be more behind it.
+            if !entries.is_empty() || (nothing_waits && tokio::time::timeout_at(deadline, ring).await.is_err()) {
+                break entries;
             }
         };
         let prekeys = self.prekeys.counts(recipient).await?;
-        let entries = self.hand_over(caller, waiting).await?;
         Ok(Page { entries, prekeys })
     }
 
@@ -104,8 +106,16 @@ impl Mailboxes {
     ) -> Result<Vec<MailboxEntry>, BackendError> {
         let handles = waiting.iter().map(|entry| entry.content.clone()).collect();
         let parts = self.contents.read(handles).await?;
+        let (mut whole, mut lost) = (Vec::new(), Vec::new());
+        for (entry, part) in waiting.into_iter().zip(parts) {
+            match check(entry, part) {
+                Ok(entry) => whole.push(entry),
+                Err(place) => lost.push(place),
+            }
+        }
+        self.give_up(caller, lost).await?;
         let fresh: Vec<u64> =
-            waiting.iter().filter(|entry| !entry.handed_over).map(|entry| entry.mailbox_seq).collect();
+            whole.iter().filter(|(entry, _)| !entry.handed_over).map(|(entry, _)| entry.mailbox_seq).collect();
         if !fresh.is_empty() {
             let senders = self.ledger.hand_over(caller.agent(), fresh, self.clock.now()).await?;
             self.wake_ups.ring(&senders);
@@ -117,6 +127,29 @@ impl Mailboxes {
             header: waiting.header,
             part,
         };
-        Ok(waiting.into_iter().zip(parts).map(entry).collect())
+        Ok(whole.into_iter().map(entry).collect())
+    }
+
+    /// Tells the senders of entries that cannot be handed over any more.
+    async fn give_up(&self, caller: &Principal, lost: Vec<u64>) -> Result<(), BackendError> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(recipient = %caller.agent(), entries = ?lost, "the store has lost or damaged waiting messages");
+        let given_up = self.ledger.lose(caller.agent(), lost).await?;
+        self.wake_ups.ring(&given_up.senders);
+        if let Err(error) = self.contents.discard(given_up.released).await {
+            tracing::warn!(%error, "contents not discarded");
+        }
+        Ok(())
+    }
+}
+
+/// An entry with its part, if both are what was accepted; else its place.
+fn check(entry: WaitingEntry, part: Option<Vec<u8>>) -> Result<(WaitingEntry, Vec<u8>), u64> {
+    let header = Header::from_bytes(&entry.header).is_ok_and(|header| header.hash() == entry.header_hash);
+    match part.filter(|part| header && PartHash::of(part) == entry.part) {
+        Some(part) => Ok((entry, part)),
+        None => Err(entry.mailbox_seq),
     }
 }

@@ -30,6 +30,9 @@ pub enum QueryError {
         /// Bytes of the whole body.
         length: u64,
     },
+    /// The store no longer has it as it was accepted.
+    #[error("the relay's store has lost it")]
+    Lost,
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -53,6 +56,7 @@ impl QueryError {
         match self {
             Self::NotFound => ErrorCode::NotFound,
             Self::BeyondEnd { .. } => ErrorCode::Malformed,
+            Self::Lost => ErrorCode::Lost,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
     }
@@ -86,7 +90,7 @@ impl MessageQuery {
         let Some(content) = piece.content.filter(|_| offset < length) else {
             return Ok(BodyPart { length, offset, bytes: Vec::new() });
         };
-        let mut bytes = self.contents.read(vec![content]).await?.pop().unwrap_or_default();
+        let mut bytes = self.contents.read(vec![content]).await?.pop().flatten().ok_or(QueryError::Lost)?;
         bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
         Ok(BodyPart { length, offset, bytes })
     }

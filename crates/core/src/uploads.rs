@@ -118,7 +118,7 @@ impl Uploading {
         let name = name(caller, id);
         let known = self.ledger.upload(name, self.clock.now()).await?.ok_or(UploadError::Unknown)?;
         let place = offset / wire::BODY_PIECE;
-        let hash = known.description.body.piece_hash(place, &piece).filter(|_| offset % wire::BODY_PIECE == 0);
+        let hash = known.description.body.piece_hash(place, &piece).filter(|_| offset.is_multiple_of(wire::BODY_PIECE));
         let hash = hash.ok_or(UploadError::Piece)?;
         let expires = self.expiry();
         if let Ok(found) = known.pieces.binary_search_by_key(&place, |(place, _)| *place) {

@@ -62,11 +62,15 @@ error_codes! {
     Forbidden = "forbidden", false;
     /// There is no such thing, or none that the caller may see.
     NotFound = "not-found", false;
+    /// The relay had it, and its store has lost or damaged it.
+    Lost = "lost", false;
+    /// The path is served, and not by this method.
+    MethodNotAllowed = "method-not-allowed", false;
     /// The recipient has published no prekeys at this relay.
     UnknownRecipient = "unknown-recipient", false;
     /// The id is in use for something else.
     Conflict = "conflict", false;
-    /// The message's time is too far from the relay's clock.
+    /// The time of a message or a proof is too far from the relay's clock, which is told.
     ClockSkew = "clock-skew", false;
     /// The manifest is not newer than the stored one.
     StaleManifest = "stale-manifest", false;

@@ -67,6 +67,8 @@ pub enum FailureReason {
     Expired,
     /// The mailbox overflowed.
     Evicted,
+    /// The relay's store no longer has its content, or not as it was accepted.
+    Lost,
     /// The recipient refused it, by a signed receipt.
     Refused(RefusalReason),
 }
@@ -118,6 +120,7 @@ impl FailureReason {
         match self {
             Self::Expired => "expired",
             Self::Evicted => "evicted",
+            Self::Lost => "lost",
             Self::Refused(reason) => match reason {
                 RefusalReason::Undecryptable => "refused-undecryptable",
                 RefusalReason::UnknownPrekey => "refused-unknown-prekey",
@@ -134,6 +137,7 @@ impl FailureReason {
         match name {
             "expired" => Some(Self::Expired),
             "evicted" => Some(Self::Evicted),
+            "lost" => Some(Self::Lost),
             _ => name.strip_prefix("refused-").and_then(RefusalReason::from_name).map(Self::Refused),
         }
     }
@@ -186,8 +190,11 @@ mod tests {
             RefusalReason::Replay,
             RefusalReason::Policy,
         ];
-        let failures =
-            refusals.map(FailureReason::Refused).into_iter().chain([FailureReason::Expired, FailureReason::Evicted]);
+        let failures = refusals.map(FailureReason::Refused).into_iter().chain([
+            FailureReason::Expired,
+            FailureReason::Evicted,
+            FailureReason::Lost,
+        ]);
         let states = failures.map(DeliveryState::Failed).chain([
             DeliveryState::Pending,
             DeliveryState::InTransit,

@@ -9,6 +9,8 @@ use std::{
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::origin::{NotAnOrigin, Origin};
+
 /// What a relay is started with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,7 +19,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The address to serve on; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Further origins (`scheme://host:port`) under which clients reach this relay: its public name, or a proxy's. A proxy
+    /// Further origins (`scheme://host`, and `:port` unless it is the scheme's own) under which clients reach this relay: its public name, or a proxy's. A proxy
     /// must pass each client's connection on as one of its own: what a connection has proven, whoever uses it may do.
     pub origins: Vec<String>,
     /// Serve TLS with these files.
@@ -74,8 +76,13 @@ pub enum ConfigError {
         source: Box<toml::de::Error>,
     },
     /// An origin is not of the form it should have.
-    #[error("origin {0:?} is not of the form scheme://host:port")]
-    Origin(String),
+    #[error("{text:?}: {source}")]
+    Origin {
+        /// What is configured.
+        text: String,
+        /// What it should be.
+        source: NotAnOrigin,
+    },
     /// The address is open to others and there is no TLS.
     #[error("refusing to serve {0} without TLS: configure [tls], or allow plaintext by name")]
     Plaintext(SocketAddr),
@@ -99,18 +106,13 @@ impl Config {
         if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
             return Err(ConfigError::Plaintext(self.listen));
         }
-        let is_origin = |origin: &str| {
-            origin.parse::<http::Uri>().is_ok_and(|uri| {
-                matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
-                    && matches!(uri.path(), "" | "/")
-                    && !origin.ends_with('/')
-            })
-        };
-        match self.origins.iter().find(|origin| !is_origin(origin)) {
-            None => Ok(()),
-            Some(origin) => Err(ConfigError::Origin(origin.clone())),
-        }
+        self.parsed_origins().map(drop)
+    }
+
+    /// The further origins, each written in one way.
+    pub(crate) fn parsed_origins(&self) -> Result<Vec<Origin>, ConfigError> {
+        let parse = |text: &String| text.parse().map_err(|source| ConfigError::Origin { text: text.clone(), source });
+        self.origins.iter().map(parse).collect()
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
         for bad in ["post.example", "ftp://post.example", "https://post.example/path", "https://a@b:1", "https://a:1/"]
         {
             let config = Config { origins: vec![bad.to_owned()], ..Config::default() };
-            assert!(matches!(config.check(), Err(ConfigError::Origin(_))), "{bad}");
+            assert!(matches!(config.check(), Err(ConfigError::Origin { .. })), "{bad}");
         }
     }
 }

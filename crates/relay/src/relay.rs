@@ -43,13 +43,26 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be served on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", listen_advice(source))]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why.
         source: io::Error,
     },
+}
+
+/// What can be done about it.
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there, perhaps another relay: stop it, or take another address with --listen \
+             (port 0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: take one of its own with --listen",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 may need a privilege: take a higher one with --listen",
+        _ => "",
+    }
 }
 
 impl Relay {
@@ -76,7 +89,7 @@ impl Relay {
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
 
-        let origins = config.origins.into_iter().chain(own_origins(address, tls.is_some())).collect();
+        let origins = config.parsed_origins()?.into_iter().chain(own_origins(address, tls.is_some())).collect();
         let node_id = keys.node_id();
         let authenticator = Authenticator::new(Arc::clone(&keys), ledger_id, clock.clone(), origins);
         let services = Services::new(Ports {

@@ -14,7 +14,7 @@ use sealpost_api::{
     },
 };
 use sealpost_crypto::IdentityPrivateKey;
-use sealpost_protocol::{AccessClaim, ChallengeAnswer, Clock, ErrorCode, LedgerId, NodeId, Signer};
+use sealpost_protocol::{AccessClaim, ChallengeAnswer, Clock, ErrorCode, LedgerId, NodeId, Signer, Timestamp};
 use tokio::sync::Mutex;
 use tonic::{
     Request, Response, Status,
@@ -49,9 +49,21 @@ struct Session {
     pinned: Option<NodeId>,
     /// The ledger that the node kept when it issued the token.
     ledger: Option<LedgerId>,
+    /// What the clocks here and at the node showed at the same moment.
+    clocks: Option<(Timestamp, Timestamp)>,
     token: Option<Arc<Token>>,
     /// Whether the connection has yet to see proof of the token's key.
     needs_proof: bool,
+}
+
+impl Session {
+    /// What the node's clock shows when the one here shows `local`.
+    fn node_time(&self, local: Timestamp) -> Timestamp {
+        match self.clocks {
+            Some((here, there)) => there.saturating_add(local.since(here)).saturating_sub(here.since(local)),
+            None => local,
+        }
+    }
 }
 
 impl RelayClient {
@@ -160,12 +172,12 @@ impl RelayClient {
     ) -> Result<A, RelayError> {
         let mut tries = 3;
         loop {
-            let (token, needs_proof) = self.token().await?;
+            let (token, proof_time) = self.token().await?;
             let mut request = Request::new(message.clone());
             token.authorize(&mut request)?;
-            if needs_proof {
+            if let Some(now) = proof_time {
                 let target = format!("{}{path}", self.origin);
-                token.prove(&mut request, &target, self.clock.now())?;
+                token.prove(&mut request, &target, now)?;
             }
             request.set_timeout(limits::REQUEST_TIMEOUT + wait);
             let answer =
@@ -200,19 +212,26 @@ impl RelayClient {
         true
     }
 
-    /// A token that is good for a while, and whether it needs proof.
-    async fn token(&self) -> Result<(Arc<Token>, bool), RelayError> {
+    /// A token that is good for a while, and the node's time if it needs proof. Tokens and proofs go by the node's clock:
+    /// one that is wrong here keeps nobody out.
+    async fn token(&self) -> Result<(Arc<Token>, Option<Timestamp>), RelayError> {
         let mut session = self.session.lock().await;
-        let ends_after = self.clock.now().saturating_add(limits::TOKEN_MARGIN);
+        let now = session.node_time(self.clock.now());
+        let ends_after = now.saturating_add(limits::TOKEN_MARGIN);
         if let Some(token) = session.token.as_ref().filter(|token| token.expires > ends_after) {
-            return Ok((Arc::clone(token), session.needs_proof));
+            return Ok((Arc::clone(token), session.needs_proof.then_some(now)));
         }
         let answer = self.challenge(session.pinned).await?;
-        let (node, ledger) = (answer.node, answer.ledger);
+        let (node, ledger, clocks) = (answer.node, answer.ledger, Some((self.clock.now(), answer.at)));
         let token = Arc::new(self.new_token(answer).await?);
-        *session =
-            Session { pinned: Some(node), ledger: Some(ledger), token: Some(Arc::clone(&token)), needs_proof: true };
-        Ok((token, true))
+        *session = Session {
+            pinned: Some(node),
+            ledger: Some(ledger),
+            clocks,
+            token: Some(Arc::clone(&token)),
+            needs_proof: true,
+        };
+        Ok((token, Some(session.node_time(self.clock.now()))))
     }
 
     /// Asks for a challenge. Who answers must be the pinned node, and sign as it.

@@ -75,11 +75,19 @@ fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
     }
 }
 
-/// Reads one byte more than a message may have, so that a longer one is noticed and never held whole.
-async fn bounded(reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let limit = sealpost_agent::limits::CONTENT as u64 + 1;
-    reader.take(limit).read_to_end(&mut bytes).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+/// Reads as much as a message may have. What follows in a longer one is counted, and never held.
+async fn bounded(mut reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
+    let failed = |error| Failure::usage(format!("{name}: {error}"));
+    let (mut bytes, limit) = (Vec::new(), sealpost_agent::limits::CONTENT);
+    (&mut reader).take(limit as u64).read_to_end(&mut bytes).await.map_err(failed)?;
+    let more = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.map_err(failed)?;
+    if more > 0 {
+        let length = limit as u64 + more;
+        let advice = "send it in several";
+        return Err(Failure::usage(format!(
+            "{name} has {length} bytes, a message carries at most {limit} bytes: {advice}"
+        )));
+    }
     Ok(bytes)
 }
 

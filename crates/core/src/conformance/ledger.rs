@@ -52,6 +52,7 @@ macro_rules! ledger_conformance {
             the_next_attempt_leaves_a_body_that_is_there
             a_conflict_in_one_part_stops_the_next_attempt_of_another
             a_receipt_of_an_earlier_attempt_is_a_conflict
+            what_is_lost_fails_leaves_the_mailbox_and_is_told_once
 
             a_mailbox_takes_bytes_up_to_its_limit_and_no_more
             one_full_mailbox_refuses_the_message_for_all

@@ -115,3 +115,20 @@ fn only_a_failure_opens_the_next_attempt_and_only_the_next() {
     assert_eq!((record.status.state, record.status.attempt, record.part), (DeliveryState::Pending, second, other));
     assert_eq!(record.apply_receipt(receipt(1, Verdict::Stored), at(8), 8), Err(ReceiptConflict::OtherContent));
 }
+
+#[test]
+fn a_lost_message_fails_and_its_receipt_makes_up_for_it() {
+    for handed_over in [false, true] {
+        let mut record = queued();
+        if handed_over {
+            record.hand_over(at(2), 2);
+        }
+        assert!(record.lose(3));
+        assert_eq!(record.status.state, DeliveryState::Failed(FailureReason::Lost));
+        assert!(!record.lose(4), "told once");
+        assert_eq!(record.decide(Attempt::new(2).unwrap(), PART), PartDecision::NextAttempt);
+        assert_eq!(record.apply_receipt(receipt(1, Verdict::Stored), at(5), 5), Ok(true));
+        assert_eq!((record.status.state, record.status.late), (DeliveryState::Delivered, true));
+        assert!(!record.lose(6), "what has arrived is not lost");
+    }
+}

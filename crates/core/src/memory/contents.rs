@@ -34,10 +34,9 @@ impl Contents for MemoryContents {
         Ok(contents.into_iter().map(store).collect())
     }
 
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError> {
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let read = |handle: &Handle| state.contents.get(&handle.0).cloned();
-        handles.iter().map(read).collect::<Option<_>>().ok_or_else(|| BackendError::new("no such content"))
+        Ok(handles.iter().map(|handle| state.contents.get(&handle.0).cloned()).collect())
     }
 
     async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {

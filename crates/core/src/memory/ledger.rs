@@ -13,8 +13,8 @@ use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ExpireStep, Handle, Ledger, PageQuery, RecordReceiptsError, RecordedReceipts,
-        StoredPart, StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
+        BodyPiece, BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError,
+        RecordedReceipts, StoredPart, StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -75,10 +75,10 @@ impl State {
     }
 
     /// The delivery in this place of a mailbox, and who sent it.
-    fn entry(&mut self, recipient: AgentId, mailbox_seq: u64) -> Option<(AgentId, &mut Delivery)> {
+    fn entry(&mut self, recipient: AgentId, mailbox_seq: u64) -> Option<(MessageRef, &mut Delivery)> {
         self.messages.iter_mut().find_map(|(message, known)| {
             let delivery = known.deliveries.get_mut(&recipient)?;
-            (delivery.mailbox_seq == mailbox_seq).then_some((message.sender, delivery))
+            (delivery.mailbox_seq == mailbox_seq).then_some((*message, delivery))
         })
     }
 
@@ -282,6 +282,8 @@ impl Ledger for MemoryLedger {
                 handed_over: delivery.record.status.handed_over_at.is_some(),
                 queued_at: delivery.record.status.queued_at,
                 header: message.header.as_bytes().to_vec(),
+                header_hash: delivery.record.header,
+                part: delivery.record.part,
                 content: delivery.content.clone()?,
             })
         };
@@ -298,14 +300,29 @@ impl Ledger for MemoryLedger {
         let mut senders = Vec::new();
         for entry in entries {
             let seq = state.last_change + 1;
-            if let Some((sender, delivery)) = state.entry(recipient, entry)
+            if let Some((message, delivery)) = state.entry(recipient, entry)
                 && delivery.record.hand_over(at, seq)
             {
-                senders.push(sender);
+                senders.push(message.sender);
                 state.last_change = seq;
             }
         }
         Ok(senders)
+    }
+
+    async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError> {
+        let mut state = self.state();
+        let mut lost = LostEntries::default();
+        for entry in entries {
+            let seq = state.last_change + 1;
+            let Some((message, delivery)) = state.entry(recipient, entry) else { continue };
+            if delivery.record.lose(seq) {
+                state.last_change = seq;
+                lost.senders.push(message.sender);
+                state.release(message, &mut lost.released);
+            }
+        }
+        Ok(lost)
     }
 
     async fn record_receipts(

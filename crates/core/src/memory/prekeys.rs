@@ -41,8 +41,8 @@ struct OneTimeKeys<K>(BTreeMap<KeyId, OneTime<K>>);
 enum OneTime<K> {
     Unused(OneTimePrekey<K>),
     HandedOut(OneTimePrekey<K>, Timestamp),
-    /// Its id stays used.
-    Forgotten,
+    /// Its id stays used; a real adapter keeps no more of it than tells it from another.
+    Forgotten(OneTimePrekey<K>),
 }
 
 impl<K: PartialEq + Clone> OneTimeKeys<K> {
@@ -52,7 +52,8 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
                 None => {
                     self.0.insert(key.prekey.id, OneTime::Unused(key));
                 }
-                Some(OneTime::Unused(known) | OneTime::HandedOut(known, _)) if *known == key => {}
+                Some(OneTime::Unused(known) | OneTime::HandedOut(known, _) | OneTime::Forgotten(known))
+                    if *known == key => {}
                 Some(_) => return Err(StoreManifestError::KeyIdReused),
             }
         }
@@ -76,12 +77,13 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
 
     /// Forgets up to `rows` keys that were handed out or expired before `before`.
     fn forget(&mut self, before: Timestamp, rows: usize) -> usize {
-        let is_old = |key: &&mut OneTime<K>| match key {
-            OneTime::Unused(key) => key.prekey.expires < before,
-            OneTime::HandedOut(_, at) => *at < before,
-            OneTime::Forgotten => false,
+        let old = |known: &OneTime<K>| match known {
+            OneTime::Unused(key) => (key.prekey.expires < before).then(|| key.clone()),
+            OneTime::HandedOut(key, at) => (*at < before).then(|| key.clone()),
+            OneTime::Forgotten(_) => None,
         };
-        self.0.values_mut().filter(is_old).take(rows).map(|key| *key = OneTime::Forgotten).count()
+        let forgotten = self.0.values_mut().filter_map(|known| old(known).map(|key| *known = OneTime::Forgotten(key)));
+        forgotten.take(rows).count()
     }
 }
 

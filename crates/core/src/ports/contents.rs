@@ -15,8 +15,9 @@ pub trait Contents: Send + Sync {
     /// collected after a restart.
     async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError>;
 
-    /// Reads contents back, in order. A content that is gone or damaged is a failure of the store.
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError>;
+    /// Reads contents back, in order. `None` stands for one that is gone or damaged for good, and keeps the others from
+    /// nobody; what may be there the next time is a failure of the store.
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError>;
 
     /// Lets go of contents that the ledger no longer names. Unknown handles are no error.
     async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError>;

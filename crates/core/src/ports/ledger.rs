@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use sealpost_protocol::{
-    AgentId, Attempt, DeliveryState, Header, MessageRef, PartHash, ReceiptBatch, Timestamp, UploadId, merkle,
+    AgentId, Attempt, DeliveryState, Header, HeaderHash, MessageRef, PartHash, ReceiptBatch, Timestamp, UploadId,
+    merkle,
 };
 use thiserror::Error;
 
@@ -123,8 +124,21 @@ pub struct WaitingEntry {
     pub queued_at: Timestamp,
     /// The encoded header.
     pub header: Vec<u8>,
+    /// What the header hashed to when it was accepted.
+    pub header_hash: HeaderHash,
+    /// What the part hashed to when it was accepted.
+    pub part: PartHash,
     /// Where the part lies.
     pub content: Handle,
+}
+
+/// What giving up lost entries did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LostEntries {
+    /// Senders to whom it is news.
+    pub senders: Vec<AgentId>,
+    /// Contents that nobody needs any more.
+    pub released: Vec<Handle>,
 }
 
 /// What recording receipts did.
@@ -212,6 +226,9 @@ pub trait Ledger: Uploads {
         entries: Vec<u64>,
         at: Timestamp,
     ) -> Result<Vec<AgentId>, BackendError>;
+
+    /// Fails entries whose content is lost, and takes them out of the mailbox. Those that do not wait are passed over.
+    async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError>;
 
     /// Records a batch of receipts whose signature has been checked, and releases what nobody needs any more. The last
     /// batch again records nothing and is no error.

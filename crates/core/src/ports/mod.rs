@@ -10,8 +10,8 @@ mod uploads;
 pub use backend::BackendError;
 pub use contents::{Contents, Handle};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, PageQuery,
-    RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, LostEntries,
+    PageQuery, RecordReceiptsError, RecordedReceipts, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, PrekeyCounts, PrekeyUpload, Prekeys, StoreManifestError};
 pub use uploads::{

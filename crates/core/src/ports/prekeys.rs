@@ -83,7 +83,7 @@ pub trait Prekeys: Send + Sync {
     async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError>;
 
     /// Forgets claims made before `before`, and one-time keys that were handed out or expired before it. Up to `rows`
-    /// of each; returns how many in all. A forgotten key's id stays used: any key under it is refused, the same one
-    /// too, because nobody can tell any more.
+    /// of each; returns how many in all. A forgotten key's id stays used: the same key again is no error and changes
+    /// nothing, another under its id is refused.
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError>;
 }

@@ -19,12 +19,25 @@ pub(crate) struct ContentsOnLoan {
     contents: MemoryContents,
     lent: Mutex<BTreeSet<Vec<u8>>>,
     is_broken: AtomicBool,
+    damage: Mutex<Option<Damage>>,
+}
+
+/// What happens to contents of one length.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Damage {
+    Gone(usize),
+    Altered(usize),
 }
 
 impl ContentsOnLoan {
     /// How many contents were stored and not let go of.
     pub(crate) fn count(&self) -> usize {
         self.lent.lock().unwrap().len()
+    }
+
+    /// Damages contents from now on.
+    pub(crate) fn damage(&self, damage: Damage) {
+        *self.damage.lock().unwrap() = Some(damage);
     }
 
     /// Fails whatever it is asked from now on, or no longer.
@@ -46,9 +59,19 @@ impl Contents for ContentsOnLoan {
         Ok(handles)
     }
 
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError> {
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         self.check()?;
-        self.contents.read(handles).await
+        let mut contents = self.contents.read(handles).await?;
+        for content in &mut contents {
+            match *self.damage.lock().unwrap() {
+                Some(Damage::Gone(length)) if content.as_ref().is_some_and(|it| it.len() == length) => *content = None,
+                Some(Damage::Altered(length)) => {
+                    content.iter_mut().filter(|it| it.len() == length).for_each(|it| it.reverse());
+                }
+                _ => {}
+            }
+        }
+        Ok(contents)
     }
 
     async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {

@@ -13,13 +13,13 @@ mod uploading;
 
 use std::{sync::Arc, time::Duration};
 
-use contents_on_loan::ContentsOnLoan;
+use contents_on_loan::{ContentsOnLoan, Damage};
 use sealpost_core::{
     Accepted, Page, PageRequest, Ports, Principal, SendError, Services,
     conformance::{Agent, HandClock, Letter, ReceiptBook},
     memory::{MemoryLedger, MemoryPrekeys},
 };
-use sealpost_protocol::{DeliveryState, DeliveryStatus, Verdict};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
 /// A relay, and what a test turns and looks at.
 struct Relay {

@@ -163,3 +163,37 @@ async fn what_cannot_be_read_is_not_marked_as_handed_over() {
     relay.contents.set_broken(false);
     assert_eq!(relay.receive(&bob).await.entries.len(), 1);
 }
+
+#[tokio::test]
+async fn a_lost_content_is_told_to_its_sender_and_keeps_the_others_from_nobody() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    for damage in [Damage::Gone, Damage::Altered] {
+        let relay = Relay::of(&[&bob]).await;
+        let letters = [1, 2, 3].map(|number| Letter::new(&alice, &[&bob]).number(number));
+        let damaged = letters[1].clone().ciphertext(500);
+        for letter in [&letters[0], &damaged, &letters[2]] {
+            relay.send(&alice, letter).await.unwrap();
+        }
+        relay.contents.damage(damage(damaged.envelope(bob.id()).len()));
+        let seen: Vec<_> = relay.receive(&bob).await.entries.into_iter().map(|entry| entry.header).collect();
+        assert_eq!(seen, [letters[0].header().to_bytes(), letters[2].header().to_bytes()]);
+        assert_eq!(relay.state(&alice, &damaged).await, DeliveryState::Failed(FailureReason::Lost));
+        assert_eq!(relay.state(&alice, &letters[2]).await, DeliveryState::InTransit);
+        assert_eq!(relay.receive(&bob).await.entries.len(), 2);
+        assert_eq!(relay.contents.count(), 2, "the damaged one is let go of");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_lost_contents_alone_is_passed_over() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let lost = Letter::new(&alice, &[&bob]).number(1).ciphertext(500);
+    relay.contents.damage(Damage::Gone(lost.envelope(bob.id()).len()));
+    for letter in [lost, Letter::new(&alice, &[&bob]).number(2)] {
+        relay.send(&alice, &letter).await.unwrap();
+    }
+    let request = PageRequest { entries: 1, ..PageRequest::default() };
+    let page = relay.services.mailboxes.receive(&principal(&bob), request).await.unwrap();
+    assert_eq!(page.entries.len(), 1, "the next one is handed over");
+}

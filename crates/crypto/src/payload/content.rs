@@ -28,7 +28,7 @@ pub enum ContentKind {
 #[non_exhaustive]
 pub enum PayloadError {
     /// The content is longer than an envelope holds; it must travel as a body.
-    #[error("a content has at most {} bytes, not {found}", limits::CONTENT)]
+    #[error("the content has {found} bytes, a message carries at most {} bytes: send it in several", limits::CONTENT)]
     ContentTooLong {
         /// Its length.
         found: usize,

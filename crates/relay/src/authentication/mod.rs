@@ -31,14 +31,14 @@ use self::{
     proofs::{Expected, Proofs},
     tokens::Tokens,
 };
-use crate::node_keys::NodeKeys;
+use crate::{limits, node_keys::NodeKeys, origin::Origin};
 
 /// Makes and checks tokens.
 pub(crate) struct Authenticator {
     clock: Arc<dyn Clock>,
     keys: Arc<NodeKeys>,
     ledger: LedgerId,
-    origins: BTreeSet<String>,
+    origins: BTreeSet<Origin>,
     challenges: Challenges,
     tokens: Tokens,
     proofs: Proofs,
@@ -96,6 +96,11 @@ pub(crate) enum AuthenticationError {
     NoProof,
     #[error("the proof {0}")]
     BadProof(&'static str),
+    #[error(
+        "the proof's time is too far from the node's clock, {now}: at most {} seconds; set this machine's clock",
+        limits::PROOF_AGE.as_secs()
+    )]
+    ProofTime { now: Timestamp },
     #[error("the challenge was used, is too old, or is another node's")]
     Challenge,
     #[error("the origin {0:?} is not one of this relay's: configure it if it should be")]
@@ -119,6 +124,7 @@ impl AuthenticationError {
             Self::NoToken | Self::BadToken => ErrorCode::Unauthenticated,
             Self::TokenExpired => ErrorCode::TokenExpired,
             Self::NoProof | Self::BadProof(_) => ErrorCode::ProofRequired,
+            Self::ProofTime { .. } => ErrorCode::ClockSkew,
             Self::Challenge | Self::ClaimExpired => ErrorCode::ChallengeRejected,
             Self::Origin(_) => ErrorCode::Forbidden,
             Self::Signature => ErrorCode::BadSignature,
@@ -130,7 +136,7 @@ impl AuthenticationError {
 }
 
 impl Authenticator {
-    pub(crate) fn new(keys: Arc<NodeKeys>, ledger: LedgerId, clock: Arc<dyn Clock>, origins: BTreeSet<String>) -> Self {
+    pub(crate) fn new(keys: Arc<NodeKeys>, ledger: LedgerId, clock: Arc<dyn Clock>, origins: BTreeSet<Origin>) -> Self {
         Self {
             challenges: Challenges::new(keys.challenge_marking.clone()),
             tokens: Tokens::new(&keys, ledger),
@@ -158,7 +164,7 @@ impl Authenticator {
     /// A token for whoever signed the claim. The challenge is used up only by a claim that holds.
     pub(crate) fn issue_token(&self, request: TokenRequest) -> Result<Issued<String>, AuthenticationError> {
         let now = self.clock.now();
-        if !self.origins.contains(&request.origin) {
+        if !request.origin.parse().is_ok_and(|origin| self.origins.contains(&origin)) {
             return Err(AuthenticationError::Origin(request.origin));
         }
         if request.expires <= now {
@@ -213,10 +219,11 @@ fn token_of(authorization: &str) -> Option<&str> {
 }
 
 /// The origins under which a relay that listens on `address` is reached directly.
-pub(crate) fn own_origins(address: SocketAddr, tls: bool) -> impl Iterator<Item = String> {
+pub(crate) fn own_origins(address: SocketAddr, tls: bool) -> impl Iterator<Item = Origin> {
     let scheme = if tls { "https" } else { "http" };
     let named = address.ip().is_loopback().then(|| format!("{scheme}://localhost:{}", address.port()));
-    [format!("{scheme}://{address}")].into_iter().chain(named)
+    let origins = [format!("{scheme}://{address}")].into_iter().chain(named);
+    origins.filter_map(|origin| origin.parse().ok())
 }
 
 #[cfg(test)]

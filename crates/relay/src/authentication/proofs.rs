@@ -12,7 +12,7 @@ use sealpost_protocol::Timestamp;
 use serde::Deserialize;
 
 use super::{AuthenticationError, single_use::SingleUse};
-use crate::limits;
+use crate::{limits, origin::Origin};
 
 /// Checks proofs, each once.
 #[derive(Default)]
@@ -32,7 +32,7 @@ pub(super) struct Expected<'a> {
     /// The request's path.
     pub(super) path: &'a str,
     /// Under which the node is reached.
-    pub(super) origins: &'a BTreeSet<String>,
+    pub(super) origins: &'a BTreeSet<Origin>,
 }
 
 #[derive(Deserialize)]
@@ -58,13 +58,13 @@ impl Proofs {
         if claims.ath != URL_SAFE_NO_PAD.encode(digest(&SHA256, expected.token.as_bytes())) {
             return refuse("is for another token");
         }
-        let origin = claims.htu.strip_suffix(expected.path);
-        if claims.htm != expected.method || !origin.is_some_and(|origin| expected.origins.contains(origin)) {
+        let origin = claims.htu.strip_suffix(expected.path).and_then(|origin| origin.parse().ok());
+        if claims.htm != expected.method || !origin.is_some_and(|origin| expected.origins.contains(&origin)) {
             return refuse("is for another request");
         }
         let made = Timestamp::from_millis(claims.iat.saturating_mul(1_000));
         if made.since(now) > limits::PROOF_AGE || now.since(made) > limits::PROOF_AGE {
-            return refuse("is too old or too new");
+            return Err(AuthenticationError::ProofTime { now });
         }
         let forget = made.saturating_add(2 * limits::PROOF_AGE);
         let name = format!("{} {}", expected.key_thumbprint, claims.jti); // nobody can use up another's names

@@ -52,7 +52,7 @@ impl Node {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(NodeKeys::create(folder.path()).unwrap());
         let clock = Arc::<HandClock>::default();
-        let origins = [ORIGIN, OTHER_ORIGIN].map(str::to_owned).into();
+        let origins = [ORIGIN, OTHER_ORIGIN].map(|origin| origin.parse().unwrap()).into();
         let authenticator = Authenticator::new(Arc::clone(&keys), LEDGER, clock.clone(), origins);
         Self { authenticator, clock, keys, _folder: folder }
     }

@@ -1,19 +1,19 @@
 //! Refusals: one form for every way of saying no, and its one translation into each transport.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use sealpost_api::{CODE_METADATA, convert::FieldError};
+use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
     ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError, SubmissionError, ports::BackendError,
 };
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{ErrorCode, Timestamp};
 use serde::Serialize;
-use tonic::{Code, Status};
+use tonic::{Code, Status, metadata::MetadataValue};
 
 use crate::{authentication::AuthenticationError, limits, memory::MemoryShort};
 
@@ -22,12 +22,24 @@ use crate::{authentication::AuthenticationError, limits, memory::MemoryShort};
 pub(crate) struct Refusal {
     pub(crate) code: ErrorCode,
     pub(crate) detail: String,
+    pub(crate) hint: Option<Hint>,
+}
+
+/// What a program can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// How late it is here, and how far a client's clock may be from that.
+    Clock { now: Timestamp, allowed: Duration },
 }
 
 impl Refusal {
     /// A detail may quote what was sent, so it is cut.
     pub(crate) fn new(code: ErrorCode, detail: impl AsRef<str>) -> Self {
-        Self { code, detail: detail.as_ref().chars().take(limits::DETAIL_CHARACTERS).collect() }
+        Self { code, detail: detail.as_ref().chars().take(limits::DETAIL_CHARACTERS).collect(), hint: None }
+    }
+
+    fn with_hint(self, hint: Option<Hint>) -> Self {
+        Self { hint, ..self }
     }
 
     /// The relay is about to stop.
@@ -59,7 +71,40 @@ macro_rules! refusal_from {
     };
 }
 
-refusal_from!(AuthenticationError, ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError);
+refusal_from!(ClaimError, PublishError, QueryError, ReceiptsError, ReceiveError);
+
+impl From<AuthenticationError> for Refusal {
+    fn from(error: AuthenticationError) -> Self {
+        let hint = match error {
+            AuthenticationError::ProofTime { now } => Some(Hint::Clock { now, allowed: limits::PROOF_AGE }),
+            _ => None,
+        };
+        Self::from_error(error.code(), &error).with_hint(hint)
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        let hint = match error {
+            SendError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
+            _ => None,
+        };
+        Self::from_error(error.code(), &error).with_hint(hint)
+    }
+}
+
+impl Hint {
+    /// As headers and as metadata: a name and a number each.
+    fn headers(self) -> Vec<(&'static str, u64)> {
+        match self {
+            Self::Clock { now, allowed } => vec![(TIME_METADATA, now.as_millis()), (ALLOWED_METADATA, millis(allowed))],
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 impl From<BackendError> for Refusal {
     fn from(error: BackendError) -> Self {
@@ -99,11 +144,19 @@ struct Problem {
     code: &'static str,
     detail: String,
     retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_time_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_ms: Option<u64>,
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = http_status(self.code);
+        let (server_time_ms, allowed_ms) = match self.hint {
+            Some(Hint::Clock { now, allowed }) => (Some(now.as_millis()), Some(millis(allowed))),
+            None => (None, None),
+        };
         let problem = Problem {
             r#type: format!("urn:sealpost:error:{}", self.code),
             title: status.canonical_reason().unwrap_or("Error"),
@@ -111,11 +164,16 @@ impl IntoResponse for Refusal {
             code: self.code.as_str(),
             detail: self.detail,
             retryable: self.code.is_retryable(),
+            server_time_ms,
+            allowed_ms,
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CODE_METADATA, HeaderValue::from_static(self.code.as_str()));
+        for (name, value) in self.hint.into_iter().flat_map(Hint::headers) {
+            headers.insert(name, HeaderValue::from(value));
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(r#"DPoP algs="EdDSA""#));
         }
@@ -128,6 +186,9 @@ impl From<Refusal> for Status {
         let mut status = Self::new(grpc_code(refusal.code), refusal.detail);
         if let Ok(code) = refusal.code.as_str().parse() {
             status.metadata_mut().insert(CODE_METADATA, code);
+        }
+        for (name, value) in refusal.hint.into_iter().flat_map(Hint::headers) {
+            status.metadata_mut().insert(name, MetadataValue::from(value));
         }
         status
     }
@@ -144,6 +205,8 @@ fn http_status(code: ErrorCode) -> StatusCode {
         | ErrorCode::ChallengeRejected => StatusCode::UNAUTHORIZED,
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound | ErrorCode::UnknownRecipient => StatusCode::NOT_FOUND,
+        ErrorCode::Lost => StatusCode::GONE,
+        ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::Conflict | ErrorCode::StaleManifest | ErrorCode::ReceiptsOutOfSequence => StatusCode::CONFLICT,
         ErrorCode::ClockSkew | ErrorCode::Expired | ErrorCode::UnsupportedScheme => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorCode::MailboxFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -163,10 +226,11 @@ fn grpc_code(code: ErrorCode) -> Code {
         | ErrorCode::ChallengeRejected => Code::Unauthenticated,
         ErrorCode::Forbidden => Code::PermissionDenied,
         ErrorCode::NotFound | ErrorCode::UnknownRecipient => Code::NotFound,
+        ErrorCode::Lost => Code::DataLoss,
         ErrorCode::Conflict => Code::AlreadyExists,
         ErrorCode::StaleManifest | ErrorCode::ReceiptsOutOfSequence => Code::Aborted,
         ErrorCode::ClockSkew | ErrorCode::Expired => Code::FailedPrecondition,
-        ErrorCode::UnsupportedScheme => Code::Unimplemented,
+        ErrorCode::UnsupportedScheme | ErrorCode::MethodNotAllowed => Code::Unimplemented,
         ErrorCode::MailboxFull | ErrorCode::RateLimited => Code::ResourceExhausted,
         ErrorCode::Unavailable => Code::Unavailable,
         _ => Code::Internal,

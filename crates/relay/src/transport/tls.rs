@@ -21,10 +21,12 @@ use crate::TlsConfig;
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read as PEM.
-    #[error("{path}: {source}")]
+    #[error("{}: {}", path.display(), pem_fault(source, expected))]
     Pem {
         /// The file.
         path: std::path::PathBuf,
+        /// What should be in it.
+        expected: &'static str,
         /// Why.
         source: pem::Error,
     },
@@ -33,15 +35,29 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
+const CERTIFICATE: &str = "a PEM certificate chain, the server's own first (-----BEGIN CERTIFICATE-----)";
+const KEY: &str = "a PEM private key without a passphrase (-----BEGIN PRIVATE KEY-----)";
+
+fn pem_fault(error: &pem::Error, expected: &str) -> String {
+    match error {
+        pem::Error::NoItemsFound => format!("there is none in this file; expected {expected}"),
+        pem::Error::Io(error) => error.to_string(),
+        error => format!("{error}; expected {expected}"),
+    }
+}
+
 /// Reads certificate and key, and offers HTTP/2 and HTTP/1.1.
 pub(crate) fn tls_acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
-    let certificate_error = |source| TlsError::Pem { path: config.certificate.clone(), source };
+    let certificate_error = |source| TlsError::Pem { path: config.certificate.clone(), expected: CERTIFICATE, source };
     let chain = CertificateDer::pem_file_iter(&config.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
         .map_err(certificate_error)?;
-    let key = PrivateKeyDer::from_pem_file(&config.key)
-        .map_err(|source| TlsError::Pem { path: config.key.clone(), source })?;
+    let key = PrivateKeyDer::from_pem_file(&config.key).map_err(|source| TlsError::Pem {
+        path: config.key.clone(),
+        expected: KEY,
+        source,
+    })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

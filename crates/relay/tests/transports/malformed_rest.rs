@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use reqwest::{Method, RequestBuilder, StatusCode};
+use sealpost_api::v1::{self, delivery_router_client::DeliveryRouterClient};
 use sealpost_core::conformance::{Agent, Letter};
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{Clock, ErrorCode};
 use sealpost_relay::limits;
 use serde_json::{Value, json};
 
@@ -110,6 +111,45 @@ async fn paths_methods_and_queries_that_do_not_exist() {
         writeln!(lines, "{method} {path}: {answer}").unwrap();
     }
     insta::assert_snapshot!(lines);
+}
+
+#[tokio::test]
+async fn a_method_that_a_path_does_not_know_is_told_which_it_knows() {
+    let relay = TestRelay::start().await;
+    let alice = relay.member(&Agent::alice()).await;
+    let prekeys = format!("/messaging/prekeys/{}", Agent::bob().id());
+    for (path, allowed) in
+        [("/messaging/send", "POST"), ("/messaging/receive", "GET,HEAD"), (&prekeys, "POST,GET,HEAD")]
+    {
+        let answer = request(&alice, Method::DELETE, path).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(answer.headers()["allow"], allowed, "{path}");
+        assert_eq!(document(request(&alice, Method::DELETE, path)).await["code"], "method-not-allowed");
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_clock_is_wrong_is_told_the_time_on_each_transport() {
+    let relay = TestRelay::start().await;
+    let slow = relay.session(&Agent::alice()).await;
+    let headers = slow.headers("GET", "/messaging/receive");
+    let grpc = slow.headers("POST", "/sealpost.v1.DeliveryRouter/Receive");
+    let later = relay.clock.now().saturating_add(2 * limits::PROOF_AGE);
+    relay.clock.set(later);
+    let url = format!("{}/messaging/receive", relay.origin);
+    let answer = reqwest::Client::new().get(url).headers(headers).send().await.unwrap();
+    let time = later.as_millis().to_string();
+    assert_eq!(answer.headers()["sealpost-time-ms"], time.as_str());
+    let told: Value = answer.json().await.unwrap();
+    assert_eq!(told["code"], "clock-skew", "{told}");
+    assert_eq!((told["server_time_ms"].as_u64(), told["allowed_ms"].as_u64()), (Some(later.as_millis()), Some(60_000)));
+    let mut client = DeliveryRouterClient::new(relay.channel().await);
+    let mut asked = tonic::Request::new(v1::ReceiveRequest::default());
+    *asked.metadata_mut() = tonic::metadata::MetadataMap::from_headers(grpc);
+    let refused = client.receive(asked).await.unwrap_err();
+    let metadata = |name: &str| refused.metadata().get(name).unwrap().to_str().unwrap().to_owned();
+    assert_eq!([metadata("sealpost-code"), metadata("sealpost-time-ms")], ["clock-skew".to_owned(), time]);
+    assert_eq!(metadata("sealpost-allowed-ms"), "60000");
 }
 
 #[tokio::test]

@@ -125,6 +125,10 @@ async fn files_that_cannot_be_used_are_named() {
         assert!(matches!(&error, TlsError::Pem { path, .. } if *path == files.path(name)), "{error}");
         assert!(error.to_string().contains(name), "{error}");
     };
+    let no_certificate = files.error("key.pem", "key.pem").await.to_string();
+    assert!(no_certificate.contains("BEGIN CERTIFICATE"), "{no_certificate}");
+    let no_key = files.error("cert.pem", "cert.pem").await.to_string();
+    assert!(no_key.contains("BEGIN PRIVATE KEY"), "{no_key}");
     pem_error_at(files.error("missing.pem", "key.pem").await, "missing.pem");
     pem_error_at(files.error("cert.pem", "missing.pem").await, "missing.pem");
     pem_error_at(files.error("cert.pem", "empty.pem").await, "empty.pem");

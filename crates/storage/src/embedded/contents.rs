@@ -18,8 +18,9 @@ impl Contents for InlineContents {
         Ok(contents.into_iter().map(Handle).collect())
     }
 
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Vec<u8>>, BackendError> {
-        Ok(handles.into_iter().map(|Handle(content)| content).collect())
+    /// Whether it is still what was accepted, whoever reads it tells by its hash.
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+        Ok(handles.into_iter().map(|Handle(content)| Some(content)).collect())
     }
 
     /// The ledger deleted the row when it let go of the handle.

@@ -22,8 +22,8 @@ use sealpost_core::{
     DeliveryRecord,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ExpireStep, Handle, Ledger, PageQuery, RecordReceiptsError, RecordedReceipts, StoredPiece,
-        UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
+        StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Timestamp};
@@ -58,6 +58,10 @@ impl Ledger for EmbeddedLedger {
         at: Timestamp,
     ) -> Result<Vec<AgentId>, BackendError> {
         self.store.write(move |transaction| Ok(pages::hand_over(transaction, recipient, &entries, at)?)).await
+    }
+
+    async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError> {
+        self.store.write(move |transaction| Ok(pages::lose(transaction, recipient, &entries)?)).await
     }
 
     async fn record_receipts(

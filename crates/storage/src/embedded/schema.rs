@@ -8,6 +8,7 @@ pub(super) const SCHEMA: Schema = Schema {
     migrations: &[
         include_str!("schema.sql"),
         include_str!("schema/ledger_identity.sql"),
+        include_str!("schema/forgotten_keys.sql"),
         include_str!("schema/bodies.sql"),
     ],
 };

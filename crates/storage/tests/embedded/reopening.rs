@@ -1,16 +1,27 @@
 //! What is there after the process was gone.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use sealpost_core::{
-    conformance::{Agent, Letter, NOW, ReceiptBook},
+    PageRequest, Ports, Principal, Services,
+    conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     ports::{Claim, PageQuery, RecordReceiptsError},
 };
-use sealpost_protocol::{ClaimId, DeliveryState, Verdict};
+use sealpost_protocol::{ClaimId, DeliveryState, FailureReason, Verdict};
 use sealpost_storage::Embedded;
 
 fn open(directory: &Path) -> Embedded {
     Embedded::open(directory).unwrap()
+}
+
+fn services(storage: &Embedded) -> Services {
+    Services::new(Ports {
+        ledger: storage.ledger(),
+        contents: storage.contents(),
+        prekeys: storage.prekeys(),
+        clock: Arc::<HandClock>::default(),
+        node: Arc::new(Agent::new(0x0d)),
+    })
 }
 
 fn all_of(agent: &Agent) -> PageQuery {
@@ -107,4 +118,46 @@ async fn a_key_handed_out_before_a_restart_is_not_handed_out_after_it() {
     assert_ne!(second.unwrap().one_time_curve, first.unwrap().one_time_curve);
     assert_eq!(prekeys.manifest(bob.id()).await.unwrap(), Some(bob.manifest(1)));
     assert_eq!(prekeys.counts(bob.id()).await.unwrap().one_time_kem, 0);
+}
+
+#[tokio::test]
+async fn a_part_that_is_gone_from_the_file_is_still_in_the_page_and_can_be_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = Letter::new(&alice, &[&bob]);
+    open(directory.path()).ledger().accept(letter.acceptance()).await.unwrap();
+    let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    assert_eq!(file.execute("DELETE FROM parts", []).unwrap(), 1);
+    drop(file);
+    let ledger = open(directory.path()).ledger();
+    let waiting = ledger.page(all_of(&bob)).await.unwrap();
+    let entry = waiting.first().unwrap();
+    assert_ne!(sealpost_protocol::PartHash::of(&entry.content.0), entry.part);
+    assert_eq!(ledger.lose(bob.id(), vec![entry.mailbox_seq]).await.unwrap().senders, [alice.id()]);
+    assert_eq!(ledger.page(all_of(&bob)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letters = [1, 2].map(|number| Letter::new(&alice, &[&bob]).number(number));
+    {
+        let services = services(&open(directory.path()));
+        let sender = Principal::authenticated(alice.id());
+        services.key_agreement.publish(&Principal::authenticated(bob.id()), bob.upload(1, [])).await.unwrap();
+        for letter in &letters {
+            services.delivery_router.send(&sender, letter.submission()).await.unwrap();
+        }
+    }
+    let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    assert_eq!(file.execute("UPDATE messages SET header = zeroblob(length(header)) WHERE id = 1", []).unwrap(), 1);
+    drop(file);
+    let services = services(&open(directory.path()));
+    let page = services.mailboxes.receive(&Principal::authenticated(bob.id()), PageRequest::default()).await.unwrap();
+    let headers: Vec<_> = page.entries.iter().map(|entry| entry.header.as_slice()).collect();
+    assert_eq!(headers, [letters[1].header().as_bytes()]);
+    let told =
+        services.message_query.status(&Principal::authenticated(alice.id()), letters[0].message()).await.unwrap();
+    assert_eq!(told.first().unwrap().state, DeliveryState::Failed(FailureReason::Lost));
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealpost_protocol::DeliveryState;
+use sealpost_protocol::{DeliveryState, FailureReason, PartHash};
 
 use super::*;
 
@@ -37,6 +37,8 @@ pub async fn an_entry_shows_what_was_accepted(ledger: Arc<dyn Ledger>) {
         handed_over: false,
         queued_at: at,
         header: letter.header().as_bytes().to_vec(),
+        header_hash: letter.header().hash(),
+        part: PartHash::of(&letter.envelope(bob.id())),
         content: letter.part_handle(&bob),
     };
     assert_eq!(waiting, [expected]);
@@ -145,4 +147,23 @@ pub async fn handing_over_touches_only_the_named_entries_of_the_recipient(ledger
     assert_eq!(status(&*ledger, &other, &carol).await.state, DeliveryState::Pending);
     say(&*ledger, &bob, &mine[0], Verdict::Stored).await;
     assert_eq!(ledger.hand_over(bob.id(), vec![first], NOW).await.unwrap(), [], "it has left the mailbox");
+}
+
+pub async fn what_is_lost_fails_leaves_the_mailbox_and_is_told_once(ledger: Arc<dyn Ledger>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letters = letters(&*ledger, &bob, 3).await;
+    let places: Vec<_> = waiting(&*ledger, &bob).await.iter().map(|entry| entry.mailbox_seq).collect();
+    let lost = ledger.lose(bob.id(), vec![places[1], places[2] + 1_000]).await.unwrap();
+    assert_eq!((lost.senders, lost.released), (vec![alice.id()], vec![letters[1].part_handle(&bob)]));
+    let left: Vec<_> = waiting(&*ledger, &bob).await.iter().map(|entry| entry.mailbox_seq).collect();
+    assert_eq!(left, [places[0], places[2]]);
+    let states = [DeliveryState::Pending, DeliveryState::Failed(FailureReason::Lost), DeliveryState::Pending];
+    for (letter, state) in letters.iter().zip(states) {
+        assert_eq!(status(&*ledger, letter, &bob).await.state, state);
+    }
+    assert_eq!(changes(&*ledger, &alice).await.last().unwrap().message, letters[1].message());
+    assert_eq!(ledger.lose(bob.id(), vec![places[1]]).await.unwrap(), Default::default());
+    assert_eq!(ledger.lose(Agent::carol().id(), vec![places[0]]).await.unwrap(), Default::default(), "hers to lose");
+    say(&*ledger, &bob, &letters[1], Verdict::Stored).await;
+    assert!(status(&*ledger, &letters[1], &bob).await.late, "the recipient had it all the same");
 }

@@ -129,7 +129,7 @@ pub async fn an_owner_has_no_more_uploads_and_bytes_than_its_quota(ledger: Arc<d
     assert!(matches!(third, Err(BeginUploadError::Quota)));
     let bytes = BodyQuota { uploads: 9, bytes: 3 * length - 1 };
     assert!(matches!(ledger.begin_upload(id(3), description, soon(), bytes).await, Err(BeginUploadError::Quota)));
-    ledger.begin_upload(id(1), description, soon(), two).await.expect("what has begun goes on");
+    ledger.begin_upload(id(1), description, soon(), two).await.unwrap(); // what has begun goes on
     let inline = Letter::new(&alice, &[&bob]).number(2).body(b"12345");
     let full = inline.clone().body_bytes(2 * length + 4);
     assert!(matches!(ledger.accept(full.acceptance()).await, Err(AcceptError::Quota)));

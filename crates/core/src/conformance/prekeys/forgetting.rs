@@ -36,10 +36,9 @@ pub async fn the_id_of_a_forgotten_key_stays_used(prekeys: Arc<dyn Prekeys>) {
     assert_eq!(forget_all(&*prekeys, later(1)).await, 3);
     let other = bob.one_time_curve_until(1, later(60));
     let other = PrekeyUpload { one_time_curve: vec![other], ..bob.upload(1, []) };
-    for upload in [other, bob.upload(1, 1..=1)] {
-        let refused = prekeys.publish(upload).await;
-        assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "nobody can tell which it was: {refused:?}");
-    }
+    let refused = prekeys.publish(other).await;
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert_eq!(publish(&*prekeys, bob.upload(1, 1..=1)).await, both(0), "the same again is no error");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
     assert_eq!(key_ids(&claim(&*prekeys, &alice, 2, &bob).await), (None, None));
 }

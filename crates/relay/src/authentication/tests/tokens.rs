@@ -129,7 +129,7 @@ fn a_token_of_another_ledger_of_the_node_is_refused() {
     let mut node = Node::new();
     let token = node.token(&Agent::alice(), 1).token;
     assert!(is_known(&node, &token));
-    let origins = BTreeSet::from([ORIGIN.to_owned()]);
+    let origins = BTreeSet::from([ORIGIN.parse().unwrap()]);
     node.authenticator = Authenticator::new(Arc::clone(&node.keys), LedgerId([9; 16]), node.clock.clone(), origins);
     assert!(!is_known(&node, &token));
 }

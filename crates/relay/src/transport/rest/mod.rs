@@ -77,7 +77,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .into_iter()
         .fold(Router::new(), add)
         .fallback(async || Refusal::new(ErrorCode::NotFound, "there is no such path"))
-        .method_not_allowed_fallback(async || Refusal::new(ErrorCode::NotFound, "the path does not know this method"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(ErrorCode::MethodNotAllowed, "the path does not know this method")
+        })
         .layer(DefaultBodyLimit::max(limits::REST_REQUEST_BYTES))
         .with_state(app)
 }

@@ -245,6 +245,16 @@ fn problem_schema() -> Value {
             "code": { "type": "string", "enum": codes, "description": "The stable code, the same on every transport." },
             "detail": { "type": "string", "description": "For people." },
             "retryable": { "type": "boolean", "description": "Whether the same request may succeed later." },
+            "server_time_ms": {
+                "type": "integer",
+                "format": "uint64",
+                "description": "With `clock-skew`: the relay's clock, in milliseconds since 1970.",
+            },
+            "allowed_ms": {
+                "type": "integer",
+                "format": "uint64",
+                "description": "With `clock-skew`: how far ahead or behind a clock may be, in milliseconds.",
+            },
         },
     })
 }

@@ -1,20 +1,22 @@
-//! Reading a mailbox in its order, and noting what was handed over.
+//! Reading a mailbox in its order, and noting what was handed over or is lost.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use sealpost_core::ports::{Handle, PageQuery, WaitingEntry};
-use sealpost_protocol::{AgentId, Attempt, Timestamp};
+use sealpost_core::ports::{Handle, LostEntries, PageQuery, WaitingEntry};
+use sealpost_protocol::{AgentId, Attempt, HeaderHash, PartHash, Timestamp};
 
 use super::{
     StoreError,
     change_numbers::ChangeNumbers,
     columns::{Number, Time},
-    deliveries,
+    deliveries::{self, Delivery},
+    mailboxes,
 };
 
+/// A part whose row is gone reads as empty, which no part is.
 pub(super) const PAGE: &str =
     "SELECT d.part_length, d.mailbox_seq, d.attempt, d.handed_over_at IS NOT NULL, d.queued_at,
-         m.header, p.content
-     FROM deliveries AS d CROSS JOIN messages AS m ON m.id = d.message CROSS JOIN parts AS p ON p.delivery = d.id
+         m.header, m.header_hash, d.part_hash, coalesce(p.content, x'')
+     FROM deliveries AS d CROSS JOIN messages AS m ON m.id = d.message LEFT JOIN parts AS p ON p.delivery = d.id
      WHERE d.recipient = ?1 AND d.mailbox_seq > ?2 AND d.expires_at > ?3
      ORDER BY d.mailbox_seq LIMIT ?4";
 pub(super) const ENTRY: &str = "SELECT id FROM deliveries WHERE recipient = ?1 AND mailbox_seq = ?2";
@@ -47,7 +49,9 @@ fn entry(row: &Row<'_>) -> Result<WaitingEntry, StoreError> {
         handed_over: row.get(3)?,
         queued_at,
         header: row.get(5)?,
-        content: Handle(row.get(6)?),
+        header_hash: HeaderHash(row.get(6)?),
+        part: PartHash(row.get(7)?),
+        content: Handle(row.get(8)?),
     })
 }
 
@@ -58,19 +62,44 @@ pub(super) fn hand_over(
     at: Timestamp,
 ) -> Result<Vec<AgentId>, StoreError> {
     let mut numbers = ChangeNumbers::load(transaction)?;
-    let mut find = transaction.prepare_cached(ENTRY)?;
     let mut senders = Vec::new();
-    for place in entries {
-        let found = find.query_one(params![recipient.as_bytes(), Number(*place)], |row| row.get(0)).optional()?;
-        let Some(Number(id)) = found else { continue };
-        for mut delivery in deliveries::load(transaction, id..=id)? {
-            if delivery.record.hand_over(at, numbers.next()) {
-                numbers.take();
-                delivery.update(transaction)?;
-                senders.push(delivery.sender);
-            }
+    for mut delivery in waiting(transaction, recipient, entries)? {
+        if delivery.record.hand_over(at, numbers.next()) {
+            numbers.take();
+            delivery.update(transaction)?;
+            senders.push(delivery.sender);
         }
     }
     numbers.save(transaction)?;
     Ok(senders)
+}
+
+pub(super) fn lose(
+    transaction: &Transaction<'_>,
+    recipient: AgentId,
+    entries: &[u64],
+) -> Result<LostEntries, StoreError> {
+    let mut numbers = ChangeNumbers::load(transaction)?;
+    let mut lost = LostEntries::default();
+    for mut delivery in waiting(transaction, recipient, entries)? {
+        if delivery.record.lose(numbers.next()) {
+            numbers.take();
+            lost.senders.push(delivery.sender);
+            mailboxes::leave(transaction, delivery, &mut lost.released)?;
+        }
+    }
+    numbers.save(transaction)?;
+    Ok(lost)
+}
+
+/// The deliveries that wait in these places.
+fn waiting(transaction: &Transaction<'_>, recipient: AgentId, places: &[u64]) -> Result<Vec<Delivery>, StoreError> {
+    let mut find = transaction.prepare_cached(ENTRY)?;
+    let mut found = Vec::new();
+    for place in places {
+        let id = find.query_one(params![recipient.as_bytes(), Number(*place)], |row| row.get(0)).optional()?;
+        let Some(Number(id)) = id else { continue };
+        found.extend(deliveries::load(transaction, id..=id)?);
+    }
+    Ok(found)
 }

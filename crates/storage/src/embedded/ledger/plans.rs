@@ -71,7 +71,7 @@ fn a_page_goes_through_the_mailbox_and_fetches_by_row() {
     let expected = [
         "SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)",
         "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)",
-        "SEARCH p USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH p USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ];
     assert_eq!(plan(pages::PAGE), expected);
     assert_eq!(plan(pages::ENTRY), ["SEARCH deliveries USING COVERING INDEX waiting (recipient=? AND mailbox_seq=?)"]);

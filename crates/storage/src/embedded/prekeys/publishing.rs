@@ -12,9 +12,11 @@ use super::{Abort, Time, counts};
 pub(super) const FIND_AGENT: &str = "SELECT id, version, manifest FROM agents WHERE agent = ?1";
 pub(super) const INSERT_AGENT: &str = "INSERT INTO agents (agent, version, manifest) VALUES (?1, ?2, ?3)";
 pub(super) const UPDATE_AGENT: &str = "UPDATE agents SET version = ?2, manifest = ?3 WHERE id = ?1";
-pub(super) const FIND_KEY: &str = "SELECT content FROM one_time_prekeys WHERE owner = ?1 AND kind = ?2 AND key_id = ?3";
-pub(super) const INSERT_KEY: &str =
-    "INSERT INTO one_time_prekeys (owner, kind, key_id, expires_at, content) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const FIND_KEY: &str =
+    "SELECT content, content_hash FROM one_time_prekeys WHERE owner = ?1 AND kind = ?2 AND key_id = ?3";
+pub(super) const INSERT_KEY: &str = "INSERT INTO one_time_prekeys
+         (owner, kind, key_id, expires_at, content, content_hash)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
 /// An upload as it is stored.
 pub(super) struct EncodedUpload {
@@ -29,6 +31,7 @@ struct EncodedKey {
     id: KeyId,
     expires: Timestamp,
     content: Vec<u8>,
+    hash: [u8; 32],
 }
 
 impl EncodedUpload {
@@ -49,7 +52,9 @@ impl EncodedKey {
     where
         OneTimePrekey<K>: Encode,
     {
-        Self { kind, id: key.prekey.id, expires: key.prekey.expires, content: key.to_bytes() }
+        let content = key.to_bytes();
+        let hash = *blake3::hash(&content).as_bytes();
+        Self { kind, id: key.prekey.id, expires: key.prekey.expires, content, hash }
     }
 }
 
@@ -90,14 +95,17 @@ fn store_manifest(transaction: &Transaction<'_>, upload: &EncodedUpload) -> Resu
 
 fn store_key(transaction: &Transaction<'_>, owner: i64, key: &EncodedKey) -> Result<(), Abort<StoreManifestError>> {
     let mut find = transaction.prepare_cached(FIND_KEY)?;
-    let known = find.query_one(params![owner, key.kind.as_str(), key.id.0], |row| row.get::<_, Option<Vec<u8>>>(0));
+    let known = find.query_one(params![owner, key.kind.as_str(), key.id.0], |row| {
+        Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
+    });
     match known.optional()? {
         None => {
-            let columns = params![owner, key.kind.as_str(), key.id.0, Time(key.expires), key.content];
+            let columns = params![owner, key.kind.as_str(), key.id.0, Time(key.expires), key.content, key.hash];
             transaction.prepare_cached(INSERT_KEY)?.execute(columns)?;
             Ok(())
         }
-        Some(Some(content)) if content == key.content => Ok(()),
+        Some((Some(content), _)) if content == key.content => Ok(()),
+        Some((None, Some(hash))) if hash == key.hash => Ok(()),
         Some(_) => Err(Abort::Refused(StoreManifestError::KeyIdReused)),
     }
 }
