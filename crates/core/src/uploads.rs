@@ -40,8 +40,11 @@ pub struct UploadStatus {
 #[non_exhaustive]
 pub enum UploadError {
     /// The body is empty or longer than any may be.
-    #[error("a body has 1 to {} bytes", wire::BODY)]
-    Length,
+    #[error("a body has 1 to {} bytes, not {found}", wire::BODY)]
+    Length {
+        /// Its bytes, as announced.
+        found: u64,
+    },
     /// There is no such upload, or it has expired.
     #[error("there is no such upload")]
     Unknown,
@@ -71,9 +74,9 @@ impl UploadError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Length => ErrorCode::TooLarge,
+            Self::Length { found: 0 } | Self::Piece => ErrorCode::Malformed,
+            Self::Length { .. } => ErrorCode::TooLarge,
             Self::Unknown => ErrorCode::NotFound,
-            Self::Piece => ErrorCode::Malformed,
             Self::Conflict(_) => ErrorCode::Conflict,
             Self::Quota => ErrorCode::QuotaExceeded,
             Self::Backend(_) => ErrorCode::Unavailable,
@@ -92,8 +95,9 @@ impl Uploading {
         id: UploadId,
         description: UploadDescription,
     ) -> Result<UploadStatus, UploadError> {
-        if !(1..=wire::BODY).contains(&description.body.sealed_length) {
-            return Err(UploadError::Length);
+        let found = description.body.sealed_length;
+        if !(1..=wire::BODY).contains(&found) {
+            return Err(UploadError::Length { found });
         }
         let begun = self.ledger.begin_upload(name(caller, id), description, self.expiry(), QUOTA).await;
         let record = begun.map_err(|error| match error {

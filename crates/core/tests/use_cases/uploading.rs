@@ -123,11 +123,11 @@ async fn what_has_come_of_a_body_is_let_go_of_when_nothing_more_comes() {
 async fn a_body_that_no_one_may_have_is_refused() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;
-    for sealed_length in [0, wire::BODY + 1] {
+    for (sealed_length, code) in [(0, ErrorCode::Malformed), (wire::BODY + 1, ErrorCode::TooLarge)] {
         let body = BodyDescription { sealed_length, hash: [0; 32] };
         let description = UploadDescription { scheme: Scheme::Ratchet, body };
         let refused = relay.services.uploading.begin(&principal(&alice), ID, description).await.unwrap_err();
-        assert_eq!(refused.code(), ErrorCode::TooLarge);
+        assert_eq!(refused.code(), code);
     }
 }
 
