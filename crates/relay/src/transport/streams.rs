@@ -76,7 +76,7 @@ pub(crate) fn pieces(
     let state = (Arc::clone(&app), pieces);
     let answers = stream::try_unfold(state, move |(app, mut pieces)| async move {
         let Some(piece) = pieces.next().await else { return Ok(None) };
-        let piece = piece.map_err(|status| Refusal::new(ErrorCode::Malformed, status.message().to_owned()))?;
+        let piece = piece.map_err(|status| Refusal::new(ErrorCode::Malformed, status.message()))?;
         let answer = uploads::append(&app, caller.principal, piece).await?;
         Ok(Some((answer, (app, pieces))))
     });
