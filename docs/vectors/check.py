@@ -20,10 +20,11 @@ from kyber_py.ml_kem import ML_KEM_768
 from x3dh.models import BaseStateModel, IdentityKeyPairModel, SignedPreKeyPairModel
 from x3dh.types import SecretType
 
+import bodies
 import double_ratchet
 import specification as spec
 
-TEXT = {"suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text"}
+TEXT = {"suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text", "scheme"}
 outcomes = []
 
 
@@ -251,9 +252,14 @@ async def check_receipts(agents):
         previous_root = root
 
 
+async def check_bodies(agents):
+    for name, holds in bodies.checks(vectors("bodies"), agents):
+        check(name, holds)
+
+
 async def main():
     agents = vectors("prekeys")
-    for part in check_prekeys, check_handshakes, check_conversation, check_receipts:
+    for part in check_prekeys, check_handshakes, check_conversation, check_receipts, check_bodies:
         try:
             await part(agents)
         except Exception:

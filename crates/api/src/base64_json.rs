@@ -57,6 +57,7 @@ mod tests {
         let request = v1::SendRequest {
             header: vec![0xff, 0xfe],
             body: Some(vec![1]),
+            upload_id: None,
             parts: vec![v1::Part { recipient: "agent1".into(), attempt: 1, envelope: vec![] }],
         };
         let json = serde_json::to_string(&request).unwrap();

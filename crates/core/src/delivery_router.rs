@@ -6,8 +6,12 @@ use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageRef, Timestamp};
 use thiserror::Error;
 
 use crate::{
-    Part, PartDecision, Principal, Submission, WakeUps, limits,
-    ports::{AcceptError, Acceptance, BackendError, Contents, Handle, Ledger, Prekeys, StoredPart},
+    Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
+    ports::{
+        AcceptError, Acceptance, AcceptedBody, BackendError, Contents, Handle, Ledger, Prekeys, StoredPart,
+        UploadDescription, UploadName,
+    },
+    uploads,
 };
 
 /// Accepts messages.
@@ -68,6 +72,8 @@ impl SendError {
             Self::Ledger(AcceptError::Conflict) => ErrorCode::Conflict,
             Self::Ledger(AcceptError::Incomplete) => ErrorCode::Malformed,
             Self::Ledger(AcceptError::MailboxFull { .. }) => ErrorCode::MailboxFull,
+            Self::Ledger(AcceptError::UnknownUpload) => ErrorCode::NotFound,
+            Self::Ledger(AcceptError::Quota) => ErrorCode::QuotaExceeded,
             Self::Ledger(AcceptError::Backend(_)) => ErrorCode::Unavailable,
         }
     }
@@ -98,6 +104,7 @@ impl DeliveryRouter {
         if let Some(agent) = self.prekeys.first_unknown(recipients).await? {
             return Err(SendError::UnknownRecipient(agent));
         }
+        self.check_upload(&submission, at).await?;
         let acceptance = self.store_contents(&submission, at).await?;
         let handles = all_handles(&acceptance);
         match self.ledger.accept(acceptance).await {
@@ -134,10 +141,29 @@ impl DeliveryRouter {
         Ok(at.filter(|_| submission.parts().iter().all(is_known)).map(|at| Accepted { message, at }))
     }
 
+    /// An upload becomes the body of a message only if it is what the header describes, to the last bit. One that is gone
+    /// may have become just that when the same submission came first; the ledger knows.
+    async fn check_upload(&self, submission: &Submission, now: Timestamp) -> Result<(), SendError> {
+        let Some(SubmittedBody::Uploaded(id)) = submission.body() else { return Ok(()) };
+        let header = submission.header();
+        let Some(found) = self.ledger.upload(UploadName { owner: header.message().sender, id: *id }, now).await? else {
+            return Ok(());
+        };
+        let fields = header.fields();
+        let described = fields.body.map(|body| UploadDescription { scheme: fields.scheme, body });
+        let is_it = described == Some(found.description) && uploads::is_complete(&found);
+        if is_it { Ok(()) } else { Err(AcceptError::UnknownUpload.into()) }
+    }
+
     async fn store_contents(&self, submission: &Submission, at: Timestamp) -> Result<Acceptance, BackendError> {
-        let parts = submission.parts().iter().map(|part| part.content.clone());
-        let mut handles = self.contents.append(parts.chain(submission.body().map(<[u8]>::to_vec)).collect()).await?;
-        let body = submission.body().and_then(|_| handles.pop());
+        let (inline, uploaded) = match submission.body() {
+            None => (None, None),
+            Some(SubmittedBody::Inline(body)) => (Some(body.clone()), None),
+            Some(SubmittedBody::Uploaded(id)) => (None, Some(AcceptedBody::Uploaded(*id))),
+        };
+        let (parts, has_inline) = (submission.parts().iter().map(|part| part.content.clone()), inline.is_some());
+        let mut handles = self.contents.append(parts.chain(inline).collect()).await?;
+        let inline = if has_inline { handles.pop().map(AcceptedBody::Inline) } else { None };
         let stored = submission.parts().iter().zip(handles).map(|(part, content)| StoredPart {
             recipient: part.recipient,
             attempt: part.attempt,
@@ -147,7 +173,8 @@ impl DeliveryRouter {
         });
         Ok(Acceptance {
             header: submission.header().clone(),
-            body,
+            body: inline.or(uploaded),
+            quota: uploads::QUOTA,
             parts: stored.collect(),
             is_complete: submission.is_complete(),
             at,
@@ -178,5 +205,9 @@ fn check_times(submission: &Submission, now: Timestamp) -> Result<(), SendError>
 }
 
 fn all_handles(acceptance: &Acceptance) -> Vec<Handle> {
-    acceptance.parts.iter().map(|part| part.content.clone()).chain(acceptance.body.clone()).collect()
+    let inline = match &acceptance.body {
+        Some(AcceptedBody::Inline(content)) => Some(content.clone()),
+        Some(AcceptedBody::Uploaded(_)) | None => None,
+    };
+    acceptance.parts.iter().map(|part| part.content.clone()).chain(inline).collect()
 }

@@ -52,6 +52,9 @@ impl Expiry {
             swept.notified += step.agents.len();
             from = step.next;
         }
+        while let Some(released) = self.ledger.expire_upload(now).await? {
+            self.contents.discard(released).await?;
+        }
         let forgotten = &mut swept.forgotten;
         while add(forgotten, self.ledger.forget(now.saturating_sub(limits::REMEMBERED), limits::SWEEP_ROWS).await?) {}
         while add(

@@ -19,6 +19,19 @@ pub const MAILBOX_MESSAGES: u64 = 10_000;
 /// Bytes that wait in one mailbox.
 pub const MAILBOX_BYTES: u64 = 1 << 30;
 
+/// Uploads that one agent may have open at a time: a few files at once, and not a mailbox's worth of beginnings.
+pub const UPLOADS: u64 = 16;
+
+/// Bytes that one agent may have in uploads and in bodies that still wait for someone. A body counts once, however many
+/// it is for, and for its sender: a recipient cannot help what it is sent.
+pub const SENDER_BODY_BYTES: u64 = 64 << 30;
+
+/// How long an upload waits for its next piece: a night, and the morning after it.
+pub const UPLOAD_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Ranges of what is missing that one answer lists. Who fills them asks again.
+pub const MISSING_RANGES: usize = 100;
+
 /// How far ahead of the relay's clock a message's time may be. NTP keeps hosts within seconds; five minutes forgive a
 /// drifting one. Raising it lets a sender choose ids that outlive the memory of ids.
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -70,6 +83,7 @@ const _: () = assert!(
     REMEMBERED.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),
     "an id must be remembered for longer than a message with it is acceptable"
 );
+const _: () = assert!(SENDER_BODY_BYTES >= sealpost_protocol::limits::BODY, "the largest body can be sent");
 const _: () = assert!(
     PAGE_BYTES > sealpost_protocol::limits::ENVELOPE + sealpost_protocol::limits::HEADER,
     "every entry fits a page"

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef};
+use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef, limits as wire};
 use thiserror::Error;
 
 use crate::{
@@ -24,6 +24,12 @@ pub enum QueryError {
     /// There is no such message, or none that the caller may see.
     #[error("there is no such message")]
     NotFound,
+    /// The body ends before that.
+    #[error("the body has {length} bytes")]
+    BeyondEnd {
+        /// Bytes of the whole body.
+        length: u64,
+    },
     /// The store no longer has it as it was accepted.
     #[error("the relay's store has lost it")]
     Lost,
@@ -32,8 +38,16 @@ pub enum QueryError {
     Backend(#[from] BackendError),
 }
 
-/// A body that cannot be had; the same cases as for any question.
-pub type BodyError = QueryError;
+/// Some bytes of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyPart {
+    /// Bytes of the whole body.
+    pub length: u64,
+    /// Where these begin.
+    pub offset: u64,
+    /// To the end of a piece, or of the body; none at its end.
+    pub bytes: Vec<u8>,
+}
 
 impl QueryError {
     /// Its name on the wire.
@@ -41,6 +55,7 @@ impl QueryError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::NotFound => ErrorCode::NotFound,
+            Self::BeyondEnd { .. } => ErrorCode::Malformed,
             Self::Lost => ErrorCode::Lost,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
@@ -60,14 +75,24 @@ impl MessageQuery {
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
     }
 
-    /// A message's sealed body.
+    /// A message's sealed body from `offset` to the end of the piece that `offset` lies in: who wants more asks again from
+    /// there, in order or not, on one connection or several.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn body(&self, caller: &Principal, message: MessageRef) -> Result<Vec<u8>, BodyError> {
-        let handle = self.ledger.body(message, caller.agent()).await?.ok_or(QueryError::NotFound)?;
-        let mut bodies = self.contents.read(vec![handle]).await?;
-        bodies.pop().flatten().ok_or(QueryError::Lost)
+    pub async fn body(&self, caller: &Principal, message: MessageRef, offset: u64) -> Result<BodyPart, QueryError> {
+        let (place, skipped) = (offset / wire::BODY_PIECE, offset % wire::BODY_PIECE);
+        let piece = self.ledger.body_piece(message, caller.agent(), place).await?.ok_or(QueryError::NotFound)?;
+        let length = piece.length;
+        if offset > length {
+            return Err(QueryError::BeyondEnd { length });
+        }
+        let Some(content) = piece.content.filter(|_| offset < length) else {
+            return Ok(BodyPart { length, offset, bytes: Vec::new() });
+        };
+        let mut bytes = self.contents.read(vec![content]).await?.pop().flatten().ok_or(QueryError::Lost)?;
+        bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
+        Ok(BodyPart { length, offset, bytes })
     }
 
     /// A page of the caller's changes after `after`, ascending.

@@ -6,7 +6,7 @@ use sealpost_protocol::{Clock, Signer};
 use tokio::sync::Mutex;
 
 use crate::{
-    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Receipts, WakeUps,
+    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Receipts, Uploading, WakeUps,
     ports::{Contents, Ledger, Prekeys},
 };
 
@@ -29,6 +29,8 @@ pub struct Ports {
 pub struct Services {
     /// Publishing and claiming prekeys.
     pub key_agreement: KeyAgreement,
+    /// Taking bodies in before their messages.
+    pub uploading: Uploading,
     /// Sending.
     pub delivery_router: DeliveryRouter,
     /// Receiving.
@@ -49,6 +51,11 @@ impl Services {
         let wake_ups = Arc::new(WakeUps::default());
         Self {
             key_agreement: KeyAgreement { prekeys: Arc::clone(&prekeys), clock: Arc::clone(&clock) },
+            uploading: Uploading {
+                ledger: Arc::clone(&ledger),
+                contents: Arc::clone(&contents),
+                clock: Arc::clone(&clock),
+            },
             delivery_router: DeliveryRouter {
                 ledger: Arc::clone(&ledger),
                 contents: Arc::clone(&contents),

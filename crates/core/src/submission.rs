@@ -1,7 +1,8 @@
 //! A message as a sender hands it in, checked as far as the message itself can tell.
 
 use sealpost_protocol::{
-    AgentId, Attempt, BodyDescription, Envelope, Header, MessageClass, PartHash, Scheme,
+    AgentId, Attempt, BodyDescription, Envelope, Header, MessageClass, PartHash, Scheme, SignedPart, SignedPartError,
+    UploadId,
     encoding::{Decode, DecodeError},
     limits,
 };
@@ -14,32 +15,40 @@ pub struct Part {
     pub recipient: AgentId,
     /// Which transmission it is.
     pub attempt: Attempt,
-    /// The encoded envelope.
+    /// The encoded envelope, or the encoded signed part.
     pub content: Vec<u8>,
     /// Its hash.
     pub hash: PartHash,
 }
 
 impl Part {
-    /// Checks that `content` is an envelope; what it seals nobody here can see.
+    /// Names some bytes; whether they are a part of a message, its header tells.
     ///
     /// # Errors
-    /// [`SubmissionError::Part`].
+    /// [`SubmissionError::PartTooLarge`].
     pub fn new(recipient: AgentId, attempt: Attempt, content: Vec<u8>) -> Result<Self, SubmissionError> {
         if content.len() > limits::ENVELOPE {
             return Err(SubmissionError::PartTooLarge { found: content.len() });
         }
-        Envelope::from_bytes(&content).map_err(SubmissionError::Part)?;
         let hash = PartHash::of(&content);
         Ok(Self { recipient, attempt, content, hash })
     }
+}
+
+/// A body as its sender hands it in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubmittedBody {
+    /// With the message: at most [`limits::INLINE_BODY`] bytes.
+    Inline(Vec<u8>),
+    /// Before it.
+    Uploaded(UploadId),
 }
 
 /// A message whose header, body and parts agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submission {
     header: Header,
-    body: Option<Vec<u8>>,
+    body: Option<SubmittedBody>,
     parts: Vec<Part>,
 }
 
@@ -47,9 +56,12 @@ pub struct Submission {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SubmissionError {
-    /// A part is no envelope.
-    #[error("a part is not an envelope: {0}")]
+    /// A part is not what parts of this scheme are.
+    #[error("a part is not what the scheme asks for: {0}")]
     Part(#[source] DecodeError),
+    /// A part is not of this message.
+    #[error(transparent)]
+    SignedPart(#[from] SignedPartError),
     /// A part exceeds [`limits::ENVELOPE`].
     #[error("a part has {found} bytes, the limit is {}", limits::ENVELOPE)]
     PartTooLarge {
@@ -68,9 +80,9 @@ pub enum SubmissionError {
     /// The body is not the one that the header describes.
     #[error("the body is not the one that the header describes")]
     Body,
-    /// The scheme is not served.
-    #[error("messages of the scheme {0} are not carried by this relay")]
-    Scheme(Scheme),
+    /// A message without a ratchet has no body.
+    #[error("a message of the scheme {0} has a body")]
+    NoBody(Scheme),
     /// A class of message that is not served.
     #[error("messages of this class are not carried by this relay")]
     Class,
@@ -81,11 +93,8 @@ impl Submission {
     ///
     /// # Errors
     /// [`SubmissionError`].
-    pub fn new(header: Header, body: Option<Vec<u8>>, mut parts: Vec<Part>) -> Result<Self, SubmissionError> {
+    pub fn new(header: Header, body: Option<SubmittedBody>, mut parts: Vec<Part>) -> Result<Self, SubmissionError> {
         let fields = header.fields();
-        if fields.scheme != Scheme::Ratchet {
-            return Err(SubmissionError::Scheme(fields.scheme));
-        }
         if fields.class != MessageClass::Ordinary {
             return Err(SubmissionError::Class);
         }
@@ -95,12 +104,8 @@ impl Submission {
         if parts.is_empty() || !distinct || !known {
             return Err(SubmissionError::Recipients);
         }
-        if let Some(found) = body.as_ref().map(Vec::len).filter(|found| *found > limits::INLINE_BODY) {
-            return Err(SubmissionError::BodyTooLarge { found });
-        }
-        if body.as_deref().map(BodyDescription::of) != fields.body {
-            return Err(SubmissionError::Body);
-        }
+        check_body(&header, body.as_ref())?;
+        check_parts(&header, &parts)?;
         Ok(Self { header, body, parts })
     }
 
@@ -112,8 +117,8 @@ impl Submission {
 
     /// The body that all recipients share, sealed.
     #[must_use]
-    pub fn body(&self) -> Option<&[u8]> {
-        self.body.as_deref()
+    pub fn body(&self) -> Option<&SubmittedBody> {
+        self.body.as_ref()
     }
 
     /// The parts, ascending by recipient.
@@ -128,4 +133,39 @@ impl Submission {
         self.parts.len() == self.header.fields().recipients.as_slice().len()
             && self.parts.iter().all(|part| part.attempt == Attempt::FIRST)
     }
+}
+
+/// What an uploaded body is, the ledger knows.
+fn check_body(header: &Header, body: Option<&SubmittedBody>) -> Result<(), SubmissionError> {
+    let fields = header.fields();
+    let agrees = match body {
+        None if fields.scheme != Scheme::Ratchet => return Err(SubmissionError::NoBody(fields.scheme)),
+        None => fields.body.is_none(),
+        Some(SubmittedBody::Inline(body)) if body.len() > limits::INLINE_BODY => {
+            return Err(SubmissionError::BodyTooLarge { found: body.len() });
+        }
+        Some(SubmittedBody::Inline(body)) => fields.body == Some(BodyDescription::of(body)),
+        Some(SubmittedBody::Uploaded(_)) => fields.body.is_some(),
+    };
+    if agrees { Ok(()) } else { Err(SubmissionError::Body) }
+}
+
+/// Envelopes must be envelopes, and what they seal nobody here can see. Of signed parts the signature is checked: it is
+/// the same in all of them, so once.
+fn check_parts(header: &Header, parts: &[Part]) -> Result<(), SubmissionError> {
+    if header.fields().scheme == Scheme::Ratchet {
+        return parts
+            .iter()
+            .try_for_each(|part| Envelope::from_bytes(&part.content).map(drop).map_err(SubmissionError::Part));
+    }
+    let mut verified = None;
+    for part in parts {
+        let part = SignedPart::from_bytes(&part.content).map_err(SubmissionError::Part)?;
+        let is_repeated = verified == Some(part.seal) && part.access.scheme() == header.fields().scheme;
+        if !is_repeated {
+            part.verify(header)?;
+            verified = Some(part.seal);
+        }
+    }
+    Ok(())
 }

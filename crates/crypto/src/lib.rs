@@ -17,6 +17,7 @@
 pub mod limits;
 
 mod aead;
+mod body;
 mod curve;
 mod hkdf;
 mod identity_keys;
@@ -29,9 +30,11 @@ mod payload;
 mod pending;
 mod prekeys;
 mod primitives;
+mod recipient_keys;
 mod secret;
 mod session;
 mod session_ad;
+mod shared_key;
 mod state_machine;
 mod vault;
 mod x3dh;
@@ -41,6 +44,7 @@ mod testing;
 #[cfg(test)]
 mod vectors;
 
+pub use body::{BodyError, BodyOpener, BodySeal, BodySealer, Prelude};
 pub use curve::CurvePrivateKey;
 pub use identity_keys::IdentityPrivateKey;
 pub use kem::KemPrivateKey;
@@ -53,9 +57,11 @@ pub use prekeys::{
     OneTimeKemPrekey, PrivateKey, PrivatePrekey, PublishError, Sealing, SealingPrekey, Signed, SignedPrekey, Validity,
 };
 pub use primitives::{Primitives, PrimitivesError, SystemPrimitives};
-pub use secret::{SecretBytes, SharedSecret};
+pub use recipient_keys::{UnwrapError, unwrap_key, wrap_key};
+pub use secret::{ContentKey, GroupSecret, SecretBytes, SharedSecret};
 pub use session::{OpenError, Role, SealError, Session};
 pub use session_ad::SessionId;
+pub use shared_key::GroupKey;
 pub use vault::{Generation, RowAddress, SEALED_ROW_OVERHEAD, Vault, VaultError};
 pub use x3dh::{
     BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, SeenManifest, VerifiedBundle, initiate,

@@ -93,6 +93,16 @@ secret! {
 }
 
 secret! {
+    /// The key of one body, which seals nothing else.
+    pub ContentKey
+}
+
+secret! {
+    /// What the members of a group share for one epoch.
+    pub GroupSecret
+}
+
+secret! {
     /// What everything at rest is sealed under, at one remove or two. Comes from the user: passphrase, file or device.
     pub MasterKey
 }
@@ -105,6 +115,8 @@ secret! {
 stored!(RootKey);
 stored!(ChainKey);
 stored!(MessageKey);
+stored!(ContentKey);
+stored!(GroupSecret);
 
 /// The next `N` bytes of an encoding, where they are: an array by value would leave a copy.
 pub(crate) fn secret_array<'a, const N: usize>(reader: &mut Reader<'a>) -> Result<&'a [u8; N], DecodeError> {
@@ -193,6 +205,8 @@ mod tests {
                 RootKey::copy_of(&bytes),
                 ChainKey::copy_of(&bytes),
                 MessageKey::copy_of(&bytes),
+                ContentKey::copy_of(&bytes),
+                GroupSecret::copy_of(&bytes),
                 MasterKey::copy_of(&bytes),
                 StoreKey::copy_of(&bytes),
                 SecretBytes::from(bytes.to_vec()),
@@ -205,6 +219,8 @@ mod tests {
             RootKey(…),
             ChainKey(…),
             MessageKey(…),
+            ContentKey(…),
+            GroupSecret(…),
             MasterKey(…),
             StoreKey(…),
             SecretBytes(32 bytes),

@@ -4,6 +4,7 @@
 //! nothing for this. `SEALPOST_WRITE_VECTORS=1 cargo test -p sealpost-crypto vectors` rewrites the files;
 //! `scripts/independent` checks them with other implementations.
 
+mod bodies;
 mod conversation;
 mod handshakes;
 mod prekeys;
@@ -20,6 +21,7 @@ fn the_files_hold_what_the_code_does() {
     check("prekeys.json", &prekeys::vectors());
     check("handshakes.json", &handshakes::vectors());
     check("conversation.json", &conversation::vectors());
+    check("bodies.json", &bodies::vectors());
     check("receipts.json", &receipts::vectors());
 }
 

@@ -271,6 +271,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Bytes that are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.len()
+    }
+
     /// Ends the reading with what is left, for a format that allows something to follow.
     #[must_use]
     pub fn rest(self) -> &'a [u8] {

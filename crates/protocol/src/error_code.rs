@@ -80,6 +80,8 @@ error_codes! {
     UnsupportedScheme = "unsupported-scheme", false;
     /// The recipient's mailbox has no room.
     MailboxFull = "mailbox-full", true;
+    /// The agent has as much at the relay as it may have.
+    QuotaExceeded = "quota-exceeded", true;
     /// The batch of receipts does not continue the last one.
     ReceiptsOutOfSequence = "receipts-out-of-sequence", false;
     /// Too many requests of this kind.

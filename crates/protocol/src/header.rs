@@ -218,19 +218,25 @@ pub enum HeaderError {
     /// The life is empty or longer than allowed.
     #[error("a message expires after its creation and within {} days of it", limits::MESSAGE_LIFE.as_secs() / 86_400)]
     Life,
+    /// The body is empty or longer than allowed.
+    #[error("a body has 1 to {} bytes", limits::BODY)]
+    Body,
 }
 
 impl Header {
     /// Checks that the fields agree.
     ///
     /// # Errors
-    /// [`HeaderError::IdTime`], [`HeaderError::Life`].
+    /// [`HeaderError::IdTime`], [`HeaderError::Life`], [`HeaderError::Body`].
     pub fn new(fields: HeaderFields) -> Result<Self, HeaderError> {
         if fields.message.id.timestamp() != fields.created {
             return Err(HeaderError::IdTime);
         }
         if fields.expires <= fields.created || fields.expires.since(fields.created) > limits::MESSAGE_LIFE {
             return Err(HeaderError::Life);
+        }
+        if fields.body.is_some_and(|body| body.sealed_length == 0 || body.sealed_length > limits::BODY) {
+            return Err(HeaderError::Body);
         }
         let mut writer = Writer::new();
         encode_fields(&fields, &mut writer);
@@ -335,6 +341,7 @@ impl Decode for Header {
             HeaderError::IdTime => {
                 DecodeError::Invalid { field: "created", reason: "not the time that the id carries" }
             }
+            HeaderError::Body => DecodeError::Invalid { field: "body", reason: "empty or too long" },
             _ => DecodeError::Invalid { field: "expires", reason: "its life is empty or too long" },
         })
     }

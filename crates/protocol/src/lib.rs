@@ -9,6 +9,7 @@ pub mod limits;
 pub mod merkle;
 
 mod access;
+mod body;
 mod clock;
 mod envelope;
 mod error_code;
@@ -19,10 +20,12 @@ mod manifest;
 mod message_id;
 mod prekeys;
 mod receipt;
+mod signed_part;
 mod status;
 mod time;
 
 pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
+pub use body::PieceHash;
 pub use clock::{Clock, SystemClock};
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};
@@ -35,11 +38,12 @@ pub use identity::{
 };
 pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
 pub use manifest::{Manifest, ManifestError, ManifestFields, ManifestHash, SignedManifest, Suite, SuiteId};
-pub use message_id::{ClaimId, InvalidMessageId, MessageId, MessageRef, ThreadId};
+pub use message_id::{ClaimId, GroupId, InvalidMessageId, MessageId, MessageRef, ThreadId, UploadId};
 pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{
     CountersignedHead, ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason,
     SignedReceiptHead, Verdict,
 };
+pub use signed_part::{BodyAccess, SenderSeal, SharedAccess, SignedPart, SignedPartError, WrappedKey};
 pub use status::{Attempt, DeliveryState, DeliveryStatus, FailureReason};
 pub use time::Timestamp;

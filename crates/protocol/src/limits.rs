@@ -21,6 +21,13 @@ pub const HEADER: usize = RECIPIENTS * 32 + 512;
 /// Bytes of an inline body. Larger bodies are uploaded in pieces.
 pub const INLINE_BODY: usize = 1 << 20;
 
+/// Bytes of one piece of a body, but the last: a subtree of BLAKE3, and with its frame below the 4 MiB that gRPC clients
+/// accept by default. Raised, more is sent again after an interruption; lowered, each costs a flush of the disk.
+pub const BODY_PIECE: u64 = 1 << 20;
+
+/// Bytes of a sealed body: 65,536 pieces, whose hashes are 2 MiB in memory when the body is complete.
+pub const BODY: u64 = 64 << 30;
+
 /// Suites in a manifest: two exist; room for a decade of them.
 pub const SUITES: usize = 8;
 
@@ -47,5 +54,7 @@ pub const ONE_TIME_PREKEY_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 pub const MANIFEST_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 
 const _: () = assert!(RECIPIENTS <= u16::MAX as usize, "lists carry a u16 count");
+const _: () = assert!(INLINE_BODY as u64 <= BODY_PIECE, "an inline body is one piece");
+const _: () = assert!(BODY_PIECE.is_power_of_two() && BODY_PIECE >= 1_024, "a piece is a subtree of BLAKE3");
 const _: () = assert!(RECEIPTS_PER_BATCH <= 1 << MERKLE_LEVELS, "a batch's path fits");
 const _: () = assert!(RECIPIENTS <= 1 << MERKLE_LEVELS, "a parts path fits");

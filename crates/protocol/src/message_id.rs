@@ -142,6 +142,16 @@ opaque_id! {
 }
 
 opaque_id! {
+    /// Names a group that shares a key; chosen at random by whoever makes it.
+    GroupId
+}
+
+opaque_id! {
+    /// Names one upload of a body, chosen by the sender at random, so that it can be begun again and gone on with.
+    UploadId
+}
+
+opaque_id! {
     /// Names one claim of prekeys, chosen by the requester at random, so that a repeated claim consumes nothing more.
     ClaimId
 }

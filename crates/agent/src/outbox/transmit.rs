@@ -16,6 +16,7 @@ impl Agent {
         let request = v1::SendRequest {
             header: row.value.header.clone(),
             body: None,
+            upload_id: None,
             parts: row.value.parts.iter().map(part_message).collect(),
         };
         let answer = self.relay().await?.send(request).await;

@@ -9,13 +9,15 @@ mod pages;
 mod queries;
 mod receipts;
 mod release;
+mod uploads;
 
 use std::collections::BTreeSet;
 
-use sealpost_protocol::{AgentId, DeliveryStatus, ReceiptLeaf, Timestamp, Verdict};
+use sealpost_protocol::{AgentId, DeliveryStatus, MessageRef, ReceiptLeaf, Timestamp, Verdict};
 
 pub use self::{
     acceptance::*, attempts::*, changes::*, expiry::*, mailboxes::*, pages::*, queries::*, receipts::*, release::*,
+    uploads::*,
 };
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
@@ -101,6 +103,18 @@ macro_rules! ledger_conformance {
             an_unknown_message_has_no_records
             a_body_is_shown_to_its_sender_and_to_those_for_whom_it_waits
             a_message_without_a_body_shows_none
+
+            an_upload_takes_its_pieces_in_any_order
+            a_piece_again_is_given_back_and_another_in_its_place_refused
+            an_upload_s_id_belongs_to_its_owner
+            an_upload_begun_again_goes_on_and_another_under_its_id_is_a_conflict
+            an_owner_has_no_more_uploads_and_bytes_than_its_quota
+            a_complete_upload_becomes_the_message_s_body
+            an_upload_that_is_not_the_message_s_body_is_refused_and_stays
+            the_same_submission_again_lets_go_of_a_second_upload
+            the_next_attempt_may_bring_the_body_as_an_upload
+            a_cancelled_upload_gives_everything_back
+            an_upload_expires_unless_it_goes_on
 
             what_has_lived_long_enough_fails
             the_time_of_the_last_sweep_is_kept
@@ -208,7 +222,13 @@ async fn everything(ledger: &dyn Ledger, letters: &[&Letter]) -> Everything {
     }
     for letter in letters {
         seen.records.push(ledger.records(letter.message()).await.unwrap());
-        seen.bodies.push(ledger.body(letter.message(), letter.message().sender).await.unwrap());
+        let piece = ledger.body_piece(letter.message(), letter.message().sender, 0).await.unwrap();
+        seen.bodies.push(piece.and_then(|piece| piece.content));
     }
     seen
+}
+
+/// Where a body of one piece lies, if `reader` may read it.
+async fn body(ledger: &dyn Ledger, message: MessageRef, reader: &Agent) -> Option<Handle> {
+    ledger.body_piece(message, reader.id(), 0).await.unwrap().and_then(|piece| piece.content)
 }

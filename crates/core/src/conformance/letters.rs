@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use sealpost_protocol::{
     AgentId, Attempt, BodyDescription, CurveKey, Envelope, EnvelopeHeader, Header, HeaderFields, MessageClass,
-    MessageId, MessageRef, PartHash, Priority, ReceiptLeaf, Recipients, Scheme, Timestamp, Verdict, encoding::Encode,
+    MessageId, MessageRef, PartHash, Priority, ReceiptLeaf, Recipients, Scheme, Timestamp, UploadId, Verdict,
+    encoding::Encode, limits,
 };
 
 use super::{Agent, NOW};
 use crate::{
-    Part, Submission,
-    ports::{Acceptance, Handle, StoredPart},
+    Part, Submission, SubmittedBody,
+    ports::{Acceptance, AcceptedBody, BodyQuota, Handle, StoredPart, UploadDescription},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -25,6 +26,8 @@ pub struct Letter {
     expires: Timestamp,
     priority: Priority,
     body: Option<Vec<u8>>,
+    upload: Option<UploadId>,
+    quota: BodyQuota,
     enclosed: Vec<AgentId>,
     attempt: Attempt,
     sealing: u8,
@@ -47,6 +50,8 @@ impl Letter {
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
             body: None,
+            upload: None,
+            quota: BodyQuota { uploads: 4, bytes: 1 << 30 },
             attempt: Attempt::FIRST,
             sealing: 1,
             ciphertext: 64,
@@ -83,6 +88,18 @@ impl Letter {
     #[must_use]
     pub fn body(self, sealed: &[u8]) -> Self {
         Self { body: Some(sealed.to_vec()), ..self }
+    }
+
+    /// Its body was uploaded under this id.
+    #[must_use]
+    pub fn uploaded(self, id: UploadId) -> Self {
+        Self { upload: Some(id), ..self }
+    }
+
+    /// Its sender may have so many bytes in bodies.
+    #[must_use]
+    pub fn body_bytes(self, bytes: u64) -> Self {
+        Self { quota: BodyQuota { bytes, ..self.quota }, ..self }
     }
 
     /// Handed in with the parts of these recipients only.
@@ -169,7 +186,11 @@ impl Letter {
     #[must_use]
     pub fn submission(&self) -> Submission {
         let part = |recipient: &AgentId| Part::new(*recipient, self.attempt, self.envelope(*recipient)).unwrap();
-        Submission::new(self.header(), self.body.clone(), self.enclosed.iter().map(part).collect()).unwrap()
+        let body = match self.upload {
+            Some(id) => Some(SubmittedBody::Uploaded(id)),
+            None => self.body.clone().map(SubmittedBody::Inline),
+        };
+        Submission::new(self.header(), body, self.enclosed.iter().map(part).collect()).unwrap()
     }
 
     /// The letter as the ledger is given it, at [`NOW`].
@@ -191,7 +212,11 @@ impl Letter {
         };
         Acceptance {
             header: self.header(),
-            body: self.body_handle(),
+            body: match self.upload {
+                Some(id) => Some(AcceptedBody::Uploaded(id)),
+                None => self.body_handle().map(AcceptedBody::Inline),
+            },
+            quota: self.quota,
             parts: submission.parts().iter().map(part).collect(),
             is_complete: submission.is_complete(),
             at,
@@ -214,6 +239,20 @@ impl Letter {
     pub fn body_handle(&self) -> Option<Handle> {
         let handle = Handle(format!("body {}/{}/{}", self.sender, self.number, self.copy).into_bytes());
         self.body.is_some().then_some(handle)
+    }
+
+    /// What its body is announced as.
+    #[must_use]
+    pub fn upload_description(&self) -> UploadDescription {
+        let header = self.header();
+        UploadDescription { scheme: header.fields().scheme, body: header.fields().body.unwrap() }
+    }
+
+    /// The pieces of its body.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Vec<u8>> {
+        let length = usize::try_from(limits::BODY_PIECE).unwrap();
+        self.body.as_deref().unwrap_or_default().chunks(length).map(<[u8]>::to_vec).collect()
     }
 
     /// What `recipient` says of it.

@@ -65,6 +65,7 @@ mod tests {
                     include_str!("ledger/queries.rs"),
                     include_str!("ledger/receipts.rs"),
                     include_str!("ledger/release.rs"),
+                    include_str!("ledger/uploads.rs"),
                 ],
             ),
             (

@@ -10,11 +10,14 @@ use sealpost_protocol::{
     AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Signature, Timestamp,
 };
 
+use super::bodies::{Body, UploadTable};
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
+        BodyPiece, BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, ReceiptRefusal,
+        RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, StoredPiece, UploadDescription, UploadName,
+        UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -30,13 +33,14 @@ struct State {
     swept_at: Option<Timestamp>,
     messages: BTreeMap<MessageRef, Message>,
     heads: HashMap<AgentId, CountersignedHead>,
+    uploads: UploadTable,
 }
 
 #[derive(Debug, Clone)]
 struct Message {
     header: Header,
     accepted_at: Timestamp,
-    body: Option<Handle>,
+    body: Option<Body>,
     deliveries: BTreeMap<AgentId, Delivery>,
 }
 
@@ -101,7 +105,8 @@ impl State {
     }
 
     fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        let Acceptance { header, body, parts, at, .. } = acceptance;
+        let body = self.take_body(&acceptance)?;
+        let Acceptance { header, parts, at, .. } = acceptance;
         let mut message = Message { header, accepted_at: at, body, deliveries: BTreeMap::new() };
         let mut outcome = AcceptanceOutcome::default();
         for part in parts {
@@ -119,7 +124,7 @@ impl State {
     fn accept_again(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let reference = acceptance.header.message();
         let mut outcome = AcceptanceOutcome::default();
-        for part in acceptance.parts {
+        for part in acceptance.parts.clone() {
             let decision =
                 self.delivery(reference, part.recipient).map(|known| known.record.decide(part.attempt, part.hash));
             match decision {
@@ -137,12 +142,37 @@ impl State {
                 Some(PartDecision::Conflict) | None => return Err(AcceptError::Conflict),
             }
         }
-        match self.messages.get_mut(&reference) {
-            // The body went with the last who waited; now someone waits again.
-            Some(message) if message.body.is_none() && !outcome.queued.is_empty() => message.body = acceptance.body,
-            _ => outcome.unused.extend(acceptance.body),
+        let has_body = self.messages.get(&reference).is_some_and(|message| message.body.is_some());
+        if has_body || outcome.queued.is_empty() {
+            outcome.unused.extend(self.unused_body(reference.sender, acceptance.body));
+        } else {
+            // It went with the last who waited; now someone waits again.
+            let body = self.take_body(&acceptance)?;
+            if let Some(message) = self.messages.get_mut(&reference) {
+                message.body = body;
+            }
         }
         Ok(outcome)
+    }
+
+    /// What the sender has in bodies and uploads.
+    fn body_bytes(&self, sender: AgentId) -> u64 {
+        let sent = self.messages.values().filter(|message| message.header.message().sender == sender);
+        let lengths = sent.filter_map(|message| message.body.as_ref()).map(|body| body.length);
+        lengths.fold(self.uploads.bytes(sender), u64::saturating_add)
+    }
+
+    fn take_body(&mut self, acceptance: &Acceptance) -> Result<Option<Body>, AcceptError> {
+        let used = self.body_bytes(acceptance.header.message().sender);
+        self.uploads.body_of(acceptance, used)
+    }
+
+    fn unused_body(&mut self, owner: AgentId, body: Option<AcceptedBody>) -> Vec<Handle> {
+        match body {
+            None => Vec::new(),
+            Some(AcceptedBody::Inline(content)) => vec![content],
+            Some(AcceptedBody::Uploaded(id)) => self.uploads.cancel(UploadName { owner, id }),
+        }
     }
 
     fn delivery(&mut self, message: MessageRef, recipient: AgentId) -> Option<&mut Delivery> {
@@ -207,7 +237,7 @@ impl State {
             released.extend(delivery.content.take());
         }
         if !message.deliveries.values().any(Delivery::is_waiting) {
-            released.extend(message.body.take());
+            released.extend(message.body.take().into_iter().flat_map(|body| body.pieces));
         }
     }
 }
@@ -310,11 +340,20 @@ impl Ledger for MemoryLedger {
         Ok(deliveries.into_iter().flatten().map(|delivery| delivery.record.clone()).collect())
     }
 
-    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError> {
+    async fn body_piece(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        place: u64,
+    ) -> Result<Option<BodyPiece>, BackendError> {
         let state = self.state();
         let Some(known) = state.messages.get(&message) else { return Ok(None) };
         let may_read = message.sender == reader || known.waiting_for(reader).is_some();
-        Ok(known.body.clone().filter(|_| may_read))
+        let piece = |body: &Body| {
+            let content = usize::try_from(place).ok().and_then(|place| body.pieces.get(place)).cloned();
+            BodyPiece { length: body.length, content }
+        };
+        Ok(known.body.as_ref().filter(|_| may_read).map(piece))
     }
 
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {
@@ -374,5 +413,41 @@ impl Ledger for MemoryLedger {
             state.messages.remove(message);
         }
         Ok(gone.len())
+    }
+}
+
+#[async_trait]
+impl Uploads for MemoryLedger {
+    async fn begin_upload(
+        &self,
+        name: UploadName,
+        description: UploadDescription,
+        expires: Timestamp,
+        quota: BodyQuota,
+    ) -> Result<UploadRecord, BeginUploadError> {
+        let mut state = self.state();
+        let used = state.body_bytes(name.owner);
+        state.uploads.begin(name, description, expires, quota, used)
+    }
+
+    async fn add_piece(
+        &self,
+        name: UploadName,
+        piece: StoredPiece,
+        expires: Timestamp,
+    ) -> Result<Option<Handle>, AddPieceError> {
+        self.state().uploads.add_piece(name, piece, expires)
+    }
+
+    async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {
+        Ok(self.state().uploads.find(name, now))
+    }
+
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+        Ok(self.state().uploads.cancel(name))
+    }
+
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+        Ok(self.state().uploads.expire(now))
     }
 }

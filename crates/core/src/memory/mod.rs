@@ -1,6 +1,7 @@
 //! Adapters that keep everything in memory: the model that real adapters are compared with, and a relay without a disk.
 //! They are durable for as long as they live.
 
+mod bodies;
 mod contents;
 mod ledger;
 mod prekeys;

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use sealpost_protocol::{
     AgentId, Attempt, DeliveryState, Header, HeaderHash, MessageRef, PartHash, ReceiptBatch, Signature, Timestamp,
-    merkle,
+    UploadId, merkle,
 };
 use thiserror::Error;
 
-use super::{BackendError, Handle};
+use super::{BackendError, BodyQuota, Handle, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -15,14 +15,34 @@ use crate::{DeliveryRecord, ReceiptConflict};
 pub struct Acceptance {
     /// The header.
     pub header: Header,
-    /// The body's content.
-    pub body: Option<Handle>,
+    /// The body.
+    pub body: Option<AcceptedBody>,
+    /// What the sender may have in bodies.
+    pub quota: BodyQuota,
     /// The parts, ascending by recipient.
     pub parts: Vec<StoredPart>,
     /// Whether there is a first attempt for every recipient, as an unknown message must have.
     pub is_complete: bool,
     /// The relay's clock.
     pub at: Timestamp,
+}
+
+/// A body to be recorded with its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AcceptedBody {
+    /// It came with the message, in one piece.
+    Inline(Handle),
+    /// It was uploaded before, is complete, and its hash is the one that the header names.
+    Uploaded(UploadId),
+}
+
+/// A piece of a message's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyPiece {
+    /// Bytes of the whole body.
+    pub length: u64,
+    /// Where the piece lies; `None` beyond the last.
+    pub content: Option<Handle>,
 }
 
 /// One recipient's part, stored.
@@ -65,6 +85,12 @@ pub enum AcceptError {
         /// Whose.
         recipient: AgentId,
     },
+    /// There is no complete upload of the body that the header describes.
+    #[error("there is no complete upload of this body under this id")]
+    UnknownUpload,
+    /// The sender has as many bytes in bodies as it may have.
+    #[error("the sender's bodies leave no room for this one")]
+    Quota,
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -194,9 +220,9 @@ pub struct Change {
 
 /// The ledger.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Uploads {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
-    /// the next attempt is queued if the last one failed.
+    /// the next attempt is queued if the last one failed. An upload that the message brings is its body from then on.
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError>;
 
     /// Reads a page of what waits, in order.
@@ -226,8 +252,13 @@ pub trait Ledger: Send + Sync {
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
 
-    /// Where a message's body lies, if `reader` is its sender or one for whom it waits.
-    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError>;
+    /// The piece in this place of a message's body, if it has one and `reader` is its sender or one for whom it waits.
+    async fn body_piece(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        place: u64,
+    ) -> Result<Option<BodyPiece>, BackendError>;
 
     /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, and of what waits for it.
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError>;

@@ -5,11 +5,15 @@ mod backend;
 mod contents;
 mod ledger;
 mod prekeys;
+mod uploads;
 
 pub use backend::BackendError;
 pub use contents::{Contents, Handle};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, Change, ExpireStep, Ledger, LostEntries, PageQuery, ReceiptRefusal,
-    RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, LostEntries,
+    PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
+pub use uploads::{
+    AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads,
+};

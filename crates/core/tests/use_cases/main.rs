@@ -9,6 +9,7 @@ mod receipts;
 mod receiving;
 mod sending;
 mod sweeping;
+mod uploading;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Asking: a caller sees what it sent or may receive, and cannot tell the rest from what does not exist.
 
-use sealpost_core::{QueryError, conformance::NOW, limits};
+use sealpost_core::{BodyPart, QueryError, conformance::NOW, limits};
 use sealpost_protocol::ErrorCode;
 
 use super::*;
@@ -30,7 +30,7 @@ async fn to_a_stranger_a_message_does_not_exist() {
             matches!(&status, Err(error @ QueryError::NotFound) if error.code() == ErrorCode::NotFound),
             "{status:?}"
         );
-        let body = relay.services.message_query.body(&principal(&mallory), message).await;
+        let body = relay.services.message_query.body(&principal(&mallory), message, 0).await;
         assert!(matches!(body, Err(QueryError::NotFound)), "{body:?}");
     }
 }
@@ -41,8 +41,9 @@ async fn a_body_is_there_while_someone_waits_for_it() {
     let relay = Relay::of(&[&bob, &carol]).await;
     let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
     relay.send(&alice, &letter).await.unwrap();
-    let body = async |agent: &Agent| relay.services.message_query.body(&principal(agent), letter.message()).await.ok();
-    assert_eq!(body(&bob).await.as_deref(), Some(&b"body"[..]));
+    let body =
+        async |agent: &Agent| relay.services.message_query.body(&principal(agent), letter.message(), 0).await.ok();
+    assert_eq!(body(&bob).await, Some(BodyPart { length: 4, offset: 0, bytes: b"body".to_vec() }));
     relay.say(&bob, &letter, Verdict::Stored).await;
     assert_eq!((body(&bob).await, body(&alice).await.is_some()), (None, true));
     relay.say(&carol, &letter, Verdict::Stored).await;

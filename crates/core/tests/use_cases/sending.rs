@@ -125,6 +125,6 @@ async fn a_message_sealed_anew_after_a_refusal_arrives_with_its_body() {
     let entries = relay.receive(&bob).await.entries;
     let entry = entries.first().unwrap();
     assert_eq!((entry.attempt.number(), &entry.part), (2, &anew.envelope(bob.id())));
-    let body = relay.services.message_query.body(&principal(&bob), anew.message()).await.unwrap();
-    assert_eq!(body, b"body");
+    let body = relay.services.message_query.body(&principal(&bob), anew.message(), 0).await.unwrap();
+    assert_eq!(body.bytes, b"body");
 }

@@ -121,14 +121,14 @@ impl Decode for Content {
 }
 
 impl ContentKind {
-    fn to_byte(self) -> u8 {
+    pub(crate) fn to_byte(self) -> u8 {
         match self {
             Self::Text => 0,
             Self::Bytes => 1,
         }
     }
 
-    fn from_byte(byte: u8) -> Result<Self, DecodeError> {
+    pub(crate) fn from_byte(byte: u8) -> Result<Self, DecodeError> {
         match byte {
             0 => Ok(Self::Text),
             1 => Ok(Self::Bytes),

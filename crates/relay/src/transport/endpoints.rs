@@ -7,14 +7,14 @@ use sealpost_api::{
     v1,
 };
 use sealpost_core::{
-    MailboxEntry, Page, PageRequest, Part, Principal, Submission,
+    BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmissionError, SubmittedBody,
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
     ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Signature, encoding::Encode, limits,
 };
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, uploads::upload_id};
 use crate::{app::App, authentication::TokenRequest};
 
 pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
@@ -88,11 +88,20 @@ pub(crate) async fn send(
         return Err(Refusal::new(ErrorCode::TooLarge, format!("header: at most {} bytes", limits::HEADER)));
     }
     let header: Header = decode("header", &request.header)?;
+    if request.parts.len() > header.fields().recipients.as_slice().len() {
+        return Err(SubmissionError::Recipients.into());
+    }
     let part = |part: v1::Part| -> Result<Part, Refusal> {
         Ok(Part::new(agent_id("recipient", &part.recipient)?, attempt(part.attempt)?, part.envelope)?)
     };
     let parts = request.parts.into_iter().map(part).collect::<Result<Vec<_>, _>>()?;
-    let submission = Submission::new(header, request.body, parts)?;
+    let body = match (request.body, request.upload_id) {
+        (None, None) => None,
+        (Some(body), None) => Some(SubmittedBody::Inline(body)),
+        (None, Some(id)) => Some(SubmittedBody::Uploaded(upload_id(&id)?)),
+        (Some(_), Some(_)) => return Err(Refusal::new(ErrorCode::Malformed, "body, upload_id: one of them")),
+    };
+    let submission = Submission::new(header, body, parts)?;
     let send = |app: Arc<App>| async move { app.services.delivery_router.send(&caller, submission).await };
     let accepted = write(app, send).await?;
     Ok(v1::SendResponse { accepted_at_ms: millis(accepted.at) })
@@ -148,7 +157,11 @@ pub(crate) async fn get_body(
     request: v1::GetBodyRequest,
 ) -> Result<v1::GetBodyResponse, Refusal> {
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
-    Ok(v1::GetBodyResponse { body: app.services.message_query.body(caller, message).await? })
+    Ok(body_message(app.services.message_query.body(caller, message, request.offset).await?))
+}
+
+pub(crate) fn body_message(part: BodyPart) -> v1::GetBodyResponse {
+    v1::GetBodyResponse { body: part.bytes, offset: part.offset, length: part.length }
 }
 
 pub(crate) async fn list_events(
@@ -161,7 +174,7 @@ pub(crate) async fn list_events(
 }
 
 /// Does a write to its end, whatever becomes of the request.
-async fn write<T, E, F>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refusal>
+pub(super) async fn write<T, E, F>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refusal>
 where
     T: Send + 'static,
     E: Send + 'static,

@@ -11,6 +11,7 @@ mod respond;
 mod rest;
 mod streams;
 mod tls;
+mod uploads;
 mod websocket;
 
 pub(crate) use connection::serve;

@@ -10,9 +10,10 @@ use http::{HeaderValue, StatusCode, header};
 use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
     ClaimError, ManifestError, PublishError, QueryError, ReceiptsError, ReceiveError, SendError, SubmissionError,
+    UploadError,
     ports::{BackendError, ClaimKeysError},
 };
-use sealpost_protocol::{ErrorCode, Timestamp, encoding::DecodeError};
+use sealpost_protocol::{ErrorCode, SignedPartError, Timestamp, encoding::DecodeError};
 use serde::Serialize;
 use tonic::{Code, Status, metadata::MetadataValue};
 
@@ -74,7 +75,7 @@ macro_rules! refusal_from {
     };
 }
 
-refusal_from!(PublishError, QueryError, ReceiptsError, ReceiveError);
+refusal_from!(PublishError, QueryError, ReceiptsError, ReceiveError, UploadError);
 
 impl From<AuthenticationError> for Refusal {
     fn from(error: AuthenticationError) -> Self {
@@ -153,7 +154,10 @@ impl From<SubmissionError> for Refusal {
     fn from(error: SubmissionError) -> Self {
         let code = match &error {
             SubmissionError::PartTooLarge { .. } | SubmissionError::BodyTooLarge { .. } => ErrorCode::TooLarge,
-            SubmissionError::Scheme(_) | SubmissionError::Class => ErrorCode::UnsupportedScheme,
+            SubmissionError::SignedPart(SignedPartError::Sender | SignedPartError::Signature) => {
+                ErrorCode::BadSignature
+            }
+            SubmissionError::Class => ErrorCode::UnsupportedScheme,
             _ => ErrorCode::Malformed,
         };
         Self::from_error(code, &error)
@@ -238,7 +242,7 @@ fn http_status(code: ErrorCode) -> StatusCode {
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::Conflict | ErrorCode::StaleManifest | ErrorCode::ReceiptsOutOfSequence => StatusCode::CONFLICT,
         ErrorCode::ClockSkew | ErrorCode::Expired | ErrorCode::UnsupportedScheme => StatusCode::UNPROCESSABLE_ENTITY,
-        ErrorCode::MailboxFull => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorCode::MailboxFull | ErrorCode::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
         ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         ErrorCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -260,7 +264,7 @@ fn grpc_code(code: ErrorCode) -> Code {
         ErrorCode::StaleManifest | ErrorCode::ReceiptsOutOfSequence => Code::Aborted,
         ErrorCode::ClockSkew | ErrorCode::Expired => Code::FailedPrecondition,
         ErrorCode::UnsupportedScheme | ErrorCode::MethodNotAllowed => Code::Unimplemented,
-        ErrorCode::MailboxFull | ErrorCode::RateLimited => Code::ResourceExhausted,
+        ErrorCode::MailboxFull | ErrorCode::QuotaExceeded | ErrorCode::RateLimited => Code::ResourceExhausted,
         ErrorCode::Unavailable => Code::Unavailable,
         _ => Code::Internal,
     }

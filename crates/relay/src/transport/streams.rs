@@ -8,9 +8,12 @@ use sealpost_api::v1;
 use sealpost_core::{PageRequest, limits};
 use sealpost_protocol::ErrorCode;
 
+use tonic::Status;
+
 use super::{
-    endpoints::{event_message, page_message},
+    endpoints::{self, event_message, page_message},
     refusal::Refusal,
+    uploads,
 };
 use crate::{app::App, authentication::Caller};
 
@@ -47,6 +50,37 @@ pub(crate) fn events(app: &App, caller: Caller, after: u64) -> impl Stream<Item 
         Err(refusal) => stream::iter([Err(refusal)]).right_stream(),
     });
     until_over(app, caller, events)
+}
+
+/// A message's body from the place that the request names to its end, piece by piece.
+pub(crate) fn body(
+    app: Arc<App>,
+    caller: Caller,
+    request: v1::GetBodyRequest,
+) -> impl Stream<Item = Result<v1::GetBodyResponse, Refusal>> {
+    let state = (Arc::clone(&app), request);
+    let pieces = stream::try_unfold(state, move |(app, mut request)| async move {
+        let piece = endpoints::get_body(&app, &caller.principal, request.clone()).await?;
+        request.offset += piece.body.len() as u64;
+        Ok((!piece.body.is_empty()).then_some((piece, (app, request))))
+    });
+    until_over(&app, caller, pieces)
+}
+
+/// An answer for each piece that comes, in turn; the first that is refused ends the stream.
+pub(crate) fn pieces(
+    app: Arc<App>,
+    caller: Caller,
+    pieces: impl Stream<Item = Result<v1::AppendRequest, Status>> + Send + Unpin,
+) -> impl Stream<Item = Result<v1::AppendResponse, Refusal>> {
+    let state = (Arc::clone(&app), pieces);
+    let answers = stream::try_unfold(state, move |(app, mut pieces)| async move {
+        let Some(piece) = pieces.next().await else { return Ok(None) };
+        let piece = piece.map_err(|status| Refusal::new(ErrorCode::Malformed, status.message()))?;
+        let answer = uploads::append(&app, caller.principal, piece).await?;
+        Ok(Some((answer, (app, pieces))))
+    });
+    until_over(&app, caller, answers)
 }
 
 /// Ends `items` after the first refusal, its own or that the caller's time or the relay's is over.

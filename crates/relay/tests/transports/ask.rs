@@ -4,6 +4,7 @@ use reqwest::Method;
 use sealpost_api::v1::{
     self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
     events_client::EventsClient, key_agreement_client::KeyAgreementClient, messages_client::MessagesClient,
+    uploads_client::UploadsClient,
 };
 use serde_json::{Value, json};
 use tonic::{Request, Status, metadata::MetadataMap, transport::Channel};
@@ -52,6 +53,9 @@ asks! {
     GetStatusRequest: MessagesClient.get_status, "Messages/GetStatus";
     GetBodyRequest: MessagesClient.get_body, "Messages/GetBody";
     ListEventsRequest: EventsClient.list, "Events/List";
+    BeginUploadRequest: UploadsClient.begin, "Uploads/Begin";
+    AppendRequest: UploadsClient.append, "Uploads/Append";
+    UploadRequest: UploadsClient.get, "Uploads/Get";
 }
 
 /// A REST request, but for its credentials.
@@ -83,8 +87,12 @@ impl Ask {
                 get(&format!("/api/messages/{}", request.message_id), &format!("sender={}", request.sender))
             }
             Self::GetBodyRequest(request) => {
-                get(&format!("/api/messages/{}/content", request.message_id), &format!("sender={}", request.sender))
+                let v1::GetBodyRequest { sender, message_id, offset } = request;
+                get(&format!("/api/messages/{message_id}/content"), &format!("sender={sender}&offset={offset}"))
             }
+            Self::BeginUploadRequest(request) => post("/api/uploads", json!(request)),
+            Self::AppendRequest(request) => post(&format!("/api/uploads/{}/pieces", request.upload_id), json!(request)),
+            Self::UploadRequest(request) => get(&format!("/api/uploads/{}", request.upload_id), ""),
             Self::ListEventsRequest(request) => get("/api/events", &format!("after={}", request.after)),
         }
     }

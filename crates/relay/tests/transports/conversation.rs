@@ -44,8 +44,8 @@ async fn a_message_goes_from_one_agent_to_another_over_either_transport() {
 
         let message = letter.message();
         let (sender, message_id) = (message.sender.to_string(), message.id.to_string());
-        let body = v1::GetBodyRequest { sender: sender.clone(), message_id: message_id.clone() };
-        assert_eq!(ask_both(&wires, &bob, body).await, json!({ "body": "c2VhbGVkIGZvciBhbGw=" }));
+        let body = v1::GetBodyRequest { sender: sender.clone(), message_id: message_id.clone(), offset: 7 };
+        assert_eq!(ask_both(&wires, &bob, body).await, json!({ "body": "Zm9yIGFsbA==", "offset": 7, "length": 14 }));
 
         let batch = book.sign(vec![letter.receipt(&bobs_agent, Verdict::Stored)]);
         let countersigned = receiving.ask(&bob, v1::AcknowledgeRequest { receipts: batch.to_bytes() }).await.unwrap();

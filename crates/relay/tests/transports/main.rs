@@ -22,5 +22,6 @@ mod stopping;
 mod test_relay;
 mod tls;
 mod token_key;
+mod uploads;
 mod websocket;
 mod wire;

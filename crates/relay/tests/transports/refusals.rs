@@ -6,6 +6,7 @@ mod queries;
 mod receipts;
 mod sending;
 mod tokens;
+mod uploads;
 
 use std::fmt::Write;
 

@@ -6,6 +6,7 @@ use http::{Request, Response};
 use reqwest::header::HeaderMap;
 use sealpost_api::v1;
 use sealpost_core::{
+    SubmittedBody,
     conformance::{Agent, HandClock, Letter},
     ports::PrekeyUpload,
 };
@@ -121,9 +122,15 @@ pub(crate) fn send_request(letter: &Letter) -> v1::SendRequest {
         attempt: part.attempt.number().into(),
         envelope: part.content.clone(),
     };
+    let (body, upload_id) = match submission.body() {
+        None => (None, None),
+        Some(SubmittedBody::Inline(body)) => (Some(body.clone()), None),
+        Some(SubmittedBody::Uploaded(id)) => (None, Some(id.to_string())),
+    };
     v1::SendRequest {
         header: submission.header().to_bytes(),
-        body: submission.body().map(<[u8]>::to_vec),
+        body,
+        upload_id,
         parts: submission.parts().iter().map(part).collect(),
     }
 }

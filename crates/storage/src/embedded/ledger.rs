@@ -1,6 +1,7 @@
 //! The ledger.
 
 mod acceptance;
+mod bodies;
 mod change_numbers;
 mod changes;
 mod deliveries;
@@ -12,6 +13,7 @@ mod pages;
 #[cfg(test)]
 mod plans;
 mod receipts;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -19,8 +21,9 @@ use async_trait::async_trait;
 use sealpost_core::{
     DeliveryRecord,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, BackendError, Change, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, RecordReceiptsError, RecordedReceipts, WaitingEntry,
+        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
+        BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
+        StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -76,8 +79,13 @@ impl Ledger for EmbeddedLedger {
         self.store.read(move |connection| messages::records(connection, message)).await
     }
 
-    async fn body(&self, message: MessageRef, reader: AgentId) -> Result<Option<Handle>, BackendError> {
-        self.store.read(move |connection| messages::body(connection, message, reader)).await
+    async fn body_piece(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        place: u64,
+    ) -> Result<Option<BodyPiece>, BackendError> {
+        self.store.read(move |connection| messages::body_piece(connection, message, reader, place)).await
     }
 
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {
@@ -103,5 +111,39 @@ impl Ledger for EmbeddedLedger {
 
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
         self.store.write(move |transaction| Ok(forgetting::forget(transaction, before, rows)?)).await
+    }
+}
+
+#[async_trait]
+impl Uploads for EmbeddedLedger {
+    async fn begin_upload(
+        &self,
+        name: UploadName,
+        description: UploadDescription,
+        expires: Timestamp,
+        quota: BodyQuota,
+    ) -> Result<UploadRecord, BeginUploadError> {
+        self.store.write(move |transaction| uploads::begin(transaction, name, description, expires, quota)).await
+    }
+
+    async fn add_piece(
+        &self,
+        name: UploadName,
+        piece: StoredPiece,
+        expires: Timestamp,
+    ) -> Result<Option<Handle>, AddPieceError> {
+        self.store.write(move |transaction| uploads::add_piece(transaction, name, piece, expires)).await
+    }
+
+    async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {
+        self.store.read(move |connection| uploads::record(connection, name, now)).await
+    }
+
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+        self.store.write(move |transaction| Ok(uploads::cancel(transaction, name)?)).await
+    }
+
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+        self.store.write(move |transaction| Ok(uploads::expire(transaction, now)?)).await
     }
 }

@@ -12,6 +12,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/claim_limits.sql"),
         include_str!("schema/signed_heads.sql"),
         include_str!("schema/last_sweep.sql"),
+        include_str!("schema/bodies.sql"),
     ],
 };
 

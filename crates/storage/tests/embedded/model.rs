@@ -149,8 +149,8 @@ impl Pair {
             let real = self.real.records(message).await.unwrap();
             assert_eq!(records(real), records(self.model.records(message).await.unwrap()));
             for agent in &self.agents {
-                let model = self.model.body(message, agent.id()).await.unwrap();
-                assert_eq!(self.real.body(message, agent.id()).await.unwrap(), model);
+                let model = self.model.body_piece(message, agent.id(), 0).await.unwrap();
+                assert_eq!(self.real.body_piece(message, agent.id(), 0).await.unwrap(), model);
             }
         }
     }

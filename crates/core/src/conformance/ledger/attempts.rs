@@ -121,7 +121,7 @@ pub async fn the_next_attempt_brings_the_body_back(ledger: Arc<dyn Ledger>) {
     assert!(released.contains(&letter.body_handle().unwrap()), "nobody waited for it any more");
     let second = letter.attempt(2).copy();
     assert_eq!(accept(&*ledger, &second).await.unused, []);
-    assert_eq!(ledger.body(second.message(), bob.id()).await.unwrap(), second.body_handle());
+    assert_eq!(body(&*ledger, second.message(), &bob).await, second.body_handle());
 }
 
 pub async fn the_next_attempt_leaves_a_body_that_is_there(ledger: Arc<dyn Ledger>) {
@@ -131,7 +131,7 @@ pub async fn the_next_attempt_leaves_a_body_that_is_there(ledger: Arc<dyn Ledger
     say(&*ledger, &bob, &letter, UNDECRYPTABLE).await;
     let second = letter.clone().only(&[&bob]).attempt(2).copy();
     assert_eq!(accept(&*ledger, &second).await.unused, Vec::from_iter(second.body_handle()));
-    assert_eq!(ledger.body(letter.message(), bob.id()).await.unwrap(), letter.body_handle());
+    assert_eq!(body(&*ledger, letter.message(), &bob).await, letter.body_handle());
 }
 
 pub async fn a_conflict_in_one_part_stops_the_next_attempt_of_another(ledger: Arc<dyn Ledger>) {

@@ -33,14 +33,14 @@ pub async fn an_unknown_message_has_no_records(ledger: Arc<dyn Ledger>) {
     accept(&*ledger, &letter).await;
     assert_eq!(ledger.records(letter.clone().number(2).message()).await.unwrap(), []);
     assert_eq!(ledger.records(Letter::new(&bob, &[&bob]).message()).await.unwrap(), []);
-    assert_eq!(ledger.body(letter.number(2).message(), alice.id()).await.unwrap(), None);
+    assert_eq!(body(&*ledger, letter.number(2).message(), &alice).await, None);
 }
 
 pub async fn a_body_is_shown_to_its_sender_and_to_those_for_whom_it_waits(ledger: Arc<dyn Ledger>) {
     let (alice, bob, carol, mallory) = (Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory());
     let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
     accept(&*ledger, &letter).await;
-    let sees = async |agent: &Agent| ledger.body(letter.message(), agent.id()).await.unwrap() == letter.body_handle();
+    let sees = async |agent: &Agent| body(&*ledger, letter.message(), agent).await == letter.body_handle();
     assert!(sees(&alice).await && sees(&bob).await && sees(&carol).await);
     assert!(!sees(&mallory).await);
     hand_over_all(&*ledger, &bob, NOW).await;
@@ -56,5 +56,5 @@ pub async fn a_message_without_a_body_shows_none(ledger: Arc<dyn Ledger>) {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let letter = Letter::new(&alice, &[&bob]);
     accept(&*ledger, &letter).await;
-    assert_eq!(ledger.body(letter.message(), alice.id()).await.unwrap(), None);
+    assert_eq!(body(&*ledger, letter.message(), &alice).await, None);
 }

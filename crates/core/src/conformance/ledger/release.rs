@@ -24,10 +24,10 @@ pub async fn the_body_goes_with_the_last_who_waits(ledger: Arc<dyn Ledger>) {
     let refused = Verdict::Refused(RefusalReason::Undecryptable);
     assert_eq!(say(&*ledger, &carol, &letter, refused).await.released, [letter.part_handle(&carol)]);
     assert_eq!(say(&*ledger, &bob, &letter, Verdict::Stored).await.released, [letter.part_handle(&bob)]);
-    assert_eq!(ledger.body(letter.message(), alice.id()).await.unwrap(), letter.body_handle());
+    assert_eq!(body(&*ledger, letter.message(), &alice).await, letter.body_handle());
     let (_, released) = sweep(&*ledger, NOW.saturating_add(wire::MESSAGE_LIFE)).await;
     assert_eq!(sorted(released), sorted([letter.part_handle(&mallory)].into_iter().chain(letter.body_handle())));
-    assert_eq!(ledger.body(letter.message(), alice.id()).await.unwrap(), None);
+    assert_eq!(body(&*ledger, letter.message(), &alice).await, None);
 }
 
 pub async fn every_part_and_the_body_are_released_once(ledger: Arc<dyn Ledger>) {
@@ -49,5 +49,5 @@ pub async fn handing_over_releases_nothing(ledger: Arc<dyn Ledger>) {
     accept(&*ledger, &letter).await;
     hand_over_all(&*ledger, &bob, NOW).await;
     assert_eq!(waiting(&*ledger, &bob).await[0].content, letter.part_handle(&bob));
-    assert_eq!(ledger.body(letter.message(), bob.id()).await.unwrap(), letter.body_handle());
+    assert_eq!(body(&*ledger, letter.message(), &bob).await, letter.body_handle());
 }

@@ -11,6 +11,7 @@ use sealpost_api::{
     v1::{
         FILE_DESCRIPTOR_SET, authentication_server::AuthenticationServer, delivery_router_server::DeliveryRouterServer,
         events_server::EventsServer, key_agreement_server::KeyAgreementServer, messages_server::MessagesServer,
+        uploads_server::UploadsServer,
     },
 };
 use sealpost_protocol::ErrorCode;
@@ -27,6 +28,7 @@ pub(crate) fn router(app: &Arc<App>) -> axum::Router {
     let small = limits::SMALL_REQUEST_BYTES;
     let mut routes = Routes::new(AuthenticationServer::new(grpc.clone()).max_decoding_message_size(small))
         .add_service(KeyAgreementServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
+        .add_service(UploadsServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
         .add_service(DeliveryRouterServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
         .add_service(MessagesServer::new(grpc.clone()).max_decoding_message_size(small))
         .add_service(EventsServer::new(grpc).max_decoding_message_size(small))

@@ -5,12 +5,12 @@ use std::{pin::Pin, sync::Arc};
 use futures::{Stream, StreamExt};
 use sealpost_api::v1::{
     self, authentication_server::Authentication, delivery_router_server::DeliveryRouter, events_server::Events,
-    key_agreement_server::KeyAgreement, messages_server::Messages,
+    key_agreement_server::KeyAgreement, messages_server::Messages, uploads_server::Uploads,
 };
 use sealpost_protocol::ErrorCode;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::super::{endpoints, refusal::Refusal, streams};
+use super::super::{endpoints, refusal::Refusal, streams, uploads};
 use crate::{app::App, authentication::Caller};
 
 /// The services' state.
@@ -98,6 +98,43 @@ impl Messages for Grpc {
     async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<v1::GetBodyResponse> {
         let caller = caller(&request)?.principal;
         answer(endpoints::get_body(&self.0, &caller, request.into_inner()).await)
+    }
+
+    type StreamBodyStream = Streamed<v1::GetBodyResponse>;
+
+    async fn stream_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<Self::StreamBodyStream> {
+        let caller = caller(&request)?;
+        streamed(streams::body(Arc::clone(&self.0), caller, request.into_inner()))
+    }
+}
+
+#[async_trait]
+impl Uploads for Grpc {
+    async fn begin(&self, request: Request<v1::BeginUploadRequest>) -> Answer<v1::UploadStatus> {
+        let caller = caller(&request)?.principal;
+        answer(uploads::begin(&self.0, caller, request.into_inner()).await)
+    }
+
+    async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
+        let caller = caller(&request)?.principal;
+        answer(uploads::append(&self.0, caller, request.into_inner()).await)
+    }
+
+    type AppendAllStream = Streamed<v1::AppendResponse>;
+
+    async fn append_all(&self, request: Request<Streaming<v1::AppendRequest>>) -> Answer<Self::AppendAllStream> {
+        let caller = caller(&request)?;
+        streamed(streams::pieces(Arc::clone(&self.0), caller, request.into_inner()))
+    }
+
+    async fn get(&self, request: Request<v1::UploadRequest>) -> Answer<v1::UploadStatus> {
+        let caller = caller(&request)?.principal;
+        answer(uploads::get(&self.0, &caller, request.into_inner()).await)
+    }
+
+    async fn cancel(&self, request: Request<v1::UploadRequest>) -> Answer<v1::CancelUploadResponse> {
+        let caller = caller(&request)?.principal;
+        answer(uploads::cancel(&self.0, caller, request.into_inner()).await)
     }
 }
 

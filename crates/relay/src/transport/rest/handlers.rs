@@ -13,7 +13,7 @@ use sealpost_protocol::{AgentId, ErrorCode};
 use serde::Deserialize;
 
 use super::{
-    super::{connection::Connection, endpoints, refusal::Refusal, websocket},
+    super::{connection::Connection, endpoints, refusal::Refusal, uploads, websocket},
     extract::{JsonBody, PathText, QueryString},
 };
 use crate::{app::App, authentication::Caller, limits};
@@ -71,6 +71,42 @@ pub(super) async fn send(
     endpoints::send(&app, caller.principal, request).await.map(Json)
 }
 
+pub(super) async fn begin_upload(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    JsonBody(request): JsonBody<v1::BeginUploadRequest>,
+) -> Answer<v1::UploadStatus> {
+    uploads::begin(&app, caller.principal, request).await.map(Json)
+}
+
+pub(super) async fn append_piece(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(upload_id): PathText,
+    JsonBody(request): JsonBody<v1::AppendRequest>,
+) -> Answer<v1::AppendResponse> {
+    if !request.upload_id.is_empty() && request.upload_id != upload_id {
+        return Err(Refusal::new(ErrorCode::Malformed, "upload_id: the path names another"));
+    }
+    uploads::append(&app, caller.principal, v1::AppendRequest { upload_id, ..request }).await.map(Json)
+}
+
+pub(super) async fn get_upload(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(upload_id): PathText,
+) -> Answer<v1::UploadStatus> {
+    uploads::get(&app, &caller.principal, v1::UploadRequest { upload_id }).await.map(Json)
+}
+
+pub(super) async fn cancel_upload(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(upload_id): PathText,
+) -> Answer<v1::CancelUploadResponse> {
+    uploads::cancel(&app, caller.principal, v1::UploadRequest { upload_id }).await.map(Json)
+}
+
 pub(super) async fn receive(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -104,13 +140,21 @@ pub(super) async fn get_status(
     endpoints::get_status(&app, &caller.principal, request).await.map(Json)
 }
 
+/// Whose message an id names, and from where on its body is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct BodyQuery {
+    sender: String,
+    offset: u64,
+}
+
 pub(super) async fn get_body(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
     PathText(message_id): PathText,
-    QueryString(query): QueryString<SenderQuery>,
+    QueryString(query): QueryString<BodyQuery>,
 ) -> Answer<v1::GetBodyResponse> {
-    let request = v1::GetBodyRequest { sender: query.sender, message_id };
+    let request = v1::GetBodyRequest { sender: query.sender, message_id, offset: query.offset };
     endpoints::get_body(&app, &caller.principal, request).await.map(Json)
 }
 

@@ -50,6 +50,10 @@ fn operations() -> Vec<Operation> {
         ),
         get("/messaging/prekeys/{agent_id}", Call("KeyAgreement.GetManifest"), handlers::get_manifest),
         post("/messaging/send", Call("DeliveryRouter.Send"), handlers::send),
+        post("/api/uploads", Call("Uploads.Begin"), handlers::begin_upload.layer(small())),
+        post("/api/uploads/{upload_id}/pieces", Call("Uploads.Append"), handlers::append_piece),
+        get("/api/uploads/{upload_id}", Call("Uploads.Get"), handlers::get_upload),
+        delete("/api/uploads/{upload_id}", Call("Uploads.Cancel"), handlers::cancel_upload),
         get("/messaging/receive", Call("DeliveryRouter.Receive"), handlers::receive),
         post("/messaging/ack", Call("DeliveryRouter.Acknowledge"), handlers::acknowledge),
         get("/api/messages/{message_id}", Call("Messages.GetStatus"), handlers::get_status),
@@ -68,6 +72,10 @@ fn get<T: 'static>(path: &'static str, meaning: Meaning, handler: impl Handler<T
 
 fn post<T: 'static>(path: &'static str, meaning: Meaning, handler: impl Handler<T, Arc<App>>) -> Operation {
     Operation { method: "post", path, meaning, handler: routing::post(handler) }
+}
+
+fn delete<T: 'static>(path: &'static str, meaning: Meaning, handler: impl Handler<T, Arc<App>>) -> Operation {
+    Operation { method: "delete", path, meaning, handler: routing::delete(handler) }
 }
 
 /// All paths.

@@ -27,7 +27,7 @@ async fn questions_about_messages_that_are_not_there_for_the_caller_are_refused_
     let cases = questions.into_iter().flat_map(|(name, session, sender, message_id)| {
         let (sender, message_id) = (sender.clone(), message_id.clone());
         let status = v1::GetStatusRequest { sender: sender.clone(), message_id: message_id.clone() };
-        let body = v1::GetBodyRequest { sender, message_id };
+        let body = v1::GetBodyRequest { sender, message_id, offset: 0 };
         [case(format!("status of {name}"), session, status), case(format!("body of {name}"), session, body)]
     });
     insta::assert_snapshot!(scene.refusals(cases).await);

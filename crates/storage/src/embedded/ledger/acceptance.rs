@@ -3,16 +3,18 @@
 use rusqlite::Transaction;
 use sealpost_core::{
     DeliveryRecord, PartDecision,
-    ports::{AcceptError, Acceptance, AcceptanceOutcome, StoredPart},
+    ports::{AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, Handle, StoredPart, UploadName},
 };
-use sealpost_protocol::Timestamp;
+use sealpost_protocol::{AgentId, Timestamp};
 
 use super::{
-    Abort,
+    Abort, StoreError,
+    bodies::{self, NewBody},
     change_numbers::ChangeNumbers,
     deliveries::Delivery,
     mailboxes,
     messages::{self, StoredMessage},
+    uploads,
 };
 
 pub(super) fn accept(
@@ -28,12 +30,12 @@ pub(super) fn accept(
 }
 
 fn accept_new(transaction: &Transaction<'_>, acceptance: Acceptance) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    let Acceptance { header, body, parts, at, .. } = acceptance;
+    let Acceptance { header, body, quota, parts, at, .. } = acceptance;
     let mut numbers = ChangeNumbers::load(transaction)?;
     let message = numbers.next();
     messages::insert(transaction, message, &header, at)?;
     if let Some(body) = body {
-        messages::insert_body(transaction, message, body)?;
+        bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
     }
     let mut outcome = AcceptanceOutcome::default();
     for part in parts {
@@ -73,15 +75,26 @@ fn accept_again(
             PartDecision::Conflict => return Err(Abort::Refused(AcceptError::Conflict)),
         }
     }
-    match acceptance.body {
-        // It went with the last who waited; now someone waits again.
-        Some(body) if !outcome.queued.is_empty() => {
-            outcome.unused.extend(messages::insert_body(transaction, known.id, body)?);
+    if let Some(body) = acceptance.body {
+        if outcome.queued.is_empty() || bodies::exists(transaction, known.id)? {
+            outcome.unused.extend(unused(transaction, acceptance.header.message().sender, body)?);
+        } else {
+            // It went with the last who waited; now someone waits again.
+            let (message, header) = (known.id, &acceptance.header);
+            let (bytes, at) = (acceptance.quota.bytes, acceptance.at);
+            bodies::insert(transaction, NewBody { message, header, body, bytes, at })?;
         }
-        body => outcome.unused.extend(body),
     }
     numbers.save(transaction)?;
     Ok(outcome)
+}
+
+/// What a body that is not needed leaves behind.
+fn unused(transaction: &Transaction<'_>, owner: AgentId, body: AcceptedBody) -> Result<Vec<Handle>, StoreError> {
+    match body {
+        AcceptedBody::Inline(content) => Ok(vec![content]),
+        AcceptedBody::Uploaded(id) => uploads::cancel(transaction, UploadName { owner, id }),
+    }
 }
 
 /// Puts the next attempt at the end of the mailbox.

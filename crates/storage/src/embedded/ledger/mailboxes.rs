@@ -8,10 +8,9 @@ use sealpost_core::{
 use sealpost_protocol::Timestamp;
 
 use super::{
-    Abort, StoreError,
+    Abort, StoreError, bodies,
     columns::{Number, Time},
     deliveries::Delivery,
-    messages,
 };
 
 pub(super) const ENTER: &str = "INSERT INTO mailboxes
@@ -57,6 +56,5 @@ pub(super) fn leave(
     transaction.prepare_cached(LEAVE)?.execute(left)?;
     let mut part = transaction.prepare_cached(RELEASE_PART)?;
     released.extend(part.query_one([Number(delivery.id)], |row| row.get(0)).optional()?.map(Handle));
-    released.extend(messages::release_body(transaction, delivery.message)?);
-    Ok(())
+    bodies::release(transaction, delivery.message, released)
 }

@@ -1,11 +1,11 @@
-//! Messages and their bodies, and the way from a message's name to one recipient's delivery.
+//! Messages, and the way from a message's name to one recipient's delivery.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::{DeliveryRecord, ports::Handle};
+use sealpost_core::{DeliveryRecord, ports::BodyPiece};
 use sealpost_protocol::{AgentId, Header, HeaderHash, MessageRef, Timestamp};
 
 use super::{
-    StoreError,
+    StoreError, bodies,
     columns::{Number, Time},
     deliveries::{self, Delivery},
 };
@@ -14,14 +14,6 @@ pub(super) const FIND: &str = "SELECT id, recipients, header_hash FROM messages 
 pub(super) const INSERT: &str =
     "INSERT INTO messages (id, sender, message_id, recipients, accepted_at, header_hash, header)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-pub(super) const INSERT_BODY: &str = "INSERT INTO bodies (message, content) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
-pub(super) const BODY: &str = "SELECT content FROM bodies WHERE message = ?1";
-pub(super) const RELEASE_BODY: &str = "DELETE FROM bodies
-     WHERE message = ?1 AND NOT EXISTS (
-         SELECT 1 FROM deliveries
-         WHERE id >= ?1 AND id < ?1 + (SELECT recipients FROM messages WHERE id = ?1) AND mailbox_seq IS NOT NULL
-     )
-     RETURNING content";
 
 /// What is needed of a known message.
 pub(super) struct StoredMessage {
@@ -37,19 +29,19 @@ pub(super) fn records(connection: &Connection, message: MessageRef) -> Result<Ve
     Ok(deliveries.into_iter().map(|delivery| delivery.record).collect())
 }
 
-/// The body, for those who may read it.
-pub(super) fn body(
+/// A piece of the body, for those who may read it.
+pub(super) fn body_piece(
     connection: &Connection,
     message: MessageRef,
     reader: AgentId,
-) -> Result<Option<Handle>, StoreError> {
+    place: u64,
+) -> Result<Option<BodyPiece>, StoreError> {
     let Some(known) = find(connection, message)? else { return Ok(None) };
     let waits = || Ok::<_, StoreError>(known.delivery(connection, reader)?.is_some_and(|found| found.is_waiting()));
     if reader != message.sender && !waits()? {
         return Ok(None);
     }
-    let content = connection.prepare_cached(BODY)?.query_one([Number(known.id)], |row| row.get(0)).optional()?;
-    Ok(content.map(Handle))
+    bodies::piece(connection, known.id, place)
 }
 
 pub(super) fn find(connection: &Connection, message: MessageRef) -> Result<Option<StoredMessage>, StoreError> {
@@ -73,22 +65,6 @@ pub(super) fn insert(transaction: &Transaction<'_>, id: u64, header: &Header, at
         header.as_bytes(),
     ])?;
     Ok(())
-}
-
-/// Stores a body unless there is one; gives it back if there is.
-pub(super) fn insert_body(
-    transaction: &Transaction<'_>,
-    message: u64,
-    body: Handle,
-) -> Result<Option<Handle>, StoreError> {
-    let inserted = transaction.prepare_cached(INSERT_BODY)?.execute(params![Number(message), body.0])?;
-    Ok((inserted == 0).then_some(body))
-}
-
-/// Takes the body out if nobody waits for the message any more.
-pub(super) fn release_body(transaction: &Transaction<'_>, message: u64) -> Result<Option<Handle>, StoreError> {
-    let mut statement = transaction.prepare_cached(RELEASE_BODY)?;
-    Ok(statement.query_one([Number(message)], |row| row.get(0)).optional()?.map(Handle))
 }
 
 impl StoredMessage {

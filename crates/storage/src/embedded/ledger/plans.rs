@@ -1,6 +1,8 @@
 //! The ledger's statements use the indexes that were made for them.
 
-use super::{change_numbers, changes, deliveries, expiry, forgetting, mailboxes, messages, pages, receipts};
+use super::{
+    bodies, change_numbers, changes, deliveries, expiry, forgetting, mailboxes, messages, pages, receipts, uploads,
+};
 use crate::embedded::{
     identity,
     schema::tests::{plan, slow},
@@ -9,6 +11,15 @@ use crate::embedded::{
 #[test]
 fn no_statement_reads_a_table_from_end_to_end() {
     let statements = [
+        bodies::INSERT,
+        bodies::EXISTS,
+        bodies::PIECE,
+        bodies::RELEASE,
+        bodies::INSERT_PIECE,
+        bodies::RELEASE_PIECES,
+        bodies::COUNT,
+        bodies::DISCOUNT,
+        bodies::FORGET_SENDER,
         change_numbers::LOAD,
         change_numbers::SAVE,
         changes::SENT,
@@ -35,13 +46,19 @@ fn no_statement_reads_a_table_from_end_to_end() {
         mailboxes::RELEASE_PART,
         messages::FIND,
         messages::INSERT,
-        messages::INSERT_BODY,
-        messages::BODY,
-        messages::RELEASE_BODY,
         pages::PAGE,
         pages::ENTRY,
         receipts::LAST_HEAD,
         receipts::SET_LAST_HEAD,
+        uploads::FIND,
+        uploads::HOW_MANY,
+        uploads::INSERT,
+        uploads::PROLONG,
+        uploads::DELETE,
+        uploads::PIECES,
+        uploads::HOW_MANY_PIECES,
+        uploads::PIECE_HASH,
+        uploads::EXPIRED,
     ];
     assert_eq!(slow(&statements), []);
 }
@@ -77,7 +94,7 @@ fn a_message_is_found_by_its_name_and_its_deliveries_by_their_rows() {
     let by_row =
         ["SEARCH d USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)"];
     assert_eq!(plan(deliveries::LOAD), by_row);
-    let release = plan(messages::RELEASE_BODY);
+    let release = plan(bodies::RELEASE);
     let range = "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned();
     assert!(release.contains(&range), "{release:?}");
 }

@@ -41,7 +41,7 @@ fn a_statement_without_an_index_is_found_slow() {
 fn an_accepted_message_enters_three_secondary_indexes() {
     let database = database();
     let mut found = Vec::new();
-    for table in ["change_numbers", "messages", "deliveries", "parts", "bodies", "mailboxes"] {
+    for table in ["change_numbers", "messages", "deliveries", "parts", "bodies", "pieces", "body_bytes", "mailboxes"] {
         let mut statement = database.prepare("SELECT name, partial, origin FROM pragma_index_list(?1)").unwrap();
         let indexes = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         found.extend(indexes.map(Result::<(String, bool, String), _>::unwrap));

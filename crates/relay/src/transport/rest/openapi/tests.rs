@@ -7,7 +7,7 @@ use sealpost_api::v1;
 use super::*;
 
 /// Calls of the gRPC interface that REST does not serve.
-const GRPC_ONLY: [&str; 1] = ["DeliveryRouter.Follow"];
+const GRPC_ONLY: [&str; 3] = ["DeliveryRouter.Follow", "Messages.StreamBody", "Uploads.AppendAll"];
 
 fn the_document() -> Value {
     serde_json::from_str(DOCUMENT.as_ref().unwrap()).unwrap()
@@ -116,6 +116,7 @@ fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
         ChallengeRequest ChallengeResponse IssueTokenRequest IssueTokenResponse
         UploadPrekeysRequest UploadPrekeysResponse PrekeyCounts ClaimPrekeyBundleRequest PrekeyBundle
         GetManifestRequest GetManifestResponse
+        BeginUploadRequest UploadStatus MissingRange AppendRequest AppendResponse UploadRequest CancelUploadResponse
         SendRequest Part SendResponse ReceiveRequest ReceiveResponse FollowRequest MailboxEntry
         AcknowledgeRequest AcknowledgeResponse RefusedReceipt
         GetStatusRequest GetStatusResponse DeliveryStatus GetBodyRequest GetBodyResponse

@@ -1,0 +1,135 @@
+//! Bodies in memory: those of messages, and those that are on their way in.
+
+use std::collections::BTreeMap;
+
+use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
+
+use crate::ports::{
+    AcceptError, Acceptance, AcceptedBody, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece,
+    UploadDescription, UploadName, UploadRecord,
+};
+
+/// The body of a message.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub(super) length: u64,
+    pub(super) pieces: Vec<Handle>,
+}
+
+/// Uploads by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UploadTable(BTreeMap<UploadName, Upload>);
+
+#[derive(Debug, Clone)]
+struct Upload {
+    description: UploadDescription,
+    expires: Timestamp,
+    pieces: BTreeMap<u64, (PieceHash, Handle)>,
+}
+
+impl Upload {
+    fn record(&self) -> UploadRecord {
+        let pieces = self.pieces.iter().map(|(place, (hash, _))| (*place, *hash)).collect();
+        UploadRecord { description: self.description, expires: self.expires, pieces }
+    }
+
+    fn into_handles(self) -> Vec<Handle> {
+        self.pieces.into_values().map(|(_, content)| content).collect()
+    }
+}
+
+impl UploadTable {
+    /// Bytes that the owner has announced.
+    pub(super) fn bytes(&self, owner: AgentId) -> u64 {
+        let lengths = self.of(owner).map(|upload| upload.description.body.sealed_length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
+    fn of(&self, owner: AgentId) -> impl Iterator<Item = &Upload> {
+        self.0.iter().filter(move |(name, _)| name.owner == owner).map(|(_, upload)| upload)
+    }
+
+    /// `used` is what the owner has in bodies and uploads.
+    pub(super) fn begin(
+        &mut self,
+        name: UploadName,
+        description: UploadDescription,
+        expires: Timestamp,
+        quota: BodyQuota,
+        used: u64,
+    ) -> Result<UploadRecord, BeginUploadError> {
+        if let Some(known) = self.0.get_mut(&name) {
+            if known.description != description {
+                return Err(BeginUploadError::Conflict);
+            }
+            known.expires = expires;
+            return Ok(known.record());
+        }
+        let bytes = used.saturating_add(description.body.sealed_length);
+        if self.of(name.owner).count() as u64 >= quota.uploads || bytes > quota.bytes {
+            return Err(BeginUploadError::Quota);
+        }
+        let upload = Upload { description, expires, pieces: BTreeMap::new() };
+        let record = upload.record();
+        self.0.insert(name, upload);
+        Ok(record)
+    }
+
+    pub(super) fn add_piece(
+        &mut self,
+        name: UploadName,
+        piece: StoredPiece,
+        expires: Timestamp,
+    ) -> Result<Option<Handle>, AddPieceError> {
+        let upload = self.0.get_mut(&name).ok_or(AddPieceError::Unknown)?;
+        match upload.pieces.get(&piece.place) {
+            Some((hash, _)) if *hash != piece.hash => return Err(AddPieceError::Conflict),
+            Some(_) => return Ok(Some(piece.content)),
+            None => {}
+        }
+        upload.pieces.insert(piece.place, (piece.hash, piece.content));
+        upload.expires = expires;
+        Ok(None)
+    }
+
+    pub(super) fn find(&self, name: UploadName, now: Timestamp) -> Option<UploadRecord> {
+        self.0.get(&name).filter(|upload| upload.expires > now).map(Upload::record)
+    }
+
+    pub(super) fn cancel(&mut self, name: UploadName) -> Vec<Handle> {
+        self.0.remove(&name).map(Upload::into_handles).unwrap_or_default()
+    }
+
+    pub(super) fn expire(&mut self, now: Timestamp) -> Option<Vec<Handle>> {
+        let (name, _) = self.0.iter().find(|(_, upload)| upload.expires <= now)?;
+        let name = *name;
+        Some(self.cancel(name))
+    }
+
+    /// The body of a message that is accepted. `used` is what its sender has in bodies and uploads.
+    pub(super) fn body_of(&mut self, acceptance: &Acceptance, used: u64) -> Result<Option<Body>, AcceptError> {
+        let (header, quota) = (&acceptance.header, acceptance.quota);
+        let Some(described) = header.fields().body else { return Ok(None) };
+        let length = described.sealed_length;
+        match &acceptance.body {
+            None => Ok(None),
+            Some(AcceptedBody::Inline(_)) if used.saturating_add(length) > quota.bytes => Err(AcceptError::Quota),
+            Some(AcceptedBody::Inline(content)) => Ok(Some(Body { length, pieces: vec![content.clone()] })),
+            Some(AcceptedBody::Uploaded(id)) => {
+                let name = UploadName { owner: header.message().sender, id: *id };
+                let is_it = |upload: &&Upload| upload.is_body_of(header) && upload.expires > acceptance.at;
+                let upload = self.0.get(&name).filter(is_it);
+                upload.ok_or(AcceptError::UnknownUpload)?;
+                Ok(Some(Body { length, pieces: self.cancel(name) }))
+            }
+        }
+    }
+}
+
+impl Upload {
+    fn is_body_of(&self, header: &Header) -> bool {
+        let fields = header.fields();
+        let UploadDescription { scheme, body } = self.description;
+        (scheme, Some(body)) == (fields.scheme, fields.body) && self.pieces.len() as u64 == body.pieces()
+    }
+}

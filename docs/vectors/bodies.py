@@ -1,0 +1,77 @@
+"""Bodies and the ways to their keys, from docs/protocol.md section 22 over other libraries than ours."""
+
+from blake3 import blake3
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+import specification as spec
+
+CHUNK = 65_536
+SCHEMES = {"none": 0, "shared-key": 1, "recipient-keys": 2}
+
+
+def checks(vectors, agents):
+    """A name and an outcome for each check."""
+    group_key = vectors["group_key"]
+    for number, message in enumerate(vectors["messages"]):
+        name = f"body {number}, {message['scheme']}"
+        for what, holds in check_message(message, group_key, agents["alice"], agents["bob"]):
+            yield f"{name}: {what}", holds
+
+
+def check_message(message, group_key, alice, bob):
+    content = message.get("content") or (bytes(range(251)) * 1_000)[: message["pattern"]]
+    body = seal(message.get("content_key"), message["prelude"], content)
+    yield "body", len(body) == message["body_length"] and message.get("body", body) == body
+    yield "body's hash", blake3(body).digest() == message["body_hash"]
+    described = b"\1" + len(body).to_bytes(8, "big") + message["body_hash"]
+    yield "header names the body", message["header"].endswith(described)
+    header_hash = spec.sha256(spec.labelled("sealpost/v1/header", message["header"]))
+    yield "header's hash", header_hash == message["header_hash"]
+
+    part = spec.Reader(message["part"])
+    beginning = bytes([1, SCHEMES[message["scheme"]]]) + alice["identity_key"]
+    yield "part", part.take(34) == beginning
+    signature = part.take(64)
+    yield "signature", spec.verifies(alice["identity_key"], signature, "sealpost/v1/message", header_hash)
+    yield "no other header's", not spec.verifies(alice["identity_key"], signature, "sealpost/v1/message", bytes(32))
+    if message["scheme"] == "shared-key":
+        yield "key of the group", derive(group_key, part, message["header"], alice) == message["content_key"]
+    if message["scheme"] == "recipient-keys":
+        yield "wrapped key", unwrap(part, header_hash, bob) == message["content_key"]
+    part.end()
+
+
+def seal(key, prelude, content):
+    plaintext = prelude + content
+    plaintext += bytes(padme(len(plaintext)) - len(plaintext))
+    if key is None:
+        return plaintext
+    keys = spec.hkdf(None, key, b"sealpost/v1/body", 64)
+    body, cipher = b"\1" + keys[32:], ChaCha20Poly1305(keys[:32])
+    for at in range(0, len(plaintext), CHUNK):
+        nonce = (at // CHUNK).to_bytes(11, "big") + bytes([at + CHUNK >= len(plaintext)])
+        body += cipher.encrypt(nonce, plaintext[at : at + CHUNK], b"")
+    return body
+
+
+def padme(length):
+    exponent = length.bit_length() - 1
+    zeros = exponent - exponent.bit_length()
+    return -(-length >> zeros) << zeros
+
+
+def derive(group_key, part, header, alice):
+    access, salt = part.take(20), part.take(32)
+    assert access == group_key[1:21], "another group or epoch"
+    message_id = header[header.index(alice["agent_id"]) + 32 :][:16]
+    info = spec.labelled("sealpost/v1/shared-key", access + alice["agent_id"] + message_id)
+    return spec.hkdf(salt, group_key[21:], info, 32)
+
+
+def unwrap(part, header_hash, bob):
+    sealing_key, sealed = part.take(4), part.take(32 + 48)
+    info = spec.labelled("sealpost/v1/recipient-keys", bob["agent_id"] + sealing_key + header_hash)
+    suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    return suite.decrypt(sealed, X25519PrivateKey.from_private_bytes(bob["sealing_key_private"]), info)
