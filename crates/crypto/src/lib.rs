@@ -40,6 +40,8 @@ mod vault;
 mod x3dh;
 
 #[cfg(test)]
+mod bad_points;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod vectors;

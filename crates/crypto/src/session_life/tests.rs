@@ -10,6 +10,9 @@ use crate::{
     testing::{NOW, OneTimeKeys, TestAgent, plaintext},
 };
 
+mod peers;
+mod simulation;
+
 fn after(time: Duration) -> Timestamp {
     NOW.saturating_add(time)
 }
