@@ -77,19 +77,17 @@ impl MessageKeyCache {
 
     /// Erases the key of one message, which was opened.
     pub(crate) fn remove(&mut self, position: &MessagePosition) {
-        self.keys.retain(|skipped| skipped.position != *position);
+        if let Some(index) = self.keys.iter().position(|skipped| skipped.position == *position) {
+            self.keys.remove(index);
+        }
     }
 
-    /// Erases every key that was put in before `time`, and says how many.
+    /// Erases the oldest keys as far as they were put in before `time`, and says how many.
     pub(crate) fn expire_before(&mut self, time: Timestamp) -> usize {
-        let (before, lost) = (self.keys.len(), &mut self.lost);
-        self.keys.retain(|skipped| {
-            let stays = skipped.skipped_at >= time;
-            if !stays {
-                lost.insert(skipped.position);
-            }
-            stays
-        });
+        let before = self.keys.len();
+        while let Some(expired) = self.keys.pop_front_if(|skipped| skipped.skipped_at < time) {
+            self.lost.insert(expired.position);
+        }
         before - self.keys.len()
     }
 
