@@ -16,8 +16,8 @@ use crate::limits;
 
 const LABEL: &[u8] = b"sealpost/v1/session";
 
-/// Bytes of an encoded envelope header, and a margin.
-const HEADER_CAPACITY: usize = 64;
+/// The length before an envelope header, which is no field of its own in the envelope.
+const HEADER_LENGTH: u32 = EnvelopeHeader::LENGTH as u32;
 
 /// Names a session: the first 16 bytes of the SHA-256 of its associated data. Two agents that open sessions to each
 /// other at once use the lower one.
@@ -93,10 +93,8 @@ impl SessionAd {
 
     /// The associated data of one message: session, envelope header and message header, each with its length.
     pub(crate) fn of_message(&self, envelope: &EnvelopeHeader, message: &HeaderHash) -> Vec<u8> {
-        let mut header = Writer::with_capacity(HEADER_CAPACITY);
-        header.value(envelope);
-        let mut writer = Writer::with_capacity(self.bytes.len() + HEADER_CAPACITY + 32 + 3 * 4);
-        writer.bytes(&self.bytes).bytes(&header.into_bytes()).bytes(&message.0);
+        let mut writer = Writer::with_capacity(self.bytes.len() + EnvelopeHeader::LENGTH + 32 + 3 * 4);
+        writer.bytes(&self.bytes).u32(HEADER_LENGTH).value(envelope).bytes(&message.0);
         writer.into_bytes()
     }
 }

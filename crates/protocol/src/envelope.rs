@@ -16,6 +16,9 @@ use crate::{
 const FORMAT: u8 = 1;
 const PART_LABEL: &[u8] = b"sealpost/v1/part";
 
+/// Bytes of the longest opening, with a KEM ciphertext and a one-time key.
+const OPENING_CAPACITY: usize = 1_168;
+
 /// The part of an envelope that is authenticated and not encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvelopeHeader {
@@ -29,6 +32,11 @@ pub struct EnvelopeHeader {
     pub previous_counter: u32,
     /// Whether the envelope carries an opening.
     pub opens_session: bool,
+}
+
+impl EnvelopeHeader {
+    /// Bytes of its encoding.
+    pub const LENGTH: usize = 1 + 16 + 32 + 4 + 4 + 1;
 }
 
 impl Encode for EnvelopeHeader {
@@ -162,6 +170,13 @@ impl fmt::Debug for Envelope {
 }
 
 impl Encode for Envelope {
+    fn to_bytes(&self) -> Vec<u8> {
+        let opening = if self.opening.is_some() { OPENING_CAPACITY } else { 0 };
+        let mut writer = Writer::with_capacity(EnvelopeHeader::LENGTH + opening + 12 + 4 + self.ciphertext.len() + 16);
+        self.encode(&mut writer);
+        writer.into_bytes()
+    }
+
     fn encode(&self, writer: &mut Writer) {
         writer.value(&self.header);
         if let Some(opening) = &self.opening {
@@ -193,9 +208,8 @@ impl PartHash {
     /// The hash of an encoded part.
     #[must_use]
     pub fn of(encoded: &[u8]) -> Self {
-        let mut label = Writer::new();
-        label.bytes(PART_LABEL);
-        Self(Sha256::new().chain_update(label.into_bytes()).chain_update(encoded).finalize().into())
+        let label_length = u32::try_from(PART_LABEL.len()).unwrap_or(u32::MAX).to_be_bytes();
+        Self(Sha256::new().chain_update(label_length).chain_update(PART_LABEL).chain_update(encoded).finalize().into())
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{
 const FORMAT: u8 = 1;
 const HEADER_LABEL: &[u8] = b"sealpost/v1/header";
 
+/// Bytes of an encoded header beside its recipients, for the most that has no message type.
+const FIXED_CAPACITY: usize = 200;
+
 byte_enum! {
     /// How a message's content is sealed.
     Scheme, "scheme" {
@@ -238,7 +241,7 @@ impl Header {
         if fields.body.is_some_and(|body| body.sealed_length == 0 || body.sealed_length > limits::BODY) {
             return Err(HeaderError::Body);
         }
-        let mut writer = Writer::new();
+        let mut writer = Writer::with_capacity(FIXED_CAPACITY + fields.recipients.as_slice().len() * 32);
         encode_fields(&fields, &mut writer);
         let encoded = writer.into_bytes();
         let hash = HeaderHash::of(&encoded);
@@ -272,9 +275,10 @@ impl Header {
 
 impl HeaderHash {
     fn of(encoded: &[u8]) -> Self {
-        let mut input = Writer::new();
-        input.bytes(HEADER_LABEL).array(encoded);
-        Self(Sha256::digest(input.into_bytes()).into())
+        let label_length = u32::try_from(HEADER_LABEL.len()).unwrap_or(u32::MAX).to_be_bytes();
+        Self(
+            Sha256::new().chain_update(label_length).chain_update(HEADER_LABEL).chain_update(encoded).finalize().into(),
+        )
     }
 }
 
@@ -313,6 +317,10 @@ fn encode_fields(fields: &HeaderFields, writer: &mut Writer) {
 }
 
 impl Encode for Header {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.encoded.clone()
+    }
+
     fn encode(&self, writer: &mut Writer) {
         writer.array(&self.encoded);
     }

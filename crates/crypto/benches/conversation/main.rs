@@ -1,109 +1,112 @@
-//! What a message costs, beside vodozemac in the same run: `cargo bench -p sealpost-crypto`.
+//! What each step costs, beside vodozemac and beside the primitives that it is made of, all in the same run:
+//! `cargo bench -p sealpost-crypto`, or `scripts/bench-crypto`.
 //!
-//! Every row is measured in rounds that alternate between the two libraries, so that a change of the machine's mood
-//! meets both. Best and median are over the rounds; the ratios are of the medians. The whole run takes about 15
-//! seconds.
+//! The last line is one JSON object:
+//!
+//! * `chain_ratio`: how many times longer vodozemac takes to encrypt and decrypt 1 KiB on one chain; the worse of none and
+//!   100 skipped keys kept.
+//! * `pingpong_ratio`: the same of a message there and one back, two ratchet steps in all.
+//! * `open_ratio`: the same of opening a session (X3DH) and sealing its first message.
+//! * `worst_over_primitives`: the worst step's time over the sum of its primitives, where each step is allowed 1.3 times
+//!   that sum or 2 µs more, whichever is more: a step's figure is 1.3 times its time over what it is allowed, which is the
+//!   plain ratio for all that take more than 7 µs.
+//! * `bytes_first_1k`, `bytes_later_1k`: bytes on the wire, header and envelope, of the first message of 1 KiB to a peer
+//!   under the default suite, and of one after the answer.
+//!
+//! Both sides work from content to bytes on the wire and back; ours pads besides. The steps beside their primitives also
+//! encode and hash the message's header, and hash the envelope, as a runtime does.
 
+mod measuring;
+mod primitives;
 mod sealpost;
+mod steps;
+mod stored_sessions;
 mod vodozemac;
 
-use std::{error::Error, time::Duration, time::Instant};
+use std::{error::Error, time::Duration};
+
+use sealpost_protocol::Suite;
+
+use self::{
+    measuring::{Column, Columns, Measure},
+    primitives::Primitives,
+    sealpost::Pair,
+};
 
 /// What goes wrong here stops the run.
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// How long the rows share among them.
-const BUDGET: Duration = Duration::from_secs(13);
+/// How long the columns share among them.
+const BUDGET: Duration = Duration::from_secs(20);
 
-/// One library's side of a row: does `operations` of them and says how long they took, without what prepares them.
-type Measure = Box<dyn FnMut(u32) -> Outcome<Duration>>;
-
-struct Row {
+/// A row that has a counterpart.
+struct Duel {
     name: &'static str,
-    operations: u32,
     ours: Column,
-    theirs: Option<Column>,
-}
-
-struct Column {
-    measure: Measure,
-    rounds: Vec<f64>,
-}
-
-impl Row {
-    fn new(name: &'static str, operations: u32, ours: Measure, theirs: Option<Measure>) -> Self {
-        let column = |measure| Column { measure, rounds: Vec::new() };
-        Self { name, operations, ours: column(ours), theirs: theirs.map(column) }
-    }
-
-    fn round(&mut self) -> Outcome<()> {
-        self.ours.round(self.operations)?;
-        self.theirs.as_mut().map_or(Ok(()), |theirs| theirs.round(self.operations))
-    }
-
-    fn print(&mut self) {
-        let (best, median) = self.ours.best_and_median();
-        print!("{:<44}{best:>10.0}{median:>10.0}", self.name);
-        if let Some(theirs) = &mut self.theirs {
-            let (their_best, their_median) = theirs.best_and_median();
-            print!("{their_best:>12.0}{their_median:>10.0}{:>8.1} x", their_median / median);
-        }
-        println!();
-    }
-}
-
-impl Column {
-    fn round(&mut self, operations: u32) -> Outcome<()> {
-        let elapsed = (self.measure)(operations)?;
-        self.rounds.push(elapsed.as_secs_f64() * 1e9 / f64::from(operations));
-        Ok(())
-    }
-
-    fn best_and_median(&mut self) -> (f64, f64) {
-        self.rounds.sort_by(f64::total_cmp);
-        let at = |index| self.rounds.get(index).copied().unwrap_or(f64::NAN);
-        (at(0), at(self.rounds.len() / 2))
-    }
+    theirs: Column,
 }
 
 fn main() -> Outcome<()> {
-    let mut rows = [
-        Row::new("seal + open 1 KiB on one chain", 500, sealpost::chain()?, Some(vodozemac::chain()?)),
-        Row::new("  the primitives of that alone", 500, sealpost::primitives_of_chain(), None),
-        Row::new("ping-pong of 1 KiB, two steps", 40, sealpost::ping_pong()?, Some(vodozemac::ping_pong()?)),
-        Row::new("open a session and seal, X3DH", 20, sealpost::initiate_x3dh()?, Some(vodozemac::outbound()?)),
-        Row::new("open a session and seal, PQXDH", 20, sealpost::initiate_pqxdh()?, Some(vodozemac::outbound()?)),
-        Row::new("accept a session and open, X3DH", 20, sealpost::respond_x3dh()?, Some(vodozemac::inbound()?)),
-        Row::new("accept a session and open, PQXDH", 20, sealpost::respond_pqxdh()?, Some(vodozemac::inbound()?)),
-        Row::new("check a bundle with two one-time keys", 20, sealpost::check_bundle()?, None),
-        Row::new("store and load a session", 200, sealpost::store_and_load()?, None),
+    let columns = &mut Columns::default();
+    let chains = [
+        duel(columns, "seal + open 1 KiB on one chain", 15, sealpost::chain(0)?, vodozemac::chain(0)?),
+        duel(columns, "  with 100 skipped keys kept", 15, sealpost::chain(100)?, vodozemac::chain(100)?),
     ];
-    let start = Instant::now();
-    let mut rounds = 0;
-    while start.elapsed() < BUDGET {
-        rows.iter_mut().try_for_each(Row::round)?;
-        rounds += 1;
-    }
+    let ping_pong = duel(columns, "ping-pong, two steps", 2, sealpost::ping_pong()?, vodozemac::ping_pong()?);
+    let open = duel(columns, "open a session (X3DH) and seal", 2, initiate(Suite::X3dh25519)?, vodozemac::outbound()?);
+    let others = [
+        duel(columns, "the same, PQXDH", 2, initiate(Suite::Pqxdh25519MlKem768)?, vodozemac::outbound()?),
+        duel(columns, "accept a session (X3DH) and open", 2, respond(Suite::X3dh25519)?, vodozemac::inbound()?),
+        duel(columns, "the same, PQXDH", 2, respond(Suite::Pqxdh25519MlKem768)?, vodozemac::inbound()?),
+    ];
+    let primitives = Primitives::add_to(columns)?;
+    let steps = steps::add_to(columns, &primitives)?;
+    let rounds = columns.run(BUDGET)?;
+
     println!("\n{rounds} rounds, ns per operation; vodozemac opens a session with three agreements, we with four\n");
-    println!("{:<44}{:>10}{:>10}{:>12}{:>10}{:>10}", "", "best", "median", "vodozemac", "median", "ratio");
-    rows.iter_mut().for_each(Row::print);
+    println!("{:<44}{:>10}{:>10}{:>12}{:>10}", "beside vodozemac", "best", "median", "vodozemac", "ratio");
+    chains.iter().chain([&ping_pong, &open]).chain(&others).for_each(|duel| duel.print(columns));
+    println!("\n{:<44}{:>10}{:>10}", "primitives", "best", "median");
+    primitives.print(columns);
+    println!("\n{:<44}{:>10}{:>10}{:>12}{:>10}", "beside its primitives", "best", "median", "primitives", "ratio");
+    steps.iter().for_each(|step| step.print(columns));
+    println!("\n{:<44}{:>10}{:>12}{:>12}", "10,000 sessions, each", "bytes", "save, ns", "load, ns");
+    for (name, skipped) in [("  no skipped keys", 0), ("  100 skipped keys", 100)] {
+        let stored_sessions::Cost { bytes, save, load } = stored_sessions::cost(skipped)?;
+        println!("{name:<44}{bytes:>10}{save:>12.0}{load:>12.0}");
+    }
+    let pair = Pair::new()?;
+    let (first, later) = pair.bytes_on_the_wire(Suite::Pqxdh25519MlKem768)?;
+    let (first_x3dh, _) = pair.bytes_on_the_wire(Suite::X3dh25519)?;
+    println!("\nbytes of a message of 1 KiB: first {first} (X3DH: {first_x3dh}), later {later}");
+    let of = |duel: &Duel| columns.ratio(duel.theirs, duel.ours);
+    let chain = chains.iter().map(of).fold(f64::INFINITY, f64::min);
+    let worst = steps.iter().map(|step| step.over_primitives(columns)).fold(0.0, f64::max);
+    println!(
+        "\n{{\"chain_ratio\": {chain:.2}, \"pingpong_ratio\": {:.2}, \"open_ratio\": {:.2}, \
+         \"worst_over_primitives\": {worst:.2}, \"bytes_first_1k\": {first}, \"bytes_later_1k\": {later}}}",
+        of(&ping_pong),
+        of(&open),
+    );
     Ok(())
 }
 
-/// Measures `operation` alone.
-fn timed(operations: u32, mut operation: impl FnMut() -> Outcome<()>) -> Outcome<Duration> {
-    let start = Instant::now();
-    for _ in 0..operations {
-        operation()?;
-    }
-    Ok(start.elapsed())
+fn initiate(suite: Suite) -> Outcome<Measure> {
+    sealpost::initiate_and_seal(suite)
 }
 
-/// Measures `operation` over values that were prepared before.
-fn timed_over<T>(prepared: Vec<T>, mut operation: impl FnMut(T) -> Outcome<()>) -> Outcome<Duration> {
-    let start = Instant::now();
-    for value in prepared {
-        operation(value)?;
+fn respond(suite: Suite) -> Outcome<Measure> {
+    sealpost::respond_and_open(suite)
+}
+
+fn duel(columns: &mut Columns, name: &'static str, operations: u32, ours: Measure, theirs: Measure) -> Duel {
+    Duel { name, ours: columns.add(operations, ours), theirs: columns.add(operations, theirs) }
+}
+
+impl Duel {
+    fn print(&self, columns: &Columns) {
+        let (best, median, theirs) = (columns.best(self.ours), columns.median(self.ours), columns.median(self.theirs));
+        let ratio = columns.ratio(self.theirs, self.ours);
+        println!("{:<44}{best:>10.0}{median:>10.0}{theirs:>12.0}{ratio:>8.2} x", self.name);
     }
-    Ok(start.elapsed())
 }

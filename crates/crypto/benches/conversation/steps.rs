@@ -1,0 +1,80 @@
+//! The steps of section 18 of `docs/protocol.md`, and which primitives each is made of.
+
+use sealpost_protocol::Suite;
+
+use crate::{
+    Outcome,
+    measuring::{Column, Columns, Measure},
+    primitives::Primitives,
+    sealpost,
+};
+
+pub(crate) struct Step {
+    name: &'static str,
+    column: Column,
+    parts: Vec<(u32, Column)>,
+}
+
+/// A message of 1 KiB in every step that has one, and a one-time curve key in every handshake.
+pub(crate) fn add_to(columns: &mut Columns, primitives: &Primitives) -> Outcome<Vec<Step>> {
+    let Primitives { key, dh, kem_key, encapsulate, decapsulate, hkdf, hash, hash_part, hash_kem, .. } = *primitives;
+    let Primitives { seal, open, sign, verify, identity, form, .. } = *primitives;
+    let mut step = |name, operations, measure: Measure, parts: &[(u32, Column)]| Step {
+        name,
+        column: columns.add(operations, measure),
+        parts: parts.to_vec(),
+    };
+    let sealed = [(1, seal), (1, hash), (1, hash_part)];
+    let opened = [(1, open), (1, hash), (1, hash_part)];
+    let with = |parts: &[(u32, Column)], more: &[(u32, Column)]| [parts, more].concat();
+    let sealed_with_step = with(&sealed, &[(1, key), (1, dh), (2, hkdf)]);
+    let opened_with_step = with(&opened, &[(1, dh), (2, hkdf)]);
+    let initiated = [(1, seal), (2, key), (5, dh), (3, hkdf), (3, hash), (1, form)];
+    let responded = [(1, open), (5, dh), (3, hkdf), (5, hash), (1, identity), (1, form)];
+    let (x3dh, pqxdh) = (Suite::X3dh25519, Suite::Pqxdh25519MlKem768);
+    let checked = [(1, verify), (1, identity), (1, hash)];
+    Ok(vec![
+        step("make a manifest", 4, sealpost::make_manifest()?, &[(2, key), (1, kem_key), (1, sign)]),
+        step("make a one-time key", 8, sealpost::make_one_time_key()?, &[(1, key), (1, sign)]),
+        step("check a manifest", 3, sealpost::check_manifest()?, &checked),
+        step("check a bundle with two one-time keys", 2, sealpost::check_bundle()?, &with(&checked, &[(2, verify)])),
+        step("open a session, initiator, X3DH; seal", 2, sealpost::initiate_and_seal(x3dh)?, &initiated),
+        step(
+            "the same, PQXDH",
+            2,
+            sealpost::initiate_and_seal(pqxdh)?,
+            &with(&initiated, &[(1, encapsulate), (1, hash_kem)]),
+        ),
+        step("be opened to, responder, X3DH; open", 2, sealpost::respond_and_open(x3dh)?, &responded),
+        step(
+            "the same, PQXDH",
+            2,
+            sealpost::respond_and_open(pqxdh)?,
+            &with(&responded, &[(1, decapsulate), (1, hash_kem)]),
+        ),
+        step("seal on a chain", 40, sealpost::seal_on_a_chain()?, &with(&sealed, &[(1, hkdf)])),
+        step("seal with a step", 6, sealpost::seal_with_a_step()?, &sealed_with_step),
+        step("open on a chain", 40, sealpost::open_on_a_chain()?, &with(&opened, &[(1, hkdf)])),
+        step("open with a skipped key", 40, sealpost::open_with_a_skipped_key()?, &opened),
+        step("open with a step", 6, sealpost::open_with_a_step()?, &opened_with_step),
+    ])
+}
+
+/// What a step may take, beside the sum of its primitives: so many times it, or so many nanoseconds more.
+const TIMES: f64 = 1.3;
+const NANOSECONDS: f64 = 2_000.0;
+
+impl Step {
+    /// The time over the sum, or less where the sum is so small that the allowance is in nanoseconds; a step that takes
+    /// all it is allowed has [`TIMES`].
+    pub(crate) fn over_primitives(&self, columns: &Columns) -> f64 {
+        let sum = columns.sum(&self.parts);
+        let allowed = (TIMES * sum).max(sum + NANOSECONDS);
+        TIMES * columns.median(self.column) / allowed
+    }
+
+    pub(crate) fn print(&self, columns: &Columns) {
+        let (best, median, sum) = (columns.best(self.column), columns.median(self.column), columns.sum(&self.parts));
+        println!("{:<44}{best:>10.0}{median:>10.0}{sum:>12.0}{:>8.2} x", self.name, median / sum);
+    }
+}
