@@ -23,7 +23,7 @@ mod sdk;
 mod seed;
 
 pub use binary::sealpost_binary;
-pub use command::{Finished, Home, Killed, Running};
+pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;

@@ -5,6 +5,8 @@ use std::error::Error;
 use sealpost_agent::{OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
 use serde_json::json;
 
+use crate::output;
+
 /// The exit codes, as the help prints them.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
@@ -63,9 +65,9 @@ impl Failure {
     /// Says on standard error what went wrong.
     pub(crate) fn report(&self, json: bool) {
         if json {
-            eprintln!("{}", json!({ "error": { "code": self.code, "message": self.message } }));
+            output::say(&json!({ "error": { "code": self.code, "message": self.message } }).to_string());
         } else {
-            eprintln!("error: {}", self.message);
+            output::say(&format!("error: {}", self.message));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Exit codes, as `sealpost --help` prints them, and what is on which stream.
 
 use sealpost_protocol::AgentId;
-use sealpost_tests::{Home, TestRelay};
+use sealpost_tests::{FullStreams, Home, TestRelay};
 
 use super::{relay_and_home, texts};
 
@@ -155,4 +155,46 @@ async fn an_agent_made_while_the_relay_is_down_publishes_with_its_first_command_
     home.run(["send", "--as", "alice", "carol", "hello"]).await.succeeded();
     let received = home.run(["receive", "--as", "carol", "--json"]).await.succeeded();
     assert_eq!(texts(&received.documents()), ["hello"]);
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_is_told_as_json_where_json_was_asked_for() {
+    let home = Home::new("http://127.0.0.1:1");
+    let commands: [&[&str]; 4] = [
+        &["--json"],
+        &["--json", "sent"],
+        &["send", "--as", "alice", "bob", "--json"],
+        &["status", "--as", "alice", "no-uuid", "--json"],
+    ];
+    for command in commands {
+        let finished = home.run(command).await.exited(2);
+        assert_eq!(finished.out, "", "{}", finished.command);
+        let error: serde_json::Value = serde_json::from_str(finished.err.trim()).expect(&finished.err);
+        assert_eq!(error["error"]["code"], "usage");
+        assert_ne!(error["error"]["message"], "");
+    }
+    let text = home.run(["send", "--as", "alice", "bob", "--", "--json", "more"]).await.exited(2);
+    assert!(text.err.starts_with("error: "), "what follows -- is no option: {}", text.err);
+}
+
+#[tokio::test]
+async fn output_that_nobody_takes_is_1_with_a_clear_error() {
+    let (_relay, home) = relay_and_home().await;
+    let commands: [&[&str]; 8] = [
+        &["--help"],
+        &["--version"],
+        &["send", "--help"],
+        &["completions", "bash"],
+        &["completions", "zsh", "--json"],
+        &["agent", "list"],
+        &["prekeys", "status", "--as", "alice", "--json"],
+        &["demo"],
+    ];
+    for command in commands {
+        let finished = home.run_on_a_full_device(command, FullStreams::Output).await.exited(1);
+        assert!(finished.err.contains("standard output: "), "{}: {}", finished.command, finished.err);
+        assert!(!finished.err.contains("panicked"), "{}: {}", finished.command, finished.err);
+        home.run_on_a_full_device(command, FullStreams::Both).await.exited(1);
+    }
+    home.run_on_a_full_device(["sent"], FullStreams::Both).await.exited(2);
 }

@@ -40,7 +40,7 @@ async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failu
     let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
     output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
     published.map(drop).map_err(|error| {
-        eprintln!("the agent is made; its prekeys are published by the next command that reaches the relay");
+        output::say("the agent is made; its prekeys are published by the next command that reaches the relay");
         Failure::from(error)
     })
 }

@@ -174,7 +174,7 @@ async fn pause(backoff: &mut Backoff, error: &RelayError) {
         random = [0xff; 4];
     }
     let pause = backoff.pause(u32::from_le_bytes(random));
-    eprintln!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+    output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
     tokio::time::sleep(pause).await;
 }
 
