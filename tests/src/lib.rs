@@ -19,6 +19,7 @@ mod command;
 mod patience;
 mod proxy;
 mod relay;
+mod scripted;
 mod sdk;
 mod seed;
 
@@ -27,5 +28,6 @@ pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;
+pub use scripted::{Script, ScriptedRelay};
 pub use sdk::{SdkAgent, text, words};
 pub use seed::seeded;

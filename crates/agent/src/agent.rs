@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use sealpost_crypto::{
@@ -19,9 +22,10 @@ use zeroize::Zeroizing;
 use crate::{
     error::{OpenError, StateError},
     message_ids::MessageIds,
+    outbox::Holds,
     records::{FeedRecord, IdentityRecord, ReceiptHeadRecord, RelayRecord},
     relay_client::{RelayAddress, RelayClient, RelayError},
-    store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, Write},
+    store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, StoreError, Write, look},
     turns::{Turn, Turns},
 };
 
@@ -50,6 +54,12 @@ pub struct Agent {
     readers: Turns,
     /// The last message that was composed here.
     pub(crate) message_ids: MessageIds,
+    /// Whose mail is not tried again just yet.
+    pub(crate) holds: Holds,
+    /// Up to where the mailbox holds nothing that could still be answered.
+    pub(crate) passed: AtomicU64,
+    /// Pages in a row that brought nothing.
+    pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
 }
 
@@ -108,12 +118,19 @@ impl Agent {
         Ok(Self::new(folder, identity, store, primitives))
     }
 
-    /// The public identity of the agent in `folder`, for which no master key is needed.
+    /// The public identity of the agent in `folder`, for which neither a master key nor leave to write is needed.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Missing`] if there is none, or one whose making was cut short.
     pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenError> {
-        Ok(read_head(folder).await?.1.identity)
+        let missing = || OpenError::Missing(folder.to_owned());
+        let file = folder.join(FILE_NAME);
+        if !file.is_file() {
+            return Err(missing());
+        }
+        let looked = tokio::task::spawn_blocking(move || look(&file, Area::Vault, &[])).await;
+        let row = looked.map_err(|error| StateError::from(StoreAccessError::from(StoreError(Box::new(error)))))??;
+        Ok(VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?.identity)
     }
 
     /// Whether `folder` holds an agent.
@@ -131,6 +148,9 @@ impl Agent {
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),
+            holds: Holds::default(),
+            passed: AtomicU64::new(0),
+            fruitless: AtomicUsize::new(0),
             relay: None,
         }
     }

@@ -47,6 +47,26 @@ pub const RECEIPTS: usize = 100;
 /// stream of mail does not keep a round from its end.
 pub const SYNC_PAGES: usize = 100;
 
+/// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
+pub const PAGE: (usize, usize) = (100, 2 << 20);
+
+/// How often a message is sealed for one recipient: once, and twice anew after signed refusals. So no recipient can make
+/// its correspondents claim more than three bundles for a message.
+pub const ATTEMPTS: u16 = 3;
+
+/// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
+/// Before that its name must be known, or it could be shown again; after that the message is refused unread.
+pub const KEPT_AFTER_LIFE: Duration = Duration::from_secs(5 * 24 * 3600);
+
+/// How often old rows are swept out.
+pub const SWEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Rows that one round looks at while it sweeps: a few milliseconds.
+pub const SWEPT_ROWS: usize = 500;
+
+/// Bytes of a refusal's code.
+pub const CODE: usize = 64;
+
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -9,7 +9,7 @@ use sealpost_crypto::{
     ResponderKemKey, ResponderKeys, Role, Session, SignedPrekey, VerifiedBundle, initiate, respond,
 };
 use sealpost_protocol::{
-    AgentId, Bundle, Envelope, Header, IdentityKey, KemPrekeyKind, KeyId, MessageId, Opening, PrekeyKind,
+    AgentId, Attempt, Bundle, Envelope, Header, IdentityKey, KemPrekeyKind, KeyId, MessageId, Opening, PrekeyKind,
     RefusalReason, Timestamp,
     encoding::{DecodeError, Writer},
 };
@@ -64,7 +64,7 @@ impl Agent {
     pub(crate) async fn sending_session(
         &self,
         peer: AgentId,
-        message: MessageId,
+        transmission: (MessageId, Attempt),
         changes: &mut Changes,
     ) -> Result<Sending, SendError> {
         let rows = self.session_rows(peer).await?;
@@ -74,20 +74,20 @@ impl Agent {
                 return Ok(Sending { session, row: Some(row.clone()) });
             }
         }
-        let session = self.open_session(peer, message, changes).await?;
+        let session = self.open_session(peer, transmission, changes).await?;
         make_room(changes, rows, true);
         Ok(Sending { session, row: None })
     }
 
-    /// Claims a bundle, checks it, and opens a session with it. The claim's id follows from the message's, so that a
-    /// crash in between takes no second key.
+    /// Claims a bundle, checks it, and opens a session with it. The claim's id follows from the message's and the
+    /// attempt, so that a crash in between takes no second key, and what failed is not tried with the same keys.
     async fn open_session(
         &self,
         peer: AgentId,
-        message: MessageId,
+        transmission: (MessageId, Attempt),
         changes: &mut Changes,
     ) -> Result<Session, SendError> {
-        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, message) };
+        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
         let bundle = self.relay().await?.claim_bundle(claim).await?;
         let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
@@ -260,8 +260,11 @@ fn session_key(session: &Session) -> Vec<u8> {
     [session.peer().as_bytes().as_slice(), &session.id().0].concat()
 }
 
-fn claim_id(peer: AgentId, message: MessageId) -> Vec<u8> {
+fn claim_id(peer: AgentId, (message, attempt): (MessageId, Attempt)) -> Vec<u8> {
     let mut input = Writer::new();
     input.bytes(CLAIM_LABEL).value(&message).value(&peer);
+    if attempt != Attempt::FIRST {
+        input.value(&attempt);
+    }
     Sha256::digest(input.into_bytes()).iter().take(16).copied().collect()
 }

@@ -12,7 +12,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  something else went wrong
   2  the command line is not understood
-  3  the relay does not answer; a message to be sent is kept and goes out later
+  3  the relay does not answer, or does not take a message now: it is kept here and goes out later
   4  the relay refused
   5  the agent, its key or its store cannot be used";
 
@@ -56,6 +56,19 @@ impl Failure {
 
     pub(crate) fn kept(message: impl Into<String>) -> Self {
         Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
+    }
+
+    /// The same, with more to say.
+    pub(crate) fn with(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn code(&self) -> ExitCode {

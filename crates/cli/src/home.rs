@@ -63,7 +63,7 @@ impl Context {
         Ok(self.home()?.join(name))
     }
 
-    /// The names of the agents here, in order.
+    /// The names of the folders here that are an agent's, whole or not, in order.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
         let home = self.home()?;
         let entries = match fs::read_dir(&home) {
@@ -71,7 +71,8 @@ impl Context {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Failure::local_state(format!("{}: {error}", home.display()))),
         };
-        let agents = entries.filter_map(Result::ok).filter(|entry| Agent::exists_in(&entry.path()));
+        let is_agents = |folder: &Path| Agent::exists_in(folder) || folder.join(KEY_FILE).is_file();
+        let agents = entries.filter_map(Result::ok).filter(|entry| is_agents(&entry.path()));
         let mut names: Vec<_> = agents.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         Ok(names)

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod demo;
+mod events;
 mod failure;
 mod home;
 mod output;

@@ -72,7 +72,9 @@ pub enum ConfigError {
     #[error("origin {0:?} is not of the form scheme://host:port")]
     Origin(String),
     /// The address is open to others and there is no TLS.
-    #[error("refusing to serve {0} without TLS: configure [tls], or allow plaintext by name")]
+    #[error(
+        "refusing to serve {0} without TLS: configure [tls], or allow it by --allow-plaintext (allow_plaintext = true)"
+    )]
     Plaintext(SocketAddr),
 }
 

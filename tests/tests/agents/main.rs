@@ -5,12 +5,15 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "these are tests: the first surprise ends them"
 )]
 
 mod lost_answers;
 mod other_node;
 mod prekeys;
+mod renewal;
+mod scripted;
 mod sending;
 mod sessions;
 

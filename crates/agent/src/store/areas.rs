@@ -35,6 +35,14 @@ pub(crate) enum Area {
     Relay,
     /// How far the relay's feed of changes has been read.
     Feed,
+    /// What the agent has not been told of yet, by time.
+    Event,
+    /// What the relay last said of messages that it accepted, by id.
+    Status,
+    /// Messages that are to be sealed anew for some of their recipients, by id.
+    Renewal,
+    /// How far old rows have been swept out, by area.
+    Sweep,
 }
 
 impl Area {
@@ -56,10 +64,14 @@ impl Area {
             Self::ReceiptHead => 13,
             Self::Relay => 14,
             Self::Feed => 15,
+            Self::Event => 16,
+            Self::Status => 17,
+            Self::Renewal => 18,
+            Self::Sweep => 19,
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Vault => "vault",
             Self::Identity => "identity",
@@ -77,6 +89,10 @@ impl Area {
             Self::ReceiptHead => "receipt-head",
             Self::Relay => "relay",
             Self::Feed => "feed",
+            Self::Event => "event",
+            Self::Status => "status",
+            Self::Renewal => "renewal",
+            Self::Sweep => "sweep",
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The store on SQLite: one table.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use sealpost_sqlite::{ApplicationId, Database, JobError, OpenError, OpenOptions, Schema};
 
 use super::{Area, CommitError, Row, Store, StoreError, Write};
@@ -23,6 +23,28 @@ const SCHEMA: Schema = Schema {
 /// Sealed rows in one file, which several processes of the agent may open.
 #[derive(Debug)]
 pub(crate) struct SqliteStore(Database);
+
+/// Reads one row from the file at `path` without writing anything, not even beside it: for whoever may only look, also
+/// while others write.
+pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, OpenError> {
+    let has_log = path.with_extension("sqlite3-wal").exists();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    // Without a log nobody writes; a reader of such a file that may write would make one.
+    let immutable = if has_log { "" } else { "?immutable=1" };
+    let connection = Connection::open_with_flags(format!("file:{}{immutable}", uri_path(path)), flags)?;
+    connection.busy_timeout(LOOK_TIMEOUT)?;
+    let found = "SELECT key, version, content FROM sealed WHERE area = ?1 AND key = ?2";
+    Ok(connection.query_row(found, params![area.number(), key], read_row).optional()?)
+}
+
+/// How long a look waits for whoever folds the log into the file: they are done in milliseconds.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn uri_path(path: &Path) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02x}") }).collect()
+}
 
 impl SqliteStore {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {

@@ -7,7 +7,7 @@ use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 
-use crate::{arguments::Send, failure::Failure, home::Context, output, progress};
+use crate::{arguments::Send, events, failure::Failure, home::Context, output, progress};
 
 #[derive(Serialize)]
 struct SentMessage {
@@ -34,6 +34,7 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
         SendOutcome::Kept(error) => (SentMessage { id, state: "kept", recipients, accepted_at: None }, Some(error)),
     };
     output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    events::tell(context.json, &agent).await?;
     match kept {
         None => Ok(()),
         Some(error) => {
@@ -75,12 +76,18 @@ fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
     }
 }
 
-/// Reads one byte more than a message may have, so that a longer one is noticed and never held whole.
+/// Reads at most what a message may have; of more nothing is held.
 async fn bounded(reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let limit = sealpost_agent::limits::CONTENT as u64 + 1;
-    reader.take(limit).read_to_end(&mut bytes).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-    Ok(bytes)
+    let limit = sealpost_agent::limits::CONTENT;
+    let read = reader.take(limit as u64 + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    if bytes.len() > limit { Err(too_large(name, "more than that")) } else { Ok(bytes) }
+}
+
+fn too_large(name: &str, found: &str) -> Failure {
+    let limit = sealpost_agent::limits::CONTENT;
+    Failure::usage(format!("{name}: a message carries at most {limit} bytes, and this is {found}"))
 }
 
 async fn standard_input() -> Result<Vec<u8>, Failure> {
@@ -89,6 +96,11 @@ async fn standard_input() -> Result<Vec<u8>, Failure> {
 
 async fn file(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
-    let file = tokio::fs::File::open(path).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    let failure = |error: std::io::Error| Failure::usage(format!("{name}: {error}"));
+    let file = tokio::fs::File::open(path).await.map_err(failure)?;
+    let length = file.metadata().await.map_err(failure)?.len();
+    if length > sealpost_agent::limits::CONTENT as u64 {
+        return Err(too_large(&name, &format!("{length} bytes")));
+    }
     bounded(file, &name).await
 }

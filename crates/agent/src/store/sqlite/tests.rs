@@ -22,6 +22,20 @@ async fn read(store: &SqliteStore, key: &[u8]) -> Option<(u64, Vec<u8>)> {
 }
 
 #[tokio::test]
+async fn a_look_finds_what_is_committed_and_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("an agent #1%?.sqlite3");
+    let store = SqliteStore::open(&path).unwrap();
+    store.commit(vec![put(b"a", 0, b"one")]).await.unwrap();
+    let sealed = || look(&path, Area::Session, b"a").unwrap().map(|row| row.sealed);
+    assert_eq!(sealed(), Some(b"one".to_vec()), "while the store is open, from its log");
+    drop(store);
+    assert_eq!(sealed(), Some(b"one".to_vec()), "once it is closed");
+    assert!(look(&path, Area::Session, b"b").unwrap().is_none());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn a_row_counts_its_versions() {
     let (_folder, store) = store();
     store.commit(vec![put(b"a", 0, b"one")]).await.unwrap();
