@@ -29,5 +29,5 @@ pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;
 pub use scripted::{Script, ScriptedRelay};
-pub use sdk::{SdkAgent, text, words};
+pub use sdk::{SdkAgent, ShiftedClock, text, words};
 pub use seed::seeded;

@@ -155,6 +155,13 @@ impl Agent {
         }
     }
 
+    /// Goes by `clock` from now on, and not by the system's; before [`Agent::connect`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Uses the relay at `address` from now on. Nothing is sent yet.
     ///
     /// # Errors

@@ -27,9 +27,6 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Sessions of one peer that are kept for receiving only.
-pub const RECEIVING_SESSIONS: usize = 4;
-
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 
@@ -49,10 +46,6 @@ pub const SYNC_PAGES: usize = 100;
 
 /// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
 pub const PAGE: (usize, usize) = (100, 2 << 20);
-
-/// How often a message is sealed for one recipient: once, and twice anew after signed refusals. So no recipient can make
-/// its correspondents claim more than three bundles for a message.
-pub const ATTEMPTS: u16 = 3;
 
 /// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
 /// Before that its name must be known, or it could be shown again; after that the message is refused unread.

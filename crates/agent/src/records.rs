@@ -5,7 +5,7 @@ use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
 use sealpost_protocol::{
     AgentId, Attempt, HeaderHash, IdentityKey, KeyId, MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch,
-    ReceiptHead, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    ReceiptHead, ReceiptLeaf, RefusalReason, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -267,6 +267,8 @@ record! {
     /// A message that is to be sealed anew.
     RenewalRecord in Renewal {
         parts: Vec<RenewedPartRecord> => renewed_parts,
+        /// Before then it is too early.
+        not_before: Timestamp => value,
     }
 }
 
@@ -302,22 +304,31 @@ impl Decode for DeliveryRecord {
     }
 }
 
-/// One recipient for whom a message is sealed anew, in another session than before.
+/// One recipient for whom a message is sealed anew, and the refusal that is why.
 #[derive(Clone)]
 pub(crate) struct RenewedPartRecord {
     pub(crate) recipient: AgentId,
-    pub(crate) attempt: Attempt,
+    /// The attempt that was refused.
+    pub(crate) refused: Attempt,
+    pub(crate) reason: RefusalReason,
+    /// The session that it was sealed in.
+    pub(crate) session: [u8; 16],
 }
 
 impl Encode for RenewedPartRecord {
     fn encode(&self, writer: &mut Writer) {
-        writer.value(&self.recipient).value(&self.attempt);
+        writer.value(&self.recipient).value(&self.refused).value(&self.reason).array(&self.session);
     }
 }
 
 impl Decode for RenewedPartRecord {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { recipient: AgentId::decode(reader)?, attempt: Attempt::decode(reader)? })
+        Ok(Self {
+            recipient: AgentId::decode(reader)?,
+            refused: Attempt::decode(reader)?,
+            reason: RefusalReason::decode(reader)?,
+            session: reader.array()?,
+        })
     }
 }
 

@@ -6,7 +6,10 @@
 //! | received message that was not taken | for good | |
 //! | sent and unsent message, what the relay said of it | 35 days after it was composed | its status is unknown |
 //! | event that was not taken | 35 days | it is not told |
+//! | session that only receives | 31 days after its last use | its messages are `unknown-session`, and sealed anew |
+//! | key of a skipped message | 31 days | the message is `undecryptable`, and sealed anew |
 
+use sealpost_crypto::Session;
 use sealpost_protocol::{
     MessageId, MessageRef, Timestamp,
     encoding::{Decode, DecodeError, Encode},
@@ -17,7 +20,9 @@ use crate::{
     Agent, SyncError,
     agent::ignore_conflict,
     limits,
-    records::{EventRecord, InboxRecord, SentRecord, StatusRecord, SweepRecord, UnreadRecord, UnsentRecord},
+    records::{
+        EventRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord, UnreadRecord, UnsentRecord,
+    },
     store::{Changes, Record, StoreAccessError, Versioned},
 };
 
@@ -26,18 +31,25 @@ pub(crate) fn is_forgotten(created: Timestamp, now: Timestamp) -> bool {
     created.saturating_add(wire::MESSAGE_LIFE).saturating_add(limits::KEPT_AFTER_LIFE) < now
 }
 
+/// What is done with a row.
+enum Swept<T> {
+    Kept,
+    Gone,
+    Changed(T),
+}
+
 /// A record that is kept for a time.
-trait Kept: Record {
+trait Kept: Record + Sized {
     /// When what it is about began.
-    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError>
-    where
-        Self: Sized;
+    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError>;
+
+    /// What is done with it now.
+    fn swept(row: &Versioned<Self>, now: Timestamp) -> Result<Swept<Self>, DecodeError> {
+        Ok(if is_forgotten(Self::began(row)?, now) { Swept::Gone } else { Swept::Kept })
+    }
 
     /// The message that it has arrived with, if it must be kept until that is taken.
-    fn arrival(_row: &Versioned<Self>) -> Option<&[u8]>
-    where
-        Self: Sized,
-    {
+    fn arrival(_row: &Versioned<Self>) -> Option<&[u8]> {
         None
     }
 }
@@ -76,6 +88,23 @@ impl Kept for EventRecord {
     }
 }
 
+impl Kept for SessionRecord {
+    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
+        Ok(row.value.used)
+    }
+
+    fn swept(row: &Versioned<Self>, now: Timestamp) -> Result<Swept<Self>, DecodeError> {
+        if !row.value.sends && now.since(Self::began(row)?) >= sealpost_crypto::limits::RECEIVING_SESSION_LIFE {
+            return Ok(Swept::Gone);
+        }
+        let mut session = Session::decode(&row.value.session)?;
+        Ok(match session.age(now) {
+            true => Swept::Changed(Self { session: session.encode(), ..row.value.clone() }),
+            false => Swept::Kept,
+        })
+    }
+}
+
 impl Agent {
     /// Looks at some more rows, at each once a day.
     pub(crate) async fn sweep(&self) -> Result<(), SyncError> {
@@ -83,6 +112,7 @@ impl Agent {
         self.sweep_area::<SentRecord>().await?;
         self.sweep_area::<UnsentRecord>().await?;
         self.sweep_area::<StatusRecord>().await?;
+        self.sweep_area::<SessionRecord>().await?;
         self.sweep_area::<EventRecord>().await
     }
 
@@ -102,8 +132,14 @@ impl Agent {
         let finished = if last.is_none() { now } else { finished };
         let mut changes = Changes::default();
         for row in &rows {
-            if is_forgotten(T::began(row)?, now) && !self.is_unread(row).await? {
-                changes.delete(row);
+            match T::swept(row, now)? {
+                Swept::Gone if !self.is_unread(row).await? => {
+                    changes.delete(row);
+                }
+                Swept::Changed(value) => {
+                    changes.replace(row, &value);
+                }
+                Swept::Gone | Swept::Kept => {}
             }
         }
         changes.upsert(name, known.as_ref(), &SweepRecord { after: last.unwrap_or_default(), finished });

@@ -22,6 +22,7 @@ mod hkdf;
 mod identity_keys;
 mod kdf_chain;
 mod kem;
+mod lost_keys;
 mod master_key;
 mod message_key_cache;
 mod padding;
@@ -29,13 +30,17 @@ mod payload;
 mod pending;
 mod prekeys;
 mod primitives;
+mod restored_copy;
 mod secret;
 mod session;
 mod session_ad;
+mod session_life;
 mod state_machine;
 mod vault;
 mod x3dh;
 
+#[cfg(test)]
+mod bad_points;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -47,15 +52,17 @@ pub use kem::KemPrivateKey;
 pub use master_key::{
     KeyFileProvider, MasterKey, MasterKeyError, MasterKeyProvider, PassphraseParameters, PassphraseProvider,
 };
-pub use payload::{Content, ContentKind, FileName, Payload, PayloadError, Plaintext};
+pub use payload::{Content, ContentKind, Control, FileName, Payload, PayloadError, Plaintext};
 pub use prekeys::{
     Kind, LastResortKem, LastResortKemPrekey, ManifestPrekeys, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem,
     OneTimeKemPrekey, PrivateKey, PrivatePrekey, PublishError, Sealing, SealingPrekey, Signed, SignedPrekey, Validity,
 };
 pub use primitives::{Primitives, PrimitivesError, SystemPrimitives};
+pub use restored_copy::{Progress, RestoredCopy, check_progress};
 pub use secret::{SecretBytes, SharedSecret};
 pub use session::{OpenError, Role, SealError, Session};
 pub use session_ad::SessionId;
+pub use session_life::{AfterRefusal, Refusal, Standing, after_refusal, sessions_to_erase, takes_over};
 pub use vault::{Generation, RowAddress, SEALED_ROW_OVERHEAD, Vault, VaultError};
 pub use x3dh::{
     BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, VerifiedBundle, initiate, respond,

@@ -1,5 +1,7 @@
 //! Every limit of the agent's side of the protocol, with its reason.
 
+use std::time::Duration;
+
 use sealpost_protocol::limits as wire;
 
 /// Messages that a sender may seal under one chain without an answer; then it opens a new session.
@@ -20,6 +22,45 @@ pub const JUMP: u32 = 2 * UNANSWERED_MESSAGES;
 /// Raised, more messages can come late, and more keys lie about for someone who takes the state; the cache is searched
 /// from end to end, so thousands would want an index.
 pub const SKIPPED_KEYS: usize = 100;
+
+/// How long the key of a skipped message is kept: the life of a message, and a day for clocks that differ and mail that
+/// waits to be fetched.
+///
+/// Lowered, a message that the mailbox still holds comes too late; raised, keys lie about for messages that no relay
+/// hands out any more.
+pub const SKIPPED_KEY_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// Ranges of skipped messages whose keys are gone, which a session remembers to tell a gap from a repetition.
+///
+/// Lowered, more messages that were opened count as lost, and a repetition of one is answered as a gap; the inbox
+/// recognises it by its id all the same. It must exceed the chains that are known, or ranges could not be joined.
+pub const LOST_RANGES: usize = 32;
+
+/// Messages in a session without a ratchet step, after which a sender asks for one: the document's figure.
+///
+/// Lowered, more control messages go about; raised, a stolen state reads more of what follows.
+pub const MESSAGES_WITHOUT_STEP: u32 = 100;
+
+/// Time in a session without a ratchet step, after which the next message asks for one: the document's figure.
+pub const TIME_WITHOUT_STEP: Duration = Duration::from_secs(3600);
+
+/// Sessions of a peer that only receive, besides the one that sends: the least recently used go. Two stay behind when
+/// both agents open at once or one renews; four leave room for both in a row.
+pub const RECEIVING_SESSIONS: usize = 4;
+
+/// How long a session that only receives is kept after its last use: as long as a message that was sealed in it may
+/// come. Beyond, the peer gets `unknown-session`, and renews.
+pub const RECEIVING_SESSION_LIFE: Duration = SKIPPED_KEY_LIFE;
+
+/// How often a refused message is sealed anew: attempts 2 and 3.
+///
+/// Raised, a peer that refuses everything drains its own one-time keys with our help.
+pub const SEALED_ANEW: u16 = 2;
+
+/// How old a session must be before a refusal renews it: what a peer refuses in one that is younger waits.
+///
+/// Lowered, whoever refuses everything has us claim a bundle for each message; raised, a message waits longer.
+pub const SESSION_RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Ratchet keys of the peer that a session remembers after it has moved on, to tell a repeated message from a forged
 /// one.
@@ -66,6 +107,10 @@ pub const ARGON2_MOST_PASSES: u32 = 16;
 pub const ARGON2_MOST_LANES: u32 = 16;
 
 const _: () = assert!(JUMP >= 2 * UNANSWERED_MESSAGES, "losing two full chains must not kill a session");
+const _: () =
+    assert!(LOST_RANGES > RETIRED_RATCHET_KEYS + 1, "more ranges than chains: two of one chain can be joined");
+const _: () = assert!(SKIPPED_KEY_LIFE.as_secs() > wire::MESSAGE_LIFE.as_secs(), "no message outlives its key");
+const _: () = assert!(MESSAGES_WITHOUT_STEP < UNANSWERED_MESSAGES, "a step is asked for before the chain ends");
 const _: () = assert!(SKIPPED_KEYS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(RETIRED_RATCHET_KEYS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(wire::CIPHERTEXT.is_power_of_two(), "a padded payload of the greatest length is not longer");

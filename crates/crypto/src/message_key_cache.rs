@@ -1,7 +1,7 @@
 //! The keys of messages that were overtaken, kept for when they come.
 //!
-//! At most [`limits::SKIPPED_KEYS`], by (ratchet key, number), oldest evicted. Within that bound a search from end to
-//! end needs no index.
+//! At most [`limits::SKIPPED_KEYS`], by (ratchet key, number), oldest evicted; which are gone that way is remembered.
+//! Within that bound a search from end to end needs no index.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use sealpost_protocol::{
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
-use crate::{limits, secret::MessageKey};
+use crate::{limits, lost_keys::LostKeys, secret::MessageKey};
 
 /// Names a message of a session: the ratchet key of its chain, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,12 @@ pub(crate) struct SkippedKey {
     pub(crate) skipped_at: Timestamp,
 }
 
-/// The skipped keys of a session, oldest first.
+/// The skipped keys of a session, oldest first, and which of them are gone unused.
 #[derive(Default)]
-pub(crate) struct MessageKeyCache(VecDeque<SkippedKey>);
+pub(crate) struct MessageKeyCache {
+    keys: VecDeque<SkippedKey>,
+    lost: LostKeys,
+}
 
 impl MessageKeyCache {
     /// Bytes of one encoded key.
@@ -36,49 +39,74 @@ impl MessageKeyCache {
 
     /// How many keys there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
+    }
+
+    /// Room enough for the encoding.
+    pub(crate) fn encoded_capacity(&self) -> usize {
+        2 + self.keys.len() * Self::ENCODED_KEY + 2 + self.lost.ranges() * LostKeys::ENCODED_RANGE
     }
 
     /// Puts a key in; the oldest goes when there is no room.
     pub(crate) fn insert(&mut self, skipped: SkippedKey) {
-        if self.0.len() >= limits::SKIPPED_KEYS {
-            self.0.pop_front();
+        if self.keys.len() >= limits::SKIPPED_KEYS
+            && let Some(evicted) = self.keys.pop_front()
+        {
+            self.lost.insert(evicted.position);
         }
-        self.0.push_back(skipped);
+        self.keys.push_back(skipped);
     }
 
     /// Puts all of `newer`'s keys in, in their order.
     pub(crate) fn append(&mut self, newer: Self) {
-        for skipped in newer.0 {
+        self.lost.append(newer.lost);
+        for skipped in newer.keys {
             self.insert(skipped);
         }
     }
 
     /// The key of one message, if it is here.
     pub(crate) fn find(&self, position: &MessagePosition) -> Option<&MessageKey> {
-        self.0.iter().find(|skipped| skipped.position == *position).map(|skipped| &skipped.key)
+        self.keys.iter().find(|skipped| skipped.position == *position).map(|skipped| &skipped.key)
     }
 
-    /// Erases the key of one message.
+    /// Whether the key of one message is gone unused.
+    pub(crate) fn has_lost(&self, position: &MessagePosition) -> bool {
+        self.lost.contains(position)
+    }
+
+    /// Erases the key of one message, which was opened.
     pub(crate) fn remove(&mut self, position: &MessagePosition) {
-        self.0.retain(|skipped| skipped.position != *position);
+        self.keys.retain(|skipped| skipped.position != *position);
     }
 
     /// Erases every key that was put in before `time`, and says how many.
     pub(crate) fn expire_before(&mut self, time: Timestamp) -> usize {
-        let before = self.0.len();
-        self.0.retain(|skipped| skipped.skipped_at >= time);
-        before - self.0.len()
+        let (before, lost) = (self.keys.len(), &mut self.lost);
+        self.keys.retain(|skipped| {
+            let stays = skipped.skipped_at >= time;
+            if !stays {
+                lost.insert(skipped.position);
+            }
+            stays
+        });
+        before - self.keys.len()
+    }
+
+    /// Forgets what is gone of chains that are not `known`, and keeps the limit of the rest.
+    pub(crate) fn settle_lost(&mut self, known: impl Fn(&CurveKey) -> bool) {
+        self.lost.settle(known);
     }
 }
 
 impl Encode for MessageKeyCache {
     fn encode(&self, writer: &mut Writer) {
-        writer.u16(u16::try_from(self.0.len()).unwrap_or(u16::MAX));
-        for skipped in &self.0 {
+        writer.u16(u16::try_from(self.keys.len()).unwrap_or(u16::MAX));
+        for skipped in &self.keys {
             let MessagePosition { ratchet_key, number } = &skipped.position;
             writer.value(ratchet_key).u32(*number).value(&skipped.key).value(&skipped.skipped_at);
         }
+        writer.value(&self.lost);
     }
 }
 
@@ -92,6 +120,7 @@ impl Decode for MessageKeyCache {
             }
             cache.insert(skipped);
         }
+        cache.lost = LostKeys::decode(reader)?;
         Ok(cache)
     }
 }

@@ -23,12 +23,15 @@ use crate::{
 
 const FORMAT: u8 = 1;
 
-/// The payload carries a message. Other values are for what only runtimes say to each other, such as the answer to a
-/// request for a ratchet step.
+/// The payload carries a message. Other kinds are what only runtimes say to each other: [`Control`].
 const MESSAGE: u8 = 0;
 
-/// Bits beside a message, such as a request for a ratchet step: none is defined, and all others are refused.
-const FLAGS: u8 = 0;
+/// The flag that asks the peer's runtime for a ratchet step; it stands in messages alone. No other is defined, and all
+/// others are refused.
+const ASKS_FOR_STEP: u8 = 1;
+
+/// Where the flags stand, after format and kind.
+const FLAGS: usize = 2;
 
 /// A message, as its recipient will read it. All of its parts are within their limits, and so is it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +48,14 @@ pub struct Payload {
     pub content: Content,
 }
 
-/// The padded encoding of a payload; wiped when dropped.
+/// What runtimes say to each other, under a header of the class `control`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Nothing but the sender's newest ratchet key, which is in the envelope: the answer to a request for a step.
+    Step,
+}
+
+/// The padded encoding of a payload or control; wiped when dropped.
 pub struct Plaintext(SecretBytes);
 
 impl Payload {
@@ -67,6 +77,24 @@ impl Payload {
     }
 }
 
+impl Control {
+    /// The padded encoding, to be sealed.
+    #[must_use]
+    pub fn to_plaintext(self) -> Plaintext {
+        let mut bytes = encode_secret(limits::SHORTEST_PADDED, |writer| {
+            writer.value(&self);
+        });
+        bytes.pad_to(limits::SHORTEST_PADDED);
+        Plaintext(bytes)
+    }
+
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Step => 1,
+        }
+    }
+}
+
 impl Plaintext {
     /// What a tag has vouched for.
     pub(crate) fn authenticated(bytes: SecretBytes) -> Self {
@@ -78,14 +106,26 @@ impl Plaintext {
         &self.0
     }
 
-    /// The payload.
+    /// The payload of an ordinary message.
     ///
     /// # Errors
     /// [`DecodeError`] when a peer, whose word it is, sealed something else: its message cannot be read, and the
     /// session goes on.
     pub fn to_payload(&self) -> Result<Payload, DecodeError> {
+        self.read()
+    }
+
+    /// What a control message says.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when a peer, whose word it is, sealed something else.
+    pub fn to_control(&self) -> Result<Control, DecodeError> {
+        self.read()
+    }
+
+    fn read<T: Decode>(&self) -> Result<T, DecodeError> {
         let mut reader = Reader::new(&self.0);
-        let payload = Payload::decode(&mut reader)?;
+        let read = T::decode(&mut reader)?;
         let padding = reader.rest();
         if self.0.len() != padded_length(self.0.len() - padding.len()) {
             return Err(DecodeError::Invalid { field: "padding", reason: "not of the length it should have" });
@@ -93,7 +133,24 @@ impl Plaintext {
         if padding.iter().any(|byte| *byte != 0) {
             return Err(DecodeError::Invalid { field: "padding", reason: "not zeros" });
         }
-        Ok(payload)
+        Ok(read)
+    }
+
+    /// The same, with a request for a ratchet step; none of what is no message.
+    pub(crate) fn asking_for_step(&self) -> Option<Self> {
+        let mut asking = self.is_message().then(|| self.0.clone())?;
+        *asking.as_mut_slice().get_mut(FLAGS)? |= ASKS_FOR_STEP;
+        Some(Self(asking))
+    }
+
+    /// Whether it is a message that asks for a ratchet step.
+    pub(crate) fn asks_for_step(&self) -> bool {
+        self.is_message() && self.0.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
+    }
+
+    /// Whether it is a message, and no control.
+    pub(crate) fn is_message(&self) -> bool {
+        self.0.starts_with(&[FORMAT, MESSAGE])
     }
 }
 
@@ -115,7 +172,7 @@ impl Encode for Payload {
         writer
             .u8(FORMAT)
             .u8(MESSAGE)
-            .u8(FLAGS)
+            .u8(0)
             .option(self.message_type.as_ref())
             .option(self.thread.as_ref())
             .option(self.reply_to.as_ref())
@@ -126,12 +183,7 @@ impl Encode for Payload {
 
 impl Decode for Payload {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        for (field, known) in [("payload format", FORMAT), ("payload kind", MESSAGE), ("payload flags", FLAGS)] {
-            match reader.u8()? {
-                byte if byte == known => {}
-                found => return Err(DecodeError::UnknownValue { field, found }),
-            }
-        }
+        read_head(reader, MESSAGE, ASKS_FOR_STEP)?;
         Ok(Self {
             message_type: reader.option("message type")?,
             thread: reader.option("thread")?,
@@ -139,6 +191,32 @@ impl Decode for Payload {
             file_name: reader.option("file name")?,
             content: Content::decode(reader)?,
         })
+    }
+}
+
+impl Encode for Control {
+    fn encode(&self, writer: &mut Writer) {
+        writer.u8(FORMAT).u8(self.to_byte()).u8(0);
+    }
+}
+
+impl Decode for Control {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_head(reader, Self::Step.to_byte(), 0).map(|()| Self::Step)
+    }
+}
+
+/// Format, kind and flags, none but the `known`.
+fn read_head(reader: &mut Reader<'_>, kind: u8, known: u8) -> Result<(), DecodeError> {
+    for (field, expected) in [("payload format", FORMAT), ("payload kind", kind)] {
+        match reader.u8()? {
+            byte if byte == expected => {}
+            found => return Err(DecodeError::UnknownValue { field, found }),
+        }
+    }
+    match reader.u8()? {
+        flags if flags & !known == 0 => Ok(()),
+        found => Err(DecodeError::UnknownValue { field: "payload flags", found }),
     }
 }
 

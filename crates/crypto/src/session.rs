@@ -5,17 +5,20 @@
 
 mod encoding;
 mod errors;
+mod steps;
 
 use std::fmt;
 
 use sealpost_protocol::{
-    AgentId, CurveKey, Envelope, EnvelopeHeader, Header, HeaderHash, Opening, Suite, Timestamp, encoding::Encode,
+    AgentId, CurveKey, Envelope, EnvelopeHeader, Header, MessageClass, Opening, Suite, Timestamp, encoding::Encode,
 };
 use sha2::{Digest, Sha256};
 
 pub use self::errors::{OpenError, SealError};
+use self::steps::Steps;
 use crate::{
     curve::CurvePrivateKey,
+    limits,
     payload::Plaintext,
     pending::Sealed,
     primitives::{Primitives, random},
@@ -30,8 +33,8 @@ pub struct Session {
     side: Side,
     ratchet: Ratchet,
     created: Timestamp,
-    last_step: Timestamp,
-    messages_since_step: u32,
+    steps: Steps,
+    retired: bool,
 }
 
 /// Which end of a session this is.
@@ -68,7 +71,18 @@ impl Session {
         if !is_between(header, &self.agent(), &self.peer()) {
             return Err(SealError::OtherParties);
         }
+        if plaintext.is_message() != (header.fields().class == MessageClass::Ordinary) {
+            return Err(SealError::OtherClass);
+        }
+        if self.retired {
+            return Err(SealError::Retired);
+        }
         let (position, pending) = self.ratchet.next_to_seal(primitives)?;
+        let stepped = matches!(pending.change, Sent::Step(..));
+        let wanted = !stepped && self.steps.are_wanted(now);
+        let asking = if wanted { plaintext.asking_for_step() } else { None };
+        let asked = asking.is_some();
+        let plaintext = asking.as_ref().unwrap_or(plaintext);
         let nonce = *random(primitives)?;
         let opening = self.side.opening();
         let envelope = EnvelopeHeader {
@@ -81,8 +95,9 @@ impl Session {
         let ad = self.ad.of_message(&envelope, &header.hash());
         let (Sealed { ciphertext, tag }, commit) = pending.seal(nonce, &ad, plaintext.as_bytes())?;
         let sealed = Envelope { header: envelope, opening: opening.cloned(), nonce, ciphertext, tag };
-        self.count(matches!(commit.change(), Sent::Step(..)), now);
         self.ratchet.commit_sent(commit);
+        self.steps.sealed(stepped, asked, now);
+        self.age(now);
         Ok(sealed)
     }
 
@@ -102,10 +117,13 @@ impl Session {
         let pending = self.ratchet.next_to_open(&envelope.header, now)?;
         let ad = self.ad.of_message(&envelope.header, &header.hash());
         let (plaintext, commit) = pending.open(envelope.nonce, &ad, &envelope.ciphertext, &envelope.tag)?;
-        self.count(matches!(commit.change(), Received::Step(_)), now);
+        let plaintext = Plaintext::authenticated(plaintext);
+        let stepped = matches!(commit.change(), Received::Step(_));
         self.ratchet.commit_received(commit);
+        self.steps.opened(stepped, asks_for_step(header, &plaintext), now);
         self.side.answered();
-        Ok(Plaintext::authenticated(plaintext))
+        self.age(now);
+        Ok(plaintext)
     }
 
     /// The initiator's end of a session that nothing has been sealed in.
@@ -116,8 +134,8 @@ impl Session {
             side: Side::Initiator { opening: Some(Box::new(opening.clone())) },
             ratchet: Ratchet::initiator(root, signed_prekey),
             created: now,
-            last_step: now,
-            messages_since_step: 0,
+            steps: Steps::new(now),
+            retired: false,
         }
     }
 
@@ -125,24 +143,26 @@ impl Session {
     pub(crate) fn responded(
         agreed: Agreed<'_>,
         signed_prekey: &CurvePrivateKey,
-        message: &HeaderHash,
+        header: &Header,
         envelope: &Envelope,
         now: Timestamp,
     ) -> Result<(Self, Plaintext), OpenError> {
         let Agreed { ad, root, opening } = agreed;
         let pending = Ratchet::first_to_open(&root, signed_prekey, &envelope.header, now)?;
-        let associated_data = ad.of_message(&envelope.header, message);
+        let associated_data = ad.of_message(&envelope.header, &header.hash());
         let (plaintext, commit) =
             pending.open(envelope.nonce, &associated_data, &envelope.ciphertext, &envelope.tag)?;
-        let session = Self {
+        let plaintext = Plaintext::authenticated(plaintext);
+        let mut session = Self {
             ad,
             side: Side::Responder { opening_hash: hash_of(opening) },
             ratchet: Ratchet::responder(commit),
             created: now,
-            last_step: now,
-            messages_since_step: 1,
+            steps: Steps::new(now),
+            retired: false,
         };
-        Ok((session, Plaintext::authenticated(plaintext)))
+        session.steps.opened(true, asks_for_step(header, &plaintext), now);
+        Ok((session, plaintext))
     }
 
     /// Its name, the same at both ends.
@@ -196,18 +216,6 @@ impl Session {
         self.ratchet.unanswered()
     }
 
-    /// How many messages were sealed or opened since either end's last Diffie-Hellman step, that one included.
-    #[must_use]
-    pub fn messages_since_step(&self) -> u32 {
-        self.messages_since_step
-    }
-
-    /// When either end's last Diffie-Hellman step happened here; to begin with, when the session was made.
-    #[must_use]
-    pub fn last_step(&self) -> Timestamp {
-        self.last_step
-    }
-
     /// When the session was made here.
     #[must_use]
     pub fn created(&self) -> Timestamp {
@@ -220,16 +228,37 @@ impl Session {
         self.ratchet.skipped().len()
     }
 
-    /// Erases the keys of messages that were overtaken before `time`, and says how many.
-    pub fn expire_skipped_keys_before(&mut self, time: Timestamp) -> usize {
-        self.ratchet.expire_skipped_before(time)
+    /// Whether a message can be sealed in it: it is not retired, and fewer than
+    /// [`UNANSWERED_MESSAGES`](limits::UNANSWERED_MESSAGES) wait for an answer. If not, open a new one.
+    #[must_use]
+    pub fn may_seal(&self) -> bool {
+        !self.retired && self.unanswered() < limits::UNANSWERED_MESSAGES
     }
 
-    fn count(&mut self, stepped: bool, now: Timestamp) {
-        if stepped {
-            (self.last_step, self.messages_since_step) = (now, 0);
-        }
-        self.messages_since_step = self.messages_since_step.saturating_add(1);
+    /// Whether the peer has asked for a ratchet step and nothing was sealed since: seal
+    /// [`Control::Step`](crate::Control::Step) when nothing else is there to be sealed. Nothing is owed where nothing can
+    /// be sealed.
+    #[must_use]
+    pub fn owes_step(&self) -> bool {
+        self.steps.are_owed() && self.may_seal()
+    }
+
+    /// Erases the keys of messages that can come no more: whoever was overtaken
+    /// [`SKIPPED_KEY_LIFE`](limits::SKIPPED_KEY_LIFE) ago has expired at the relay. Sealing and opening do so too; call it
+    /// for sessions that rest. Says whether there were any, so that the session must be stored.
+    pub fn age(&mut self, now: Timestamp) -> bool {
+        self.ratchet.expire_skipped_before(now.saturating_sub(limits::SKIPPED_KEY_LIFE)) > 0
+    }
+
+    /// Lets nothing be sealed in it ever again; it still opens what the peer sealed.
+    pub fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// Whether it was retired.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired
     }
 }
 
@@ -271,6 +300,11 @@ impl Side {
 /// Whether a message is from `sender`, and to `recipient` among others.
 pub(crate) fn is_between(header: &Header, sender: &AgentId, recipient: &AgentId) -> bool {
     header.message().sender == *sender && header.fields().recipients.position(recipient).is_some()
+}
+
+/// Control messages ask for nothing, whatever they say.
+fn asks_for_step(header: &Header, plaintext: &Plaintext) -> bool {
+    header.fields().class == MessageClass::Ordinary && plaintext.asks_for_step()
 }
 
 fn hash_of(opening: &Opening) -> [u8; 32] {

@@ -13,7 +13,7 @@ mod retired_keys;
 
 use sealpost_protocol::{CurveKey, EnvelopeHeader, Timestamp};
 
-use self::retired_keys::RetiredKeys;
+use self::retired_keys::{RetiredKey, RetiredKeys};
 use crate::{
     curve::CurvePrivateKey,
     kdf_chain::{ChainError, KdfChain, Link},
@@ -67,6 +67,8 @@ pub(crate) enum Received {
 pub(crate) struct ReceivedStep {
     root: RootKey,
     remote: CurveKey,
+    /// The number after the last of the peer's old chain.
+    old_end: u32,
     chain: KdfChain,
     skipped: MessageKeyCache,
 }
@@ -95,7 +97,7 @@ impl Ratchet {
 
     /// The responder's half, after the first message it opened.
     pub(crate) fn responder(commit: Commit<ReceivedStep>) -> Self {
-        let ReceivedStep { root, remote, chain, skipped } = commit.into_change();
+        let ReceivedStep { root, remote, chain, skipped, .. } = commit.into_change();
         Self { receiving: Some(chain), skipped, ..Self::initiator(root, remote) }
     }
 
@@ -116,7 +118,9 @@ impl Ratchet {
 
     /// Erases the skipped keys that are older than `time`, and says how many.
     pub(crate) fn expire_skipped_before(&mut self, time: Timestamp) -> usize {
-        self.skipped.expire_before(time)
+        let expired = self.skipped.expire_before(time);
+        self.settle_lost();
+        expired
     }
 
     /// The key for the next message we seal.
@@ -149,7 +153,8 @@ impl Ratchet {
     /// The key that the message with this header should open with.
     ///
     /// # Errors
-    /// [`OpenError::Replay`], [`OpenError::TooFarAhead`], [`OpenError::DecryptionFailed`], [`OpenError::Primitives`].
+    /// [`OpenError::Replay`], [`OpenError::Lost`], [`OpenError::TooFarAhead`], [`OpenError::DecryptionFailed`],
+    /// [`OpenError::Primitives`].
     pub(crate) fn next_to_open(&self, header: &EnvelopeHeader, now: Timestamp) -> Result<Pending<Received>, OpenError> {
         let position = MessagePosition { ratchet_key: header.ratchet_key, number: header.counter };
         let current = self.receiving.as_ref().filter(|_| header.ratchet_key == self.remote);
@@ -162,10 +167,12 @@ impl Ratchet {
         if let Some(key) = self.skipped.find(&position) {
             return Ok(Pending { key: MessageKey::copy_of(key.expose()), change: Received::Skipped(position) });
         }
-        if current.is_some() || self.retired.contains(&header.ratchet_key) {
-            return Err(OpenError::Replay);
+        match current.map(|chain| chain.next).or_else(|| self.retired.end_of(&header.ratchet_key)) {
+            None => self.step_of_peer(header, now),
+            Some(end) if header.counter >= end => Err(OpenError::DecryptionFailed),
+            Some(_) if self.skipped.has_lost(&position) => Err(OpenError::Lost),
+            Some(_) => Err(OpenError::Replay),
         }
-        self.step_of_peer(header, now)
     }
 
     fn step_of_peer(&self, header: &EnvelopeHeader, now: Timestamp) -> Result<Pending<Received>, OpenError> {
@@ -177,8 +184,9 @@ impl Ratchet {
             let end = MessagePosition { ratchet_key: self.remote, number: header.previous_counter };
             skip_until(chain, end, now, &mut skipped)?;
         }
+        let old_end = self.receiving.as_ref().map_or(0, |chain| chain.next.max(header.previous_counter));
         let Pending { key, change } = step(&self.root, &sending.own, header, now, skipped)?;
-        Ok(Pending { key, change: Received::Step(change) })
+        Ok(Pending { key, change: Received::Step(ReceivedStep { old_end, ..change }) })
     }
 
     /// The responder's first key: the peer's step against its signed prekey.
@@ -218,17 +226,23 @@ impl Ratchet {
                 self.receiving = Some(chain);
                 self.skipped.append(skipped);
             }
-            Received::Step(ReceivedStep { root, remote, chain, skipped }) => {
+            Received::Step(ReceivedStep { root, remote, old_end, chain, skipped }) => {
                 self.previous_counter = self.unanswered();
                 self.sending = None;
                 self.root = root;
                 if self.receiving.replace(chain).is_some() {
-                    self.retired.push(self.remote);
+                    self.retired.push(RetiredKey { ratchet_key: self.remote, end: old_end });
                 }
                 self.remote = remote;
                 self.skipped.append(skipped);
             }
         }
+        self.settle_lost();
+    }
+
+    /// What is lost is of interest while its chain is known.
+    fn settle_lost(&mut self) {
+        self.skipped.settle_lost(|key| *key == self.remote || self.retired.end_of(key).is_some());
     }
 }
 
@@ -244,7 +258,7 @@ fn step(
     let (root, chain) = root.step(&own.agree(&remote)?)?;
     let position = MessagePosition { ratchet_key: remote, number: header.counter };
     let Link { key, rest, .. } = link_at(&chain, position, now, &mut skipped)?;
-    Ok(Pending { key, change: ReceivedStep { root, remote, chain: rest, skipped } })
+    Ok(Pending { key, change: ReceivedStep { root, remote, old_end: 0, chain: rest, skipped } })
 }
 
 /// Takes the key at `position`, which `chain` has not passed; `skipped` takes those before it.

@@ -172,13 +172,22 @@ impl TestAgent {
 
     /// The header of message `number` to `recipient`.
     pub(crate) fn header_to(&self, recipient: &Self, number: u64) -> Header {
+        self.header_of(MessageClass::Ordinary, recipient, number)
+    }
+
+    /// The header of control message `number` to `recipient`.
+    pub(crate) fn control_to(&self, recipient: &Self, number: u64) -> Header {
+        self.header_of(MessageClass::Control, recipient, number)
+    }
+
+    fn header_of(&self, class: MessageClass, recipient: &Self, number: u64) -> Header {
         let mut random = [0; 10];
         random[2..].copy_from_slice(&number.to_be_bytes());
         Header::new(HeaderFields {
             message: MessageRef { sender: self.identity.agent_id(), id: MessageId::new(NOW, random) },
             recipients: Recipients::new(vec![recipient.identity.agent_id()]).unwrap(),
             scheme: Scheme::Ratchet,
-            class: MessageClass::Ordinary,
+            class,
             priority: Priority::Normal,
             message_type: None,
             thread: None,

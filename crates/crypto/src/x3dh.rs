@@ -171,7 +171,7 @@ pub fn respond(
     }
     let root = root_key(&keys.secrets(identity, opening)?, opening.suite)?;
     let signed_prekey = keys.signed_prekey.private();
-    Ok(Session::responded(Agreed { ad, root, opening }, signed_prekey, &header.hash(), envelope, now)?)
+    Ok(Session::responded(Agreed { ad, root, opening }, signed_prekey, header, envelope, now)?)
 }
 
 fn consistent_opening(envelope: &Envelope) -> Option<&Opening> {

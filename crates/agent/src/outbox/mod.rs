@@ -24,6 +24,7 @@ use self::refusals::{Fate, fate, is_final};
 use crate::{
     Agent, RelayError, SendError, limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
+    sessions::Transmission,
     store::{Changes, Versioned},
 };
 
@@ -194,9 +195,15 @@ impl Agent {
                 Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
             }
             Stage::Renewal => {
-                let Some(row) = self.store.list::<RenewalRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
-                Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
+                let mut after = after.to_vec();
+                while let Some(row) = self.store.list::<RenewalRecord>(&[], &after, 1).await?.pop() {
+                    if row.value.not_before <= self.clock.now() {
+                        let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
+                        return Ok(Some((MessageId::from_bytes(&row.key)?, recipients)));
+                    }
+                    after = row.key;
+                }
+                Ok(None)
             }
             Stage::Draft => {
                 let Some(row) = self.store.list::<DraftRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
@@ -260,7 +267,8 @@ impl Agent {
         let mut changes = Changes::default();
         let mut parts = Vec::new();
         for recipient in header.fields().recipients.as_slice() {
-            let mut sending = self.sending_session(*recipient, (id, Attempt::FIRST), &mut changes).await?;
+            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
+            let mut sending = self.sending_session(*recipient, &transmission, &mut changes).await?;
             let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
             sending.save(&mut changes, now);
             parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });

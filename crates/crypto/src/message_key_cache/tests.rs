@@ -14,7 +14,7 @@ fn skipped(ratchet_key: CurveKey, number: u32, at: u64) -> SkippedKey {
 }
 
 fn numbers(cache: &MessageKeyCache) -> Vec<u32> {
-    cache.0.iter().map(|skipped| skipped.position.number).collect()
+    cache.keys.iter().map(|skipped| skipped.position.number).collect()
 }
 
 #[test]

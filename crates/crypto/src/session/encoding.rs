@@ -5,7 +5,7 @@ use sealpost_protocol::{
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
-use super::{Session, Side};
+use super::{Session, Side, Steps};
 use crate::{
     limits,
     secret::{SecretBytes, encode_secret},
@@ -13,7 +13,7 @@ use crate::{
     state_machine::Ratchet,
 };
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 const INITIATOR: u8 = 1;
 const RESPONDER: u8 = 2;
@@ -32,8 +32,8 @@ impl Session {
                 .value(&self.ad)
                 .value(&self.side)
                 .value(&self.created)
-                .value(&self.last_step)
-                .u32(self.messages_since_step)
+                .value(&self.steps)
+                .u8(self.retired.into())
                 .value(&self.ratchet);
         })
     }
@@ -52,8 +52,8 @@ impl Session {
             ad: SessionAd::decode(&mut reader)?,
             side: Side::decode(&mut reader)?,
             created: Timestamp::decode(&mut reader)?,
-            last_step: Timestamp::decode(&mut reader)?,
-            messages_since_step: reader.u32()?,
+            steps: Steps::decode(&mut reader)?,
+            retired: flag(&mut reader, "session retired")?,
             ratchet: Ratchet::decode(&mut reader)?,
         };
         reader.finish()?;
@@ -73,6 +73,15 @@ impl Session {
         } else {
             Err(DecodeError::Invalid { field: "session opening", reason: "does not agree with the rest" })
         }
+    }
+}
+
+/// One byte, 0 or 1.
+pub(super) fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        found => Err(DecodeError::UnknownValue { field, found }),
     }
 }
 

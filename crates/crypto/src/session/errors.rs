@@ -12,10 +12,16 @@ pub enum SealError {
     /// The header names another sender, or not this session's peer among its recipients.
     #[error("the message is not from this session's agent to its peer")]
     OtherParties,
+    /// A control message goes under a header of the class `control`, and nothing else does.
+    #[error("the header's class is not that of what is sealed")]
+    OtherClass,
     /// The peer has answered none of the last [`UNANSWERED_MESSAGES`](crate::limits::UNANSWERED_MESSAGES): open a new
     /// session.
     #[error("too many messages are unanswered: open a new session")]
     SessionExhausted,
+    /// The session was retired: open a new one.
+    #[error("the session is retired: open a new one")]
+    Retired,
     /// Something below failed.
     #[error(transparent)]
     Primitives(#[from] PrimitivesError),
@@ -31,10 +37,13 @@ pub enum OpenError {
     /// The envelope names another session, or its opening makes another one.
     #[error("the envelope belongs to another session")]
     OtherSession,
-    /// The key of this number is no longer there: the message was opened before, or its key was evicted or has expired
-    /// unused. The inbox knows which, by the message's id.
+    /// A message with this number was opened before.
     #[error("the message's key is used up")]
     Replay,
+    /// The message was overtaken, and its key was evicted or has expired since: a gap. Nothing sealed like this can be
+    /// opened any more; sealed anew it can.
+    #[error("the message's key is gone: it came too late")]
+    Lost,
     /// It would skip more than [`JUMP`](crate::limits::JUMP) keys.
     #[error("too many messages are missing before this one")]
     TooFarAhead,
@@ -51,7 +60,9 @@ impl OpenError {
     #[must_use]
     pub fn refusal(&self) -> Option<RefusalReason> {
         match self {
-            Self::OtherParties | Self::TooFarAhead | Self::DecryptionFailed => Some(RefusalReason::Undecryptable),
+            Self::OtherParties | Self::Lost | Self::TooFarAhead | Self::DecryptionFailed => {
+                Some(RefusalReason::Undecryptable)
+            }
             Self::OtherSession => Some(RefusalReason::UnknownSession),
             Self::Replay => Some(RefusalReason::Replay),
             Self::Primitives(_) => None,

@@ -11,8 +11,8 @@ use crate::{curve::CurvePrivateKey, kdf_chain::KdfChain, message_key_cache::Mess
 impl Ratchet {
     /// Room enough for the encoding.
     pub(crate) fn encoded_capacity(&self) -> usize {
-        const FIXED: usize = 32 + 32 + (1 + 32 + 4) + (1 + 32 + 32 + 4) + 4 + 2 + 2;
-        FIXED + self.retired.len() * 32 + self.skipped.len() * MessageKeyCache::ENCODED_KEY
+        const FIXED: usize = 32 + 32 + (1 + 32 + 4) + (1 + 32 + 32 + 4) + 4 + 2;
+        FIXED + self.retired.len() * RetiredKeys::ENCODED_KEY + self.skipped.encoded_capacity()
     }
 }
 

@@ -108,7 +108,7 @@ fn the_peer_s_last_ratchet_keys_are_remembered_up_to_the_limit() {
     }
     let newest = keys.pop().unwrap();
     assert_eq!(initiator.remote, newest);
-    assert_eq!(initiator.retired.0, &keys[2..]);
+    assert_eq!(initiator.retired.0.iter().map(|retired| retired.ratchet_key).collect::<Vec<_>>(), &keys[2..]);
 }
 
 #[test]

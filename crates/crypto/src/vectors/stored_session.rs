@@ -22,9 +22,11 @@ pub(super) struct StoredSession {
     receiving: Option<Chain>,
     pub(super) sending: Option<Sending>,
     previous_counter: u32,
-    retired: Vec<CurveKey>,
+    retired: Vec<RetiredKey>,
     skipped: Vec<SkippedKey>,
 }
+
+struct RetiredKey(CurveKey);
 
 /// The key before message `next`, and that number.
 pub(super) struct Chain {
@@ -58,7 +60,7 @@ impl StoredSession {
             "sending": self.sending.as_ref().map(|sending| sending.chain.shown()),
             "ratchet_private": self.sending.as_ref().map(|sending| hex(sending.own)),
             "previous_counter": self.previous_counter,
-            "retired": self.retired.iter().map(encoded).collect::<Vec<_>>(),
+            "retired": self.retired.iter().map(|key| encoded(&key.0)).collect::<Vec<_>>(),
             "skipped": self.skipped.iter().map(skipped).collect::<Vec<_>>(),
         })
     }
@@ -76,14 +78,15 @@ impl Chain {
 
 impl Decode for StoredSession {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        assert_eq!(reader.u8()?, 1, "the format");
+        assert_eq!(reader.u8()?, 2, "the format");
         let ad = SessionAd::decode(reader)?;
         match reader.u8()? {
             1 => drop(reader.option::<Opening>("opening")?),
             _ => drop(reader.take(32)?),
         }
-        let _times_and_count = (Timestamp::decode(reader)?, Timestamp::decode(reader)?, reader.u32()?);
-        Ok(Self {
+        let _created_and_last_step = (Timestamp::decode(reader)?, Timestamp::decode(reader)?, reader.u32()?);
+        assert_eq!(reader.array()?, [0, 0, 0], "no step is asked for or owed, and nothing is retired");
+        let stored = Self {
             ad,
             root: reader.array()?,
             remote: CurveKey::decode(reader)?,
@@ -92,7 +95,16 @@ impl Decode for StoredSession {
             previous_counter: reader.u32()?,
             retired: reader.list("retired ratchet keys", limits::RETIRED_RATCHET_KEYS)?,
             skipped: reader.list("skipped keys", limits::SKIPPED_KEYS)?,
-        })
+        };
+        assert_eq!(reader.u16()?, 0, "no key is lost");
+        Ok(stored)
+    }
+}
+
+impl Decode for RetiredKey {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let key = CurveKey::decode(reader)?;
+        reader.u32().map(|_end| Self(key))
     }
 }
 

@@ -1,7 +1,8 @@
 //! A conversation over a carrier that loses, reorders, repeats and alters, between agents that restart.
 //!
 //! A model that sees only envelope headers says of every delivery whether it must open: each message opens exactly
-//! once, unless its key was evicted; whatever does not open leaves the state as it was.
+//! once, unless its key was evicted; what was evicted is never taken for a repetition; whatever does not open leaves the
+//! state as it was.
 
 use std::collections::VecDeque;
 
@@ -93,19 +94,21 @@ impl End {
         Self { agent, session, model: Model::default(), on_the_way: Vec::new(), opened: Vec::new() }
     }
 
-    fn open(&mut self, sent: &Sent) -> bool {
+    fn open(&mut self, sent: &Sent) -> Result<(), Option<OpenError>> {
         if let Some(session) = &mut self.session {
-            return open(session, sent).is_ok();
+            return open(session, sent).map_err(Some);
         }
-        let Ok((session, plaintext)) = self.agent.respond(&sent.header, &sent.envelope) else { return false };
+        let (session, plaintext) = self.agent.respond(&sent.header, &sent.envelope).map_err(|_| None)?;
         assert_eq!(text_of(&plaintext), sent.text);
         self.session = Some(session);
-        true
+        Ok(())
     }
 
     fn deliver(&mut self, sent: Sent) {
         let must_open = self.model.must_open(&sent.envelope.header);
-        assert_eq!(self.open(&sent), must_open, "{:?}", sent.envelope.header);
+        let opened = self.open(&sent);
+        assert_eq!(opened.is_ok(), must_open, "{:?}", sent.envelope.header);
+        assert_ne!(opened, Err(Some(OpenError::Replay)), "it was never opened");
         if must_open {
             self.model.opened(&sent.envelope.header);
             self.opened.push(sent);
@@ -122,7 +125,7 @@ impl End {
         bytes[bit / 8] ^= 1 << (bit % 8);
         let Ok(envelope) = Envelope::from_bytes(&bytes) else { return };
         if self.session.is_some() || envelope.opening.is_some() {
-            assert!(!self.open(&Sent { envelope, ..sent }), "bit {bit}");
+            assert!(self.open(&Sent { envelope, ..sent }).is_err(), "bit {bit}");
         }
     }
 }
@@ -183,7 +186,7 @@ impl Conversation {
             Event::DeliverAgain(side, which) => {
                 let end = self.end(side);
                 if let Some(sent) = pick(&end.opened, which).cloned() {
-                    assert!(!end.open(&sent), "a message opened twice");
+                    assert!(end.open(&sent).is_err(), "a message opened twice");
                 }
             }
             Event::Alter(side, which, bit) => self.end(side).deliver_altered(which, bit),

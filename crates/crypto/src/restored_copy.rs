@@ -1,0 +1,126 @@
+//! Whether a store is an old copy of itself, put back from a backup.
+//!
+//! An agent commits what it does before it tells the relay, so a relay that is further on than the store saw the work of
+//! a store that is lost. What stands in the old copy has been used since: a ratchet that went on from there would use
+//! keys twice. So before its first seal, and whenever it has reached its relay again, a runtime compares; if it is behind,
+//! it [retires](crate::Session::retire) every session and replaces its prekeys, in one commit, before it seals anything.
+//! A relay that lies can cost an agent its sessions that way, and nothing else.
+
+use sealpost_protocol::MessageId;
+use thiserror::Error;
+
+/// How far an agent has come, as its store or its relay has it; zeros before the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The version of its newest manifest.
+    pub manifest_version: u64,
+    /// The number of its newest batch of receipts.
+    pub receipt_batch: u64,
+    /// One-time curve keys: the private halves that the store has, or the public halves that the relay has left.
+    pub one_time_curve: usize,
+    /// The same of one-time KEM keys.
+    pub one_time_kem: usize,
+    /// The last message that the relay accepted from the agent. The store's own word is not asked for: it may have made
+    /// newer ones since.
+    pub last_send: Option<MessageId>,
+}
+
+/// The store is an old copy; this is what gave it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RestoredCopy {
+    /// The relay has a newer manifest.
+    #[error("the relay has version {relay} of the manifest, and the store version {store}")]
+    Manifest {
+        /// The store's version.
+        store: u64,
+        /// The relay's.
+        relay: u64,
+    },
+    /// The relay has receipts that the store does not know of.
+    #[error("the relay has {relay} batches of receipts, and the store {store}")]
+    Receipts {
+        /// The store's last number.
+        store: u64,
+        /// The relay's.
+        relay: u64,
+    },
+    /// The relay hands out keys whose private halves the store does not have.
+    #[error("the relay has more one-time keys than the store")]
+    OneTimeKeys,
+    /// The relay has accepted a message that the store does not know of.
+    #[error("the relay has accepted message {0}, which the store does not know")]
+    Send(MessageId),
+}
+
+/// Compares the store's progress with the relay's. `has_sealed` tells whether the store knows a message as sealed,
+/// whatever became of it.
+///
+/// # Errors
+/// [`RestoredCopy`] if the relay is further on.
+pub fn check_progress(
+    store: &Progress,
+    relay: &Progress,
+    has_sealed: impl Fn(&MessageId) -> bool,
+) -> Result<(), RestoredCopy> {
+    if relay.manifest_version > store.manifest_version {
+        return Err(RestoredCopy::Manifest { store: store.manifest_version, relay: relay.manifest_version });
+    }
+    if relay.receipt_batch > store.receipt_batch {
+        return Err(RestoredCopy::Receipts { store: store.receipt_batch, relay: relay.receipt_batch });
+    }
+    if relay.one_time_curve > store.one_time_curve || relay.one_time_kem > store.one_time_kem {
+        return Err(RestoredCopy::OneTimeKeys);
+    }
+    match relay.last_send {
+        Some(message) if !has_sealed(&message) => Err(RestoredCopy::Send(message)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::NOW;
+
+    fn store() -> Progress {
+        Progress { manifest_version: 3, receipt_batch: 40, one_time_curve: 100, one_time_kem: 90, last_send: None }
+    }
+
+    fn message(byte: u8) -> MessageId {
+        MessageId::new(NOW, [byte; 10])
+    }
+
+    #[test]
+    fn a_relay_that_knows_no_more_than_the_store_gives_nothing_away() {
+        let known = message(1);
+        let behind = Progress { manifest_version: 2, receipt_batch: 38, one_time_curve: 50, ..Progress::default() };
+        for relay in [store(), behind, Progress::default(), Progress { last_send: Some(known), ..store() }] {
+            assert_eq!(check_progress(&store(), &relay, |message| *message == known), Ok(()));
+        }
+    }
+
+    #[test]
+    fn whatever_the_relay_is_ahead_in_gives_an_old_copy_away() {
+        let cases = [
+            Progress { manifest_version: 4, ..store() },
+            Progress { receipt_batch: 41, ..store() },
+            Progress { one_time_curve: 101, ..store() },
+            Progress { one_time_kem: 91, ..store() },
+            Progress { last_send: Some(message(2)), ..store() },
+        ];
+        let found: Vec<String> = cases
+            .iter()
+            .map(|relay| {
+                check_progress(&store(), relay, |message| *message == self::message(1)).unwrap_err().to_string()
+            })
+            .collect();
+        insta::assert_snapshot!(found.join("\n"), @"
+        the relay has version 4 of the manifest, and the store version 3
+        the relay has 41 batches of receipts, and the store 40
+        the relay has more one-time keys than the store
+        the relay has more one-time keys than the store
+        the relay has accepted message 01a20348-b063-7202-8202-020202020202, which the store does not know
+        ");
+    }
+}
