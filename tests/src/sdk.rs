@@ -13,6 +13,7 @@ use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddres
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
 use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use crate::within;
 
@@ -83,6 +84,20 @@ impl SdkAgent {
         let path = self.folder.path().join("agent");
         let agent = Agent::open(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
         Self { agent, folder: Arc::clone(&self.folder) }
+    }
+
+    /// The identity once more, in a folder of its own, by way of a file.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn exported_and_imported(self, origin: &str) -> Self {
+        let passphrase = || Zeroizing::new("a passphrase".to_owned());
+        let file = self.export(passphrase()).await.unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let agent = Agent::import(&folder.path().join("agent"), &file, passphrase(), master_key()).await.unwrap();
+        let agent = agent.connect(&address(origin)).await.unwrap();
+        within("the first publication", agent.publish_prekeys()).await.unwrap();
+        Self { agent, folder }
     }
 
     /// Sends a text.

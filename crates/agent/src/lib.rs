@@ -22,8 +22,10 @@ pub mod limits;
 
 mod agent;
 mod backoff;
+mod contacts;
 mod error;
 mod events;
+mod identity_file;
 mod inbox;
 mod message_ids;
 mod outbox;
@@ -35,12 +37,14 @@ mod renewal;
 mod sessions;
 mod status;
 mod store;
+mod store_key;
 mod sweep;
 mod sync;
 mod turns;
 
-pub use agent::{Agent, MasterKeySource};
+pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
+pub use contacts::{Contact, Fingerprint};
 pub use error::{OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
 pub use inbox::InboxMessage;

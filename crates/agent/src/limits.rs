@@ -57,6 +57,13 @@ pub const SWEEP: Duration = Duration::from_secs(24 * 3600);
 /// Rows that one round looks at while it sweeps: a few milliseconds.
 pub const SWEPT_ROWS: usize = 500;
 
+/// Key ids that an imported identity leaves free above those it brought: the copy it was exported from may have used so
+/// many meanwhile, and no id may be used twice. Thousands of imports fit.
+pub const IMPORT_GAP: u32 = 1 << 20;
+
+/// Bytes of a row's key in an exported identity.
+pub const ROW_KEY: usize = 512;
+
 /// Bytes of a refusal's code.
 pub const CODE: usize = 64;
 

@@ -248,6 +248,28 @@ record! {
 }
 
 record! {
+    /// What an imported identity has published before: its own goes on above.
+    FloorRecord in Floor {
+        manifest_version: u64 => number,
+        next_ids: NextKeyIds => value,
+    }
+}
+
+record! {
+    /// Whom a name means.
+    ContactRecord in Contact {
+        agent: AgentId => value,
+    }
+}
+
+record! {
+    /// That the fingerprints were compared.
+    VerifiedRecord in Verified {
+        at: Timestamp => value,
+    }
+}
+
+record! {
     /// Something that the agent has not taken note of.
     EventRecord in Event {
         at: Timestamp => value,

@@ -58,6 +58,14 @@ impl Failure {
         Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
     }
 
+    pub(crate) fn name_changed(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Other, code: "name-changed".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn mismatch(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Other, code: "fingerprint-mismatch".to_owned(), message: message.into() }
+    }
+
     /// The same, with more to say.
     pub(crate) fn with(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }

@@ -166,3 +166,25 @@ async fn a_refusal_that_another_session_would_not_mend_is_final_and_told() {
         assert_eq!(delivery(&alice, sent.id).await.1, 1);
     }
 }
+
+#[tokio::test]
+async fn what_is_sent_to_an_imported_identity_in_an_old_session_is_sealed_anew() {
+    let relay = TestRelay::start().await;
+    let clock = Arc::new(ShiftedClock::default());
+    let alice = SdkAgent::with_clock(&relay.origin(), Arc::clone(&clock)).await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    alice.send_text(bob.id(), "hello").await;
+    assert_eq!(bob.take_texts().await, ["hello"]);
+    bob.send_text(alice.id(), "well met").await;
+    assert_eq!(alice.take_texts().await, ["well met"]);
+    let bob = bob.exported_and_imported(&relay.origin()).await;
+    let sent = alice.send_text(bob.id(), "do you know me?").await;
+    assert!(bob.take_texts().await.is_empty(), "there is no session yet");
+    clock.advance(A_WHILE);
+    within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
+    assert!(matches!(events(&alice).await[..], [Event::SealedAnew { reason: RefusalReason::UnknownSession, .. }]));
+    assert_eq!(bob.take_texts().await, ["do you know me?"]);
+    assert_eq!(delivery(&alice, sent.id).await, (DeliveryState::Delivered, 2, ReceiptCheck::Verified));
+    bob.send_text(alice.id(), "I do.").await;
+    assert_eq!(alice.take_texts().await, ["I do."]);
+}

@@ -43,9 +43,46 @@ pub(crate) enum Area {
     Renewal,
     /// How far old rows have been swept out, by area.
     Sweep,
+    /// What an imported identity has published before.
+    Floor,
+    /// Other agents' names here.
+    Contact,
+    /// Agents whose fingerprints were compared, by id.
+    Verified,
 }
 
 impl Area {
+    /// Those that hold sealed rows: all but the vault's own.
+    const SEALED: [Self; 22] = [
+        Self::Identity,
+        Self::Manifest,
+        Self::Prekey,
+        Self::Peer,
+        Self::Session,
+        Self::Draft,
+        Self::Outbox,
+        Self::Sent,
+        Self::Unsent,
+        Self::Inbox,
+        Self::Unread,
+        Self::Receipt,
+        Self::ReceiptHead,
+        Self::Relay,
+        Self::Feed,
+        Self::Event,
+        Self::Status,
+        Self::Renewal,
+        Self::Sweep,
+        Self::Floor,
+        Self::Contact,
+        Self::Verified,
+    ];
+
+    /// The area of sealed rows that a stored number stands for.
+    pub(super) fn sealed(number: u8) -> Option<Self> {
+        Self::SEALED.into_iter().find(|area| area.number() == number)
+    }
+
     pub(super) fn number(self) -> u8 {
         match self {
             Self::Vault => 0,
@@ -68,6 +105,9 @@ impl Area {
             Self::Status => 17,
             Self::Renewal => 18,
             Self::Sweep => 19,
+            Self::Floor => 20,
+            Self::Contact => 21,
+            Self::Verified => 22,
         }
     }
 
@@ -93,6 +133,9 @@ impl Area {
             Self::Status => "status",
             Self::Renewal => "renewal",
             Self::Sweep => "sweep",
+            Self::Floor => "floor",
+            Self::Contact => "contact",
+            Self::Verified => "verified",
         }
     }
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use sealpost_sqlite::{ApplicationId, Database, JobError, OpenError, OpenOptions, Schema};
 
-use super::{Area, CommitError, Row, Store, StoreError, Write};
+use super::{Area, CommitError, Reseal, Row, Store, StoreError, Write};
 
 const SCHEMA: Schema = Schema {
     application_id: ApplicationId::new(*b"SpAg"),
@@ -129,6 +129,36 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), CommitError
     if changed == 1 { Ok(()) } else { Err(CommitError::Conflict) }
 }
 
+/// The row beside the head that is written once for each generation of the store key but the first.
+const GENERATION: &[u8] = b"generation";
+
+fn check_generation(transaction: &Transaction<'_>, expected: u32) -> Result<(), CommitError> {
+    let written = select_row(transaction, Area::Vault, GENERATION)?.map_or(0, |row| row.version);
+    if written + 1 == u64::from(expected) { Ok(()) } else { Err(CommitError::OtherGeneration) }
+}
+
+/// Rows that are resealed at a time.
+const RESEALED: i64 = 100;
+
+fn reseal_rows(transaction: &Transaction<'_>, reseal: &mut Reseal) -> Result<(), CommitError> {
+    let mut select = transaction.prepare_cached(
+        "SELECT key, version, content, id, area FROM sealed WHERE id > ?1 AND area != ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let mut update = transaction.prepare_cached("UPDATE sealed SET content = ?2 WHERE id = ?1")?;
+    let mut after = i64::MIN;
+    loop {
+        let read = |row: &rusqlite::Row<'_>| Ok((read_row(row)?, row.get::<_, i64>(3)?, row.get::<_, u8>(4)?));
+        let rows = select.query_map(params![after, Area::Vault.number(), RESEALED], read)?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let Some((_, last, _)) = rows.last() else { return Ok(()) };
+        after = *last;
+        for (row, id, area) in rows {
+            let area = Area::sealed(area).ok_or_else(|| StoreError("a row of an unknown kind".into()))?;
+            update.execute(params![id, reseal(area, &row)?])?;
+        }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn row(&self, area: Area, key: Vec<u8>) -> Result<Option<Row>, StoreError> {
@@ -139,8 +169,26 @@ impl Store for SqliteStore {
         self.0.read(move |connection| select_rows(connection, area, &prefix, &after, limit)).await
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
-        self.0.write(move |transaction| writes.iter().try_for_each(|write| apply(transaction, write))).await
+    async fn commit(&self, writes: Vec<Write>, generation: u32) -> Result<(), CommitError> {
+        let job = move |transaction: &Transaction<'_>| {
+            check_generation(transaction, generation)?;
+            writes.iter().try_for_each(|write| apply(transaction, write))
+        };
+        self.0.write(job).await
+    }
+
+    async fn reseal(&self, head: Write, generation: u32, mut reseal: Reseal) -> Result<(), CommitError> {
+        let job = move |transaction: &Transaction<'_>| {
+            check_generation(transaction, generation)?;
+            let key = GENERATION.to_vec();
+            apply(
+                transaction,
+                &Write { area: Area::Vault, key, replaces: (generation - 1).into(), sealed: Some(Vec::new()) },
+            )?;
+            apply(transaction, &head)?;
+            reseal_rows(transaction, &mut reseal)
+        };
+        self.0.write(job).await
     }
 }
 

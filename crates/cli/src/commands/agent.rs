@@ -3,6 +3,7 @@
 use sealpost_agent::{Agent, OpenError};
 use serde::Serialize;
 
+use super::{contacts, identity};
 use crate::{arguments::AgentCommand, failure::Failure, home::Context, output, progress};
 
 #[derive(Serialize)]
@@ -27,6 +28,13 @@ pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<(), 
                 )
             })
         }
+        AgentCommand::Rekey { name } => identity::rekey(context, name).await,
+        AgentCommand::Passphrase { name, new } => identity::passphrase(context, name, new).await,
+        AgentCommand::Export { name, file, sealing } => identity::export(context, name, &file, sealing).await,
+        AgentCommand::Import { name, file, sealing } => identity::import(context, name, &file, sealing).await,
+        AgentCommand::Verify { own, contact, digits } => contacts::verify(context, &own, contact, &digits).await,
+        AgentCommand::Trust { own, contact, id } => contacts::trust(context, &own, contact, id).await,
+        AgentCommand::Contacts { own } => contacts::list(context, &own).await,
         AgentCommand::TrustRelay { name } => trust_relay(context, name).await,
     }
 }

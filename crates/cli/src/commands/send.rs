@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
+use sealpost_agent::{Agent, Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
@@ -21,8 +21,8 @@ struct SentMessage {
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let payload = payload(&send).await?;
-    let to = recipients(context, &send.to).await?;
     let agent = context.open(&send.sender).await?;
+    let to = recipients(context, &agent, &send.to).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
     let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
     let sent = progress::during("sending", agent.send(outgoing)).await?;
@@ -44,10 +44,10 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     }
 }
 
-async fn recipients(context: &Context, list: &str) -> Result<Vec<AgentId>, Failure> {
+async fn recipients(context: &Context, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
     let mut agents = Vec::new();
     for text in list.split(',') {
-        agents.push(context.resolve(text.trim()).await?);
+        agents.push(context.resolve(agent, text.trim()).await?);
     }
     Ok(agents)
 }
