@@ -36,6 +36,15 @@ pub struct Finished {
     pub err: String,
 }
 
+/// Which of a command's streams lead nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullStreams {
+    /// Standard output.
+    Output,
+    /// Standard output and standard error.
+    Both,
+}
+
 /// A command that goes on. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Running {
@@ -113,6 +122,32 @@ impl Home {
         Finished {
             exit: output.status.code().unwrap_or_else(|| panic!("{name} was ended by a signal: {:?}", output.status)),
             out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+            command: name,
+        }
+    }
+
+    /// Runs a command to its end, with standard output or standard error (or both) on a device that takes nothing.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_on_a_full_device<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        streams: FullStreams,
+    ) -> Finished {
+        let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let mut command = self.command(arguments);
+        let name = format!("{:?}", command.as_std());
+        command.stdin(Stdio::null()).stdout(full()).stderr(Stdio::piped());
+        if streams == FullStreams::Both {
+            command.stderr(full());
+        }
+        let process = command.spawn().unwrap();
+        let output = within(&name, process.wait_with_output()).await.unwrap();
+        Finished {
+            exit: output.status.code().unwrap_or_else(|| panic!("{name} was ended by a signal: {:?}", output.status)),
+            out: String::new(),
             err: String::from_utf8(output.stderr).unwrap(),
             command: name,
         }

@@ -19,13 +19,15 @@ mod command;
 mod patience;
 mod proxy;
 mod relay;
+mod scripted;
 mod sdk;
 mod seed;
 
 pub use binary::sealpost_binary;
-pub use command::{Finished, Home, Killed, Running};
+pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;
-pub use sdk::{SdkAgent, text, words};
+pub use scripted::{Script, ScriptedRelay};
+pub use sdk::{SdkAgent, ShiftedClock, text, words};
 pub use seed::seeded;

@@ -1,13 +1,40 @@
 //! Agents by the SDK, as tests use them.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
-use sealpost_protocol::{AgentId, MessageRef};
+use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use crate::within;
+
+/// The system's clock, moved by hand. It begins half a minute late, so that it can pass what a session must rest before it
+/// is renewed, and still make proofs that a relay takes: those may be a minute off.
+#[derive(Debug, Default)]
+pub struct ShiftedClock(AtomicU64);
+
+impl ShiftedClock {
+    /// Lets time pass.
+    pub fn advance(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> Timestamp {
+        let late = SystemClock.now().saturating_sub(Duration::from_secs(30));
+        late.saturating_add(Duration::from_millis(self.0.load(Ordering::Relaxed)))
+    }
+}
 
 /// An agent in a folder of its own.
 pub struct SdkAgent {
@@ -37,6 +64,18 @@ impl SdkAgent {
         Self { agent, folder }
     }
 
+    /// A new agent that has published its prekeys and goes by `clock`.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn with_clock(origin: &str, clock: Arc<ShiftedClock>) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let agent = Agent::create(&folder.path().join("agent"), master_key()).await.unwrap().with_clock(clock);
+        let agent = agent.connect(&address(origin)).await.unwrap();
+        within("the first publication", agent.publish_prekeys()).await.unwrap();
+        Self { agent, folder }
+    }
+
     /// The same agent once more, as another process of it would open it, by way of `origin`.
     ///
     /// # Panics
@@ -45,6 +84,20 @@ impl SdkAgent {
         let path = self.folder.path().join("agent");
         let agent = Agent::open(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
         Self { agent, folder: Arc::clone(&self.folder) }
+    }
+
+    /// The identity once more, in a folder of its own, by way of a file.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn exported_and_imported(self, origin: &str) -> Self {
+        let passphrase = || Zeroizing::new("a passphrase".to_owned());
+        let file = self.export(passphrase()).await.unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let agent = Agent::import(&folder.path().join("agent"), &file, passphrase(), master_key()).await.unwrap();
+        let agent = agent.connect(&address(origin)).await.unwrap();
+        within("the first publication", agent.publish_prekeys()).await.unwrap();
+        Self { agent, folder }
     }
 
     /// Sends a text.

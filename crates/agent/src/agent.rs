@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use sealpost_crypto::{
@@ -19,9 +22,10 @@ use zeroize::Zeroizing;
 use crate::{
     error::{OpenError, StateError},
     message_ids::MessageIds,
+    outbox::Holds,
     records::{IdentityRecord, LedgerName, RelayRecord},
     relay_client::{RelayAddress, RelayClient, RelayError},
-    store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, Write},
+    store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, StoreError, Write, look},
     turns::{Turn, Turns},
 };
 
@@ -50,14 +54,29 @@ pub struct Agent {
     readers: Turns,
     /// The last message that was composed here.
     pub(crate) message_ids: MessageIds,
+    /// Whose mail is not tried again just yet.
+    pub(crate) holds: Holds,
+    /// Up to where the mailbox holds nothing that could still be answered.
+    pub(crate) passed: AtomicU64,
+    /// Pages in a row that brought nothing.
+    pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
 }
 
+/// What opens an agent's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// A key file, or another provider.
+    Key,
+    /// A passphrase.
+    Passphrase,
+}
+
 /// The one unsealed row: whose store it is and what is needed to unlock it.
-struct VaultHead {
-    identity: IdentityKey,
-    sealed_store_key: Vec<u8>,
-    passphrase: Option<PassphraseParameters>,
+pub(crate) struct VaultHead {
+    pub(crate) identity: IdentityKey,
+    pub(crate) sealed_store_key: Vec<u8>,
+    pub(crate) passphrase: Option<PassphraseParameters>,
 }
 
 impl Agent {
@@ -66,6 +85,17 @@ impl Agent {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
     pub async fn create(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+        let identity = IdentityPrivateKey::generate(&SystemPrimitives)?;
+        Self::create_with(folder, master, identity, Changes::default()).await
+    }
+
+    /// Makes an agent with this identity and, in the same commit, what else it begins with.
+    pub(crate) async fn create_with(
+        folder: &Path,
+        master: MasterKeySource,
+        identity: IdentityPrivateKey,
+        mut changes: Changes,
+    ) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { path: folder.to_owned(), source };
         match read_head(folder).await {
             Ok(_) => return Err(OpenError::Exists(folder.to_owned())),
@@ -73,7 +103,6 @@ impl Agent {
             Err(error) => return Err(error),
         }
         let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
-        let identity = IdentityPrivateKey::generate(primitives.as_ref())?;
         let passphrase = match &master {
             MasterKeySource::Passphrase(_) => Some(PassphraseParameters::generate(primitives.as_ref())?),
             MasterKeySource::Provider(_) => None,
@@ -86,7 +115,6 @@ impl Agent {
         let head = VaultHead { identity: identity.identity_key(), sealed_store_key, passphrase };
         let write = Write { area: Area::Vault, key: Vec::new(), replaces: 0, sealed: Some(head.to_bytes()) };
         let store = SealedStore::new(store, vault, Arc::clone(&primitives));
-        let mut changes = Changes::default();
         changes.insert([], &IdentityRecord::of(&identity));
         // Together, so that a process that ends in between leaves no agent without an identity.
         store.commit_beside(Some(write), changes).await?;
@@ -98,7 +126,7 @@ impl Agent {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Missing`] if there is none.
     pub async fn open(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
-        let (store, head) = read_head(folder).await?;
+        let (store, head, _) = read_head(folder).await?;
         let key = stretch(master, head.passphrase).await?;
         let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
         let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
@@ -108,12 +136,20 @@ impl Agent {
         Ok(Self::new(folder, identity, store, primitives))
     }
 
-    /// The public identity of the agent in `folder`, for which no master key is needed.
+    /// The public identity of the agent in `folder`, for which neither a master key nor leave to write is needed.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; [`OpenError::Missing`] if there is none, or one whose making was cut short.
     pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenError> {
-        Ok(read_head(folder).await?.1.identity)
+        Ok(look_at_head(folder).await?.identity)
+    }
+
+    /// What opens the agent in `folder`.
+    ///
+    /// # Errors
+    /// As [`Agent::identity_in`].
+    pub async fn lock_in(folder: &Path) -> Result<Lock, OpenError> {
+        Ok(if look_at_head(folder).await?.passphrase.is_some() { Lock::Passphrase } else { Lock::Key })
     }
 
     /// Whether `folder` holds an agent.
@@ -131,8 +167,18 @@ impl Agent {
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),
+            holds: Holds::default(),
+            passed: AtomicU64::new(0),
+            fruitless: AtomicUsize::new(0),
             relay: None,
         }
+    }
+
+    /// Goes by `clock` from now on, and not by the system's; before [`Agent::connect`].
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Uses the relay at `address` from now on. Nothing is sent yet.
@@ -244,7 +290,20 @@ pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<()
     }
 }
 
-async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead), OpenError> {
+/// The head of the agent's store in `folder`; nothing is written.
+async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenError> {
+    let missing = || OpenError::Missing(folder.to_owned());
+    let file = folder.join(FILE_NAME);
+    if !file.is_file() {
+        return Err(missing());
+    }
+    let looked = tokio::task::spawn_blocking(move || look(&file, Area::Vault, &[])).await;
+    let row = looked.map_err(|error| StateError::from(StoreAccessError::from(StoreError(Box::new(error)))))??;
+    Ok(VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?)
+}
+
+/// The store in `folder`, its head, and the head's version.
+pub(crate) async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead, u64), OpenError> {
     let missing = || OpenError::Missing(folder.to_owned());
     let file: PathBuf = folder.join(FILE_NAME);
     if !file.is_file() {
@@ -253,12 +312,16 @@ async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead), OpenErr
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file)?);
     let row =
         store.row(Area::Vault, Vec::new()).await.map_err(|error| StateError::from(StoreAccessError::from(error)))?;
-    let head = VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?;
-    Ok((store, head))
+    let row = row.ok_or_else(missing)?;
+    let head = VaultHead::from_bytes(&row.sealed)?;
+    Ok((store, head, row.version))
 }
 
 /// Argon2id takes its time: off the threads that serve others.
-async fn stretch(master: MasterKeySource, parameters: Option<PassphraseParameters>) -> Result<MasterKey, OpenError> {
+pub(crate) async fn stretch(
+    master: MasterKeySource,
+    parameters: Option<PassphraseParameters>,
+) -> Result<MasterKey, OpenError> {
     let provider: Box<dyn MasterKeyProvider> = match (master, parameters) {
         (MasterKeySource::Provider(provider), _) => provider,
         (MasterKeySource::Passphrase(passphrase), Some(parameters)) => {

@@ -88,6 +88,9 @@ pub enum SendError {
         /// Why.
         source: BundleError,
     },
+    /// An earlier message to the same recipient waits, and this one behind it.
+    #[error("an earlier message to the same recipient waits")]
+    Behind,
     /// It could not be sealed; it stays a draft.
     #[error(transparent)]
     Seal(#[from] SealError),

@@ -27,9 +27,6 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Sessions of one peer that are kept for receiving only.
-pub const RECEIVING_SESSIONS: usize = 4;
-
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 
@@ -46,6 +43,29 @@ pub const RECEIPTS: usize = 100;
 /// Pages that one round reads: as many messages as a mailbox holds, so that a backlog is read in one round, and a steady
 /// stream of mail does not keep a round from its end.
 pub const SYNC_PAGES: usize = 100;
+
+/// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
+pub const PAGE: (usize, usize) = (100, 2 << 20);
+
+/// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
+/// Before that its name must be known, or it could be shown again; after that the message is refused unread.
+pub const KEPT_AFTER_LIFE: Duration = Duration::from_secs(5 * 24 * 3600);
+
+/// How often old rows are swept out.
+pub const SWEEP: Duration = Duration::from_secs(24 * 3600);
+
+/// Rows that one round looks at while it sweeps: a few milliseconds.
+pub const SWEPT_ROWS: usize = 500;
+
+/// Key ids that an imported identity leaves free above those it brought: the copy it was exported from may have used so
+/// many meanwhile, and no id may be used twice. Thousands of imports fit.
+pub const IMPORT_GAP: u32 = 1 << 20;
+
+/// Bytes of a row's key in an exported identity.
+pub const ROW_KEY: usize = 512;
+
+/// Bytes of a refusal's code.
+pub const CODE: usize = 64;
 
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,13 +4,13 @@
 use sealpost_api::v1;
 use sealpost_crypto::{Kind, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, Validity};
 use sealpost_protocol::{
-    KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
-    encoding::{DecodeError, Encode},
+    ErrorCode, KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
+    encoding::{Decode, DecodeError, Encode},
 };
 
 use crate::{
     Agent, PrekeysError, limits,
-    records::{ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
+    records::{FloorRecord, ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -61,7 +61,7 @@ impl Agent {
         let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
         let (version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
-            None => (0, NextKeyIds::FIRST),
+            None => self.published_elsewhere().await?,
         };
         let prekeys = ManifestPrekeys::generate(self.primitives.as_ref(), SUITES.to_vec(), ids.manifest, validity)?;
         ids.manifest = next(ids.manifest);
@@ -207,6 +207,18 @@ impl Agent {
         }
         self.store.commit(changes).await?;
         Ok(status_of(self.manifest_record().await?.as_ref(), counts))
+    }
+
+    /// The manifest's version and the next key ids of an identity that has published nothing from here.
+    async fn published_elsewhere(&self) -> Result<(u64, NextKeyIds), PrekeysError> {
+        let Some(floor) = self.store.find::<FloorRecord>(&[]).await? else { return Ok((0, NextKeyIds::FIRST)) };
+        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
+        let version = match self.relay().await?.manifest(request).await {
+            Ok(answer) => SignedManifest::from_bytes(&answer.manifest)?.fields().version,
+            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        Ok((version.max(floor.value.manifest_version), floor.value.next_ids))
     }
 
     async fn manifest_record(&self) -> Result<Option<Versioned<ManifestRecord>>, StoreAccessError> {

@@ -1,21 +1,30 @@
 //! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
 
+use prost::Message as _;
+use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageRef, NodeId,
-    PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, SignedManifest, Timestamp, Verdict,
+    PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
 
 use zeroize::Zeroize;
 
-use crate::store::{Area, Record};
+use crate::{
+    events::Event,
+    status::ReceiptCheck,
+    store::{Area, Record},
+};
 
 const FORMAT: u8 = 1;
 
 /// The largest stored byte string: an envelope or a padded plaintext.
 const BYTES: usize = wire::ENVELOPE;
+
+/// Bytes of what a relay says of one delivery: an id, two names and five numbers.
+const DELIVERY: usize = 512;
 
 /// Declares a record: its area, its fields in order, and how each is written and read.
 macro_rules! record {
@@ -260,6 +269,113 @@ record! {
     }
 }
 
+record! {
+    /// What an imported identity has published before: its own goes on above.
+    FloorRecord in Floor {
+        manifest_version: u64 => number,
+        next_ids: NextKeyIds => value,
+    }
+}
+
+record! {
+    /// Whom a name means.
+    ContactRecord in Contact {
+        agent: AgentId => value,
+    }
+}
+
+record! {
+    /// That the fingerprints were compared.
+    VerifiedRecord in Verified {
+        at: Timestamp => value,
+    }
+}
+
+record! {
+    /// Something that the agent has not taken note of.
+    EventRecord in Event {
+        at: Timestamp => value,
+        event: Event => value,
+    }
+}
+
+record! {
+    /// What the relay last said of a message.
+    StatusRecord in Status {
+        asked: Timestamp => value,
+        deliveries: Vec<DeliveryRecord> => deliveries,
+    }
+}
+
+record! {
+    /// A message that is to be sealed anew.
+    RenewalRecord in Renewal {
+        parts: Vec<RenewedPartRecord> => renewed_parts,
+        /// Before then it is too early.
+        not_before: Timestamp => value,
+    }
+}
+
+record! {
+    /// How far the old rows of an area have been swept out.
+    SweepRecord in Sweep {
+        /// The last key looked at; empty at the beginning.
+        after: Vec<u8> => bytes,
+        /// When the end was last reached.
+        finished: Timestamp => value,
+    }
+}
+
+/// What the relay said of one delivery, and what its receipt was found to be.
+#[derive(Clone)]
+pub(crate) struct DeliveryRecord {
+    /// As it came, without the receipt.
+    pub(crate) status: v1::DeliveryStatus,
+    pub(crate) receipt: ReceiptCheck,
+}
+
+impl Encode for DeliveryRecord {
+    fn encode(&self, writer: &mut Writer) {
+        writer.bytes(&self.status.encode_to_vec()).u8(self.receipt.to_byte());
+    }
+}
+
+impl Decode for DeliveryRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let invalid = |_| DecodeError::Invalid { field: "a delivery", reason: "not of the interface's form" };
+        let status = v1::DeliveryStatus::decode(reader.bytes("a delivery", DELIVERY)?).map_err(invalid)?;
+        Ok(Self { status, receipt: ReceiptCheck::from_byte(reader.u8()?)? })
+    }
+}
+
+/// One recipient for whom a message is sealed anew, and the refusal that is why.
+#[derive(Clone)]
+pub(crate) struct RenewedPartRecord {
+    pub(crate) recipient: AgentId,
+    /// The attempt that was refused.
+    pub(crate) refused: Attempt,
+    pub(crate) reason: RefusalReason,
+    /// The session that it was sealed in.
+    pub(crate) session: [u8; 16],
+}
+
+impl Encode for RenewedPartRecord {
+    fn encode(&self, writer: &mut Writer) {
+        writer.value(&self.recipient).value(&self.refused).value(&self.reason).array(&self.session);
+    }
+}
+
+impl Decode for RenewedPartRecord {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            recipient: AgentId::decode(reader)?,
+            refused: Attempt::decode(reader)?,
+            reason: RefusalReason::decode(reader)?,
+            session: reader.array()?,
+        })
+    }
+}
+
 /// One recipient's part of an outgoing message.
 #[derive(Clone)]
 pub(crate) struct PartRecord {
@@ -290,11 +406,13 @@ pub(crate) struct SentPartRecord {
     pub(crate) recipient: AgentId,
     pub(crate) attempt: Attempt,
     pub(crate) part: PartHash,
+    /// The session that it was sealed in.
+    pub(crate) session: [u8; 16],
 }
 
 impl Encode for SentPartRecord {
     fn encode(&self, writer: &mut Writer) {
-        writer.value(&self.recipient).value(&self.attempt).value(&self.part);
+        writer.value(&self.recipient).value(&self.attempt).value(&self.part).array(&self.session);
     }
 }
 
@@ -304,6 +422,7 @@ impl Decode for SentPartRecord {
             recipient: AgentId::decode(reader)?,
             attempt: Attempt::decode(reader)?,
             part: PartHash::decode(reader)?,
+            session: reader.array()?,
         })
     }
 }
@@ -451,4 +570,6 @@ mod form {
     list_form!(recipients, AgentId, wire::RECIPIENTS);
     list_form!(parts, PartRecord, wire::RECIPIENTS);
     list_form!(sent_parts, SentPartRecord, wire::RECIPIENTS);
+    list_form!(renewed_parts, RenewedPartRecord, wire::RECIPIENTS);
+    list_form!(deliveries, DeliveryRecord, wire::RECIPIENTS);
 }

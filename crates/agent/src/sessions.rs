@@ -6,10 +6,11 @@
 use sealpost_api::v1;
 use sealpost_crypto::{
     ExpectedBundle, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
-    ResponderKemKey, ResponderKeys, Role, Session, SignedPrekey, VerifiedBundle, initiate, respond,
+    ResponderKemKey, ResponderKeys, Session, SessionId, SignedPrekey, Standing, VerifiedBundle, initiate, respond,
+    sessions_to_erase, takes_over,
 };
 use sealpost_protocol::{
-    AgentId, Bundle, Envelope, Header, IdentityKey, KemPrekeyKind, KeyId, MessageId, Opening, PrekeyKind,
+    AgentId, Attempt, Bundle, Envelope, Header, IdentityKey, KemPrekeyKind, KeyId, MessageId, Opening, PrekeyKind,
     RefusalReason, Timestamp,
     encoding::{DecodeError, Writer},
 };
@@ -23,6 +24,14 @@ use crate::{
 };
 
 const CLAIM_LABEL: &[u8] = b"sealpost/v1/claim-id";
+
+/// What is to be sealed for a peer.
+pub(crate) struct Transmission {
+    pub(crate) message: MessageId,
+    pub(crate) attempt: Attempt,
+    /// A session that is over: if it still sends, it is retired, and another opened.
+    pub(crate) ended: Option<SessionId>,
+}
 
 /// A session to seal in, and the row it came from, if it is stored.
 pub(crate) struct Sending {
@@ -64,30 +73,33 @@ impl Agent {
     pub(crate) async fn sending_session(
         &self,
         peer: AgentId,
-        message: MessageId,
+        transmission: &Transmission,
         changes: &mut Changes,
     ) -> Result<Sending, SendError> {
-        let rows = self.session_rows(peer).await?;
-        if let Some(row) = rows.iter().find(|row| row.value.sends) {
-            let session = Session::decode(&row.value.session)?;
-            if session.unanswered() < sealpost_crypto::limits::UNANSWERED_MESSAGES {
+        let mut rows = self.session_rows(peer).await?;
+        if let Some(row) = rows.iter_mut().find(|row| row.value.sends) {
+            let mut session = Session::decode(&row.value.session)?;
+            if transmission.ended == Some(session.id()) {
+                session.retire();
+                row.value.session = session.encode();
+            } else if session.may_seal() {
                 return Ok(Sending { session, row: Some(row.clone()) });
             }
         }
-        let session = self.open_session(peer, message, changes).await?;
-        make_room(changes, rows, true);
+        let session = self.open_session(peer, transmission, changes).await?;
+        make_room(changes, rows, &session, true, self.clock.now())?;
         Ok(Sending { session, row: None })
     }
 
-    /// Claims a bundle, checks it, and opens a session with it. The claim's id follows from the message's, so that a
-    /// crash in between takes no second key.
+    /// Claims a bundle, checks it, and opens a session with it. The claim's id follows from the message's and the
+    /// attempt, so that a crash in between takes no second key, and what failed is not tried with the same keys.
     async fn open_session(
         &self,
         peer: AgentId,
-        message: MessageId,
+        transmission: &Transmission,
         changes: &mut Changes,
     ) -> Result<Session, SendError> {
-        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, message) };
+        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
         let bundle = self.relay().await?.claim_bundle(claim).await?;
         let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
@@ -144,9 +156,11 @@ impl Agent {
             changes.delete(row);
         }
         self.note_peer(header.message().sender, opening.initiator, changes).await?;
-        let sends = takes_over(&session, &rows)?;
+        let own = rows.iter().find(|row| row.value.sends);
+        let own = own.map(|row| Session::decode(&row.value.session).map(|own| (own, row.value.used))).transpose()?;
+        let sends = takes_over(&session, own.as_ref().map(|(own, used)| (own, *used)), now);
         changes.insert(session_key(&session), &SessionRecord { session: session.encode(), sends, used: now });
-        make_room(changes, rows, sends);
+        make_room(changes, rows, &session, sends, now)?;
         Ok(plaintext)
     }
 
@@ -162,7 +176,7 @@ impl Agent {
         Ok(())
     }
 
-    async fn session_rows(&self, peer: AgentId) -> Result<Vec<Versioned<SessionRecord>>, StoreAccessError> {
+    pub(crate) async fn session_rows(&self, peer: AgentId) -> Result<Vec<Versioned<SessionRecord>>, StoreAccessError> {
         self.store.list(peer.as_bytes(), &[], limits::ROWS).await
     }
 
@@ -229,38 +243,47 @@ impl NamedPrekeys {
     }
 }
 
-/// Whether the agent sends in a session that its peer has just opened. It does, unless it opened one at the same time
-/// whose id is lower.
-fn takes_over(opened: &Session, rows: &[Versioned<SessionRecord>]) -> Result<bool, DecodeError> {
-    let Some(row) = rows.iter().find(|row| row.value.sends) else { return Ok(true) };
-    let own = Session::decode(&row.value.session)?;
-    let opened_at_once = own.role() == Role::Initiator && !own.is_answered();
-    Ok(!opened_at_once || opened.id().0 < own.id().0)
-}
-
-/// Another session joins: of those that only receive, the oldest go, and if the new one sends, no other does.
-fn make_room(changes: &mut Changes, rows: Vec<Versioned<SessionRecord>>, new_one_sends: bool) {
-    let (mut receiving, sending): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| !row.value.sends);
-    if new_one_sends {
-        for row in &sending {
-            changes.replace(row, &SessionRecord { sends: false, ..row.value.clone() });
+/// Another session joins: if it sends, no other does, and what is to be kept no longer goes.
+fn make_room(
+    changes: &mut Changes,
+    rows: Vec<Versioned<SessionRecord>>,
+    joins: &Session,
+    joins_sending: bool,
+    now: Timestamp,
+) -> Result<(), DecodeError> {
+    let mut standings = vec![Standing { id: joins.id(), sends: joins_sending, used: now }];
+    for row in &rows {
+        standings.push(Standing {
+            id: session_of(row)?,
+            sends: row.value.sends && !joins_sending,
+            used: row.value.used,
+        });
+    }
+    let erased = sessions_to_erase(&standings, now);
+    for row in rows {
+        if erased.contains(&session_of(&row)?) {
+            changes.delete(&row);
+        } else if joins_sending && row.value.sends {
+            changes.replace(&row, &SessionRecord { sends: false, ..row.value.clone() });
         }
     }
-    // What was sent in until now only receives, or else the new one does: either takes one place.
-    let joins = if new_one_sends { sending.len() } else { 1 };
-    let room = limits::RECEIVING_SESSIONS.saturating_sub(joins);
-    receiving.sort_by_key(|row| std::cmp::Reverse(row.value.used));
-    for row in receiving.iter().skip(room) {
-        changes.delete(row);
-    }
+    Ok(())
+}
+
+/// The session that a row is of: its key is the peer's id and the session's.
+fn session_of(row: &Versioned<SessionRecord>) -> Result<SessionId, DecodeError> {
+    row.key.last_chunk().map(|id| SessionId(*id)).ok_or(DecodeError::Truncated)
 }
 
 fn session_key(session: &Session) -> Vec<u8> {
     [session.peer().as_bytes().as_slice(), &session.id().0].concat()
 }
 
-fn claim_id(peer: AgentId, message: MessageId) -> Vec<u8> {
+fn claim_id(peer: AgentId, transmission: &Transmission) -> Vec<u8> {
     let mut input = Writer::new();
-    input.bytes(CLAIM_LABEL).value(&message).value(&peer);
+    input.bytes(CLAIM_LABEL).value(&transmission.message).value(&peer);
+    if transmission.attempt != Attempt::FIRST {
+        input.value(&transmission.attempt);
+    }
     Sha256::digest(input.into_bytes()).iter().take(16).copied().collect()
 }

@@ -2,14 +2,17 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, FailureReason, Header, MessageId, Timestamp, Verdict,
-    encoding::{Decode, Encode},
+    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp, Verdict,
+    encoding::{Decode, DecodeError, Encode},
 };
 
 use crate::{
-    Agent, RelayError, StatusError,
+    Agent, Event, RelayError, SendError, StatusError,
     agent::ignore_conflict,
-    records::{DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, SentRecord, UnsentRecord},
+    records::{
+        DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord, StatusRecord,
+        UnsentRecord,
+    },
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -23,17 +26,19 @@ pub struct MessageStatus {
     pub id: MessageId,
     /// How far it has come here.
     pub local: LocalState,
-    /// One status per recipient, once it was accepted.
+    /// Why it is still here, if it is.
+    pub waits: Option<SendError>,
+    /// One status per recipient, once it was accepted; none if the relay was never asked.
     pub deliveries: Vec<ProvenStatus>,
+    /// Why the relay did not tell how it stands now, and when it last did: what is shown is from then.
+    pub outdated: Option<(RelayError, Timestamp)>,
 }
 
 /// How far a message has come on the sender's side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LocalState {
-    /// Composed, and not yet sealed: the relay could not be reached, or has no keys of a recipient.
-    Draft,
-    /// Sealed, and not yet accepted by the relay.
-    Outbox,
+    /// Durable here, and not yet accepted by the relay.
+    Kept,
     /// Accepted by the relay at that time.
     Accepted(Timestamp),
     /// Refused by the relay for good, with that code.
@@ -61,6 +66,23 @@ pub enum ReceiptCheck {
 }
 
 impl ReceiptCheck {
+    pub(crate) fn to_byte(self) -> u8 {
+        match self {
+            Self::NotNeeded => 0,
+            Self::Verified => 1,
+            Self::Unproven => 2,
+        }
+    }
+
+    pub(crate) fn from_byte(byte: u8) -> Result<Self, DecodeError> {
+        match byte {
+            0 => Ok(Self::NotNeeded),
+            1 => Ok(Self::Verified),
+            2 => Ok(Self::Unproven),
+            found => Err(DecodeError::UnknownValue { field: "a receipt check", found }),
+        }
+    }
+
     /// Its name in text formats.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -73,66 +95,126 @@ impl ReceiptCheck {
 }
 
 impl Agent {
-    /// Asks the relay how a message stands and checks every receipt. Once every recipient has it for certain, its
-    /// content is erased here.
+    /// Sends a message that is kept here, if it can go out now, then asks the relay how it stands and checks every receipt.
+    /// Once every recipient has it for certain, its content is erased here. If the relay cannot be asked, what is known
+    /// here is told.
     ///
     /// # Errors
     /// [`StatusError`].
     pub async fn status(&self, id: MessageId) -> Result<MessageStatus, StatusError> {
-        let key = id.as_bytes();
-        let local = |local| MessageStatus { id, local, deliveries: Vec::new() };
-        if let Some(sent) = self.store.find::<SentRecord>(key).await? {
+        let told = |local, waits| MessageStatus { id, local, waits, deliveries: Vec::new(), outdated: None };
+        let waits = match self.is_kept(id).await? {
+            true => self.flush(Some(id)).await.err(),
+            false => None,
+        };
+        match waits {
+            Some(SendError::State(error)) => return Err(error.into()),
+            Some(SendError::Damaged(error)) => return Err(error.into()),
+            _ => {}
+        }
+        if let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await? {
             return self.accepted_status(id, sent).await;
         }
-        if self.store.find::<OutgoingRecord>(key).await?.is_some() {
-            return Ok(local(LocalState::Outbox));
+        if self.is_kept(id).await? {
+            return Ok(told(LocalState::Kept, waits));
         }
-        if self.store.find::<DraftRecord>(key).await?.is_some() {
-            return Ok(local(LocalState::Draft));
-        }
-        match self.store.find::<UnsentRecord>(key).await? {
-            Some(unsent) => Ok(local(LocalState::Unsent(unsent.value.code))),
+        match self.store.find::<UnsentRecord>(id.as_bytes()).await? {
+            Some(unsent) => Ok(told(LocalState::Unsent(unsent.value.code), None)),
             None => Err(StatusError::Unknown(id)),
         }
     }
 
-    /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time.
-    pub(crate) async fn follow_up(&self) -> Result<(), StatusError> {
+    /// Whether a message waits here, for the first time or to be sealed anew.
+    async fn is_kept(&self, id: MessageId) -> Result<bool, StoreAccessError> {
+        let key = id.as_bytes();
+        Ok(self.store.find::<DraftRecord>(key).await?.is_some()
+            || self.store.find::<OutgoingRecord>(key).await?.is_some()
+            || self.store.find::<RenewalRecord>(key).await?.is_some())
+    }
+
+    async fn accepted_status(&self, id: MessageId, sent: Versioned<SentRecord>) -> Result<MessageStatus, StatusError> {
+        let local = LocalState::Accepted(sent.value.accepted);
+        let mut asked = self.ask(id, &sent).await;
+        if let Ok(deliveries) = &asked
+            && self.renew(id, deliveries).await?
+            && matches!(self.flush(Some(id)).await, Ok(Some(_)))
+            && let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await?
+        {
+            asked = self.ask(id, &sent).await;
+        }
+        let (deliveries, outdated) = match asked {
+            Ok(deliveries) => (deliveries, None),
+            Err(StatusError::Relay(error)) => match self.store.find::<StatusRecord>(id.as_bytes()).await? {
+                Some(known) => (known.value.told()?, Some((error, known.value.asked))),
+                None => (Vec::new(), Some((error, sent.value.accepted))),
+            },
+            Err(error) => return Err(error),
+        };
+        Ok(MessageStatus { id, local, waits: None, deliveries, outdated })
+    }
+
+    /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time. Returns
+    /// whether one of them is to be sealed anew.
+    pub(crate) async fn follow_up(&self) -> Result<bool, StatusError> {
         let ledger = self.ledger().await?.to_bytes();
         let read = self.store.find::<FeedRecord>(&ledger).await?;
         let after = read.as_ref().map_or(0, |read| read.value.after);
         let page = self.relay().await?.changes(v1::ListEventsRequest { after }).await?;
-        let Some(last) = page.events.last() else { return Ok(()) };
+        let Some(last) = page.events.last() else { return Ok(false) };
         let own = self.id().to_string();
+        let mut is_any_renewed = false;
+        let mut changes = Changes::default();
         for event in page.events.iter().filter(|event| event.sender == own && DONE.contains(&event.r#type.as_str())) {
-            if let Ok(id) = event.message_id.parse() {
-                match self.status(id).await {
-                    Ok(_) | Err(StatusError::Unknown(_)) => {}
-                    Err(error) => return Err(error),
-                }
+            let (Ok(id), Ok(recipient)) = (event.message_id.parse(), event.recipient.parse()) else { continue };
+            let Some(deliveries) = self.ask_if_known(id).await? else { continue };
+            let is_renewed = self.renew(id, &deliveries).await?;
+            is_any_renewed |= is_renewed;
+            let delivery = deliveries.iter().find(|delivery| delivery.status.recipient == recipient);
+            if let Some(DeliveryState::Failed(FailureReason::Refused(reason))) =
+                delivery.map(|delivery| delivery.status.state)
+                && !is_renewed
+            {
+                self.note(&mut changes, Event::Refused { message: id, recipient, reason })?;
             }
         }
-        let mut changes = Changes::default();
         changes.upsert(&ledger, read.as_ref(), &FeedRecord { after: last.seq });
-        Ok(ignore_conflict(self.store.commit(changes).await)?)
+        ignore_conflict(self.store.commit(changes).await)?;
+        Ok(is_any_renewed)
     }
 
-    async fn accepted_status(&self, id: MessageId, sent: Versioned<SentRecord>) -> Result<MessageStatus, StatusError> {
+    /// What the relay says of a message that it has accepted; `None` if it was not sent by this agent, or is forgotten.
+    async fn ask_if_known(&self, id: MessageId) -> Result<Option<Vec<ProvenStatus>>, StatusError> {
+        let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await? else { return Ok(None) };
+        match self.ask(id, &sent).await {
+            Ok(deliveries) => Ok(Some(deliveries)),
+            Err(StatusError::Relay(error)) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the relay, checks the receipts, and keeps the answer.
+    async fn ask(&self, id: MessageId, sent: &Versioned<SentRecord>) -> Result<Vec<ProvenStatus>, StatusError> {
         let request = v1::GetStatusRequest { sender: String::new(), message_id: id.to_string() };
         let answer = self.relay().await?.status(request).await?;
         let mut deliveries = Vec::new();
+        let mut records = Vec::new();
         for status in answer.deliveries {
+            let bare = v1::DeliveryStatus { receipt: Vec::new(), ..status.clone() };
             let status = DeliveryStatus::try_from(status).map_err(RelayError::from)?;
             let receipt = self.check_receipt(&sent.value, &status).await?;
+            records.push(DeliveryRecord { status: bare, receipt });
             deliveries.push(ProvenStatus { status, receipt });
         }
+        let known = self.store.find::<StatusRecord>(id.as_bytes()).await?;
+        let record = StatusRecord { asked: self.clock.now(), deliveries: records };
+        let mut changes = Changes::default();
+        changes.upsert(id.as_bytes(), known.as_ref(), &record);
         let is_settled = deliveries.len() == sent.value.parts.len() && deliveries.iter().all(ProvenStatus::is_settled);
         if is_settled && !sent.value.payload.is_empty() {
-            let mut changes = Changes::default();
-            changes.replace(&sent, &SentRecord { payload: Default::default(), ..sent.value.clone() });
-            ignore_conflict(self.store.commit(changes).await)?;
+            changes.replace(sent, &SentRecord { payload: Default::default(), ..sent.value.clone() });
         }
-        Ok(MessageStatus { id, local: LocalState::Accepted(sent.value.accepted), deliveries })
+        ignore_conflict(self.store.commit(changes).await)?;
+        Ok(deliveries)
     }
 
     async fn check_receipt(
@@ -164,6 +246,17 @@ impl Agent {
                 && proof.verify(&peer.value.identity).is_ok()
         });
         Ok(if bears_out { ReceiptCheck::Verified } else { ReceiptCheck::Unproven })
+    }
+}
+
+impl StatusRecord {
+    /// As the relay told them, without the receipts.
+    fn told(&self) -> Result<Vec<ProvenStatus>, RelayError> {
+        let told = |delivery: &DeliveryRecord| {
+            let status = DeliveryStatus::try_from(delivery.status.clone())?;
+            Ok(ProvenStatus { status, receipt: delivery.receipt })
+        };
+        self.deliveries.iter().map(told).collect()
     }
 }
 

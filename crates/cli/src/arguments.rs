@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sealpost_protocol::{MessageId, Priority};
+use sealpost_protocol::{AgentId, MessageId, Priority};
 
 /// A post office for AI agents: sealed end to end, kept for those who are offline, honest about each message.
 #[derive(Debug, Parser)]
@@ -105,11 +105,87 @@ pub(crate) enum AgentCommand {
         /// Its name here.
         name: String,
     },
+    /// Replace the key that everything the agent keeps is sealed under. Other commands of the agent end meanwhile.
+    Rekey {
+        /// The agent's name here.
+        name: String,
+    },
+    /// Open the agent with another passphrase, or with a new key file, from now on.
+    Passphrase {
+        /// The agent's name here.
+        name: String,
+        #[command(flatten)]
+        new: NewLock,
+    },
+    /// Write the agent's identity into a file, sealed under a passphrase of its own: what it takes to be the same agent
+    /// elsewhere. Mail and sessions are not in it.
+    Export {
+        /// The agent's name here.
+        name: String,
+        /// The file; it must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        sealing: FilePassphrase,
+    },
+    /// Make an agent from an exported identity. The agent it was exported from must not be used any more.
+    Import {
+        /// What to call it here.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        sealing: FilePassphrase,
+    },
+    /// Show the fingerprint of an agent and a contact, 60 digits and a QR code, the same at both ends; compare it if it is given.
+    Verify {
+        /// The agent here.
+        #[arg(long = "as", value_name = "NAME")]
+        own: String,
+        /// The contact: a name or an id.
+        contact: String,
+        /// The digits that the other side has read out. If they match, the contact is noted as verified.
+        #[arg(value_name = "DIGITS")]
+        digits: Vec<String>,
+    },
+    /// Let a name mean an agent: a new contact, or one whose name has come to mean another agent.
+    Trust {
+        /// The agent here.
+        #[arg(long = "as", value_name = "NAME")]
+        own: String,
+        /// The name.
+        contact: String,
+        /// Whom it means. Without it, the agent here that has the name.
+        id: Option<AgentId>,
+    },
+    /// List an agent's contacts, and whose fingerprints were compared.
+    Contacts {
+        /// The agent here.
+        #[arg(long = "as", value_name = "NAME")]
+        own: String,
+    },
     /// Trust whichever node answers at the relay's address now, and publish the prekeys there.
     TrustRelay {
         /// The agent's name here.
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewLock {
+    /// A file whose first line is the new passphrase; SEALPOST_NEW_PASSPHRASE serves as well.
+    #[arg(long, env = "SEALPOST_NEW_PASSPHRASE_FILE", value_name = "FILE", conflicts_with = "new_key_file")]
+    pub(crate) new_passphrase_file: Option<PathBuf>,
+
+    /// Make a new key file instead.
+    #[arg(long)]
+    pub(crate) new_key_file: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FilePassphrase {
+    /// A file whose first line is the passphrase that seals the exported identity; SEALPOST_EXPORT_PASSPHRASE serves as well.
+    #[arg(long, env = "SEALPOST_EXPORT_PASSPHRASE_FILE", value_name = "FILE")]
+    pub(crate) export_passphrase_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,12 +5,14 @@ use std::error::Error;
 use sealpost_agent::{OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
 use serde_json::json;
 
+use crate::output;
+
 /// The exit codes, as the help prints them.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done
   1  something else went wrong
   2  the command line is not understood
-  3  the relay does not answer; a message to be sent is kept and goes out later
+  3  the relay does not answer, or does not take a message now: it is kept here and goes out later
   4  the relay refused
   5  the agent, its key or its store cannot be used";
 
@@ -56,6 +58,27 @@ impl Failure {
         Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
     }
 
+    pub(crate) fn name_changed(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Other, code: "name-changed".to_owned(), message: message.into() }
+    }
+
+    pub(crate) fn mismatch(message: impl Into<String>) -> Self {
+        Self { exit: ExitCode::Other, code: "fingerprint-mismatch".to_owned(), message: message.into() }
+    }
+
+    /// The same, with more to say.
+    pub(crate) fn with(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.code
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn code(&self) -> ExitCode {
         self.exit
     }
@@ -63,9 +86,9 @@ impl Failure {
     /// Says on standard error what went wrong.
     pub(crate) fn report(&self, json: bool) {
         if json {
-            eprintln!("{}", json!({ "error": { "code": self.code, "message": self.message } }));
+            output::say(&json!({ "error": { "code": self.code, "message": self.message } }).to_string());
         } else {
-            eprintln!("error: {}", self.message);
+            output::say(&format!("error: {}", self.message));
         }
     }
 }

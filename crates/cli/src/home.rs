@@ -8,13 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealpost_agent::{Agent, KeyFileProvider, MasterKeySource, Primitives, RelayAddress, SystemPrimitives};
+use sealpost_agent::{
+    Agent, KeyFileProvider, Lock, MasterKeySource, Primitives, RelayAddress, StateError, SystemPrimitives,
+};
 use sealpost_protocol::AgentId;
 use zeroize::Zeroizing;
 
 use crate::{arguments::Arguments, failure::Failure};
 
 const KEY_FILE: &str = "master.key";
+
+/// A new key before it takes the place of the old one.
+const NEXT_KEY_FILE: &str = "master.key.next";
 
 /// Bytes of an agent's name here: it is the name of a folder.
 const NAME_BYTES: usize = 64;
@@ -31,10 +36,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(arguments: &Arguments) -> Result<Self, Failure> {
         let certificates = arguments.certificates.as_ref().map(|path| read(path)).transpose()?;
-        let passphrase = match &arguments.passphrase_file {
-            Some(path) => Some(first_line(&read(path)?)?),
-            None => env::var("SEALPOST_PASSPHRASE").ok().map(Zeroizing::new),
-        };
+        let passphrase = secret(arguments.passphrase_file.as_deref(), "SEALPOST_PASSPHRASE")?;
         Ok(Self {
             json: arguments.json,
             relay: RelayAddress { origin: arguments.relay.clone(), certificates },
@@ -63,7 +65,7 @@ impl Context {
         Ok(self.home()?.join(name))
     }
 
-    /// The names of the agents here, in order.
+    /// The names of the folders here that are an agent's, whole or not, in order.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
         let home = self.home()?;
         let entries = match fs::read_dir(&home) {
@@ -71,7 +73,8 @@ impl Context {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Failure::local_state(format!("{}: {error}", home.display()))),
         };
-        let agents = entries.filter_map(Result::ok).filter(|entry| Agent::exists_in(&entry.path()));
+        let is_agents = |folder: &Path| Agent::exists_in(folder) || folder.join(KEY_FILE).is_file();
+        let agents = entries.filter_map(Result::ok).filter(|entry| is_agents(&entry.path()));
         let mut names: Vec<_> = agents.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
         Ok(names)
@@ -79,38 +82,82 @@ impl Context {
 
     /// Makes the agent `name`, with a key file unless there is a passphrase.
     pub(crate) async fn create(&self, name: &str) -> Result<Agent, Failure> {
+        let (folder, master) = self.new_lock(name)?;
+        Ok(Agent::create(&folder, master).await?.connect(&self.relay).await?)
+    }
+
+    /// The folder of an agent that is to be made, and what is to open it: a key file unless there is a passphrase.
+    pub(crate) fn new_lock(&self, name: &str) -> Result<(PathBuf, MasterKeySource), Failure> {
         let folder = self.folder(name)?;
         let master = match &self.passphrase {
             Some(passphrase) => MasterKeySource::Passphrase(passphrase.clone()),
-            None => key_file(&folder, true)?,
+            None => {
+                make_key(&folder, KEY_FILE)?;
+                key_source(&folder.join(KEY_FILE))?
+            }
         };
-        Ok(Agent::create(&folder, master).await?.connect(&self.relay).await?)
+        Ok((folder, master))
     }
 
     /// Opens the agent `name`.
     pub(crate) async fn open(&self, name: &str) -> Result<Agent, Failure> {
+        let (folder, master) = self.unlock(name).await?;
+        Ok(Agent::open(&folder, master).await?.connect(&self.relay).await?)
+    }
+
+    /// The folder of the agent `name`, and what opens it.
+    pub(crate) async fn unlock(&self, name: &str) -> Result<(PathBuf, MasterKeySource), Failure> {
         let folder = self.folder(name)?;
         if !Agent::exists_in(&folder) {
             return Err(Failure::local_state(format!(
                 "there is no agent {name}: make it with `sealpost agent new {name}`"
             )));
         }
-        let master = match &self.passphrase {
-            Some(passphrase) if !folder.join(KEY_FILE).exists() => MasterKeySource::Passphrase(passphrase.clone()),
-            _ => key_file(&folder, false)?,
+        let master = match (Agent::lock_in(&folder).await?, &self.passphrase) {
+            (Lock::Passphrase, Some(passphrase)) => MasterKeySource::Passphrase(passphrase.clone()),
+            (Lock::Passphrase, None) => {
+                return Err(Failure::local_state(format!("{name} has no key file: give the agent's passphrase")));
+            }
+            (Lock::Key, _) => key_in(&folder).await?,
         };
-        Ok(Agent::open(&folder, master).await?.connect(&self.relay).await?)
+        Ok((folder, master))
     }
 
-    /// The agent that a text names: an id, or the name of an agent here.
-    pub(crate) async fn resolve(&self, text: &str) -> Result<AgentId, Failure> {
+    /// The agent that a text names to `agent`: an id, a contact, or the name of an agent here, which is a contact from
+    /// then on. A name that has come to mean another agent means none, until someone has decided.
+    pub(crate) async fn resolve(&self, agent: &Agent, text: &str) -> Result<AgentId, Failure> {
         if let Ok(id) = text.parse() {
             return Ok(id);
         }
-        match self.folder(text) {
-            Ok(folder) if Agent::exists_in(&folder) => Ok(Agent::identity_in(&folder).await?.agent_id()),
-            _ => Err(Failure::usage(format!("{text:?} is neither an agent's id nor the name of an agent here"))),
+        let state = |error: StateError| Failure::local_state(error.to_string());
+        let known = agent.contact(text).await.map_err(state)?;
+        let local = match self.folder(text) {
+            Ok(_) => self.local(text).await?,
+            Err(_) => None,
+        };
+        match (known, local) {
+            (Some(known), Some(local)) if known != local => Err(Failure::name_changed(format!(
+                "{text} was {known}, and the agent of that name here is {local} now: \
+                 decide with `sealpost agent trust --as NAME {text} ID`, or give an id"
+            ))),
+            (Some(known), _) => Ok(known),
+            (None, Some(local)) => {
+                agent.set_contact(text, local).await.map_err(state)?;
+                Ok(local)
+            }
+            (None, None) => {
+                Err(Failure::usage(format!("{text:?} is neither an agent's id nor a name that is known here")))
+            }
         }
+    }
+
+    /// The agent here that has a name, if there is one.
+    pub(crate) async fn local(&self, name: &str) -> Result<Option<AgentId>, Failure> {
+        let folder = self.folder(name)?;
+        if !Agent::exists_in(&folder) {
+            return Ok(None);
+        }
+        Ok(Some(Agent::identity_in(&folder).await?.agent_id()))
     }
 
     /// The name that an agent has here, if it has one.
@@ -125,21 +172,73 @@ impl Context {
     }
 }
 
-/// Reads the agent's key file, or makes it: readable by its owner only, whole, and never over another.
-fn key_file(folder: &Path, create: bool) -> Result<MasterKeySource, Failure> {
-    let path = folder.join(KEY_FILE);
-    if create && !path.exists() {
-        let mut key = Zeroizing::new([0; 32]);
-        SystemPrimitives.fill_random(key.as_mut_slice()).map_err(|error| Failure::other(error.to_string()))?;
-        write_key(folder, &path, &key).map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))?;
+/// The key of the store in `folder`. A new one that had not yet taken the old one's place when its command ended, does so
+/// now.
+async fn key_in(folder: &Path) -> Result<MasterKeySource, Failure> {
+    let (path, next) = (folder.join(KEY_FILE), folder.join(NEXT_KEY_FILE));
+    if next.exists() && Agent::open(folder, key_source(&next)?).await.is_ok() {
+        NewKey { folder: folder.to_owned() }.take_place()?;
     }
     if !path.exists() {
-        let folder = folder.display();
-        return Err(Failure::local_state(format!("{folder} has no key file: give the agent's passphrase")));
+        return Err(Failure::local_state(format!("{}: there is no such key file", path.display())));
     }
-    let provider = KeyFileProvider::from_contents(&Zeroizing::new(read(&path)?))
+    key_source(&path)
+}
+
+fn key_source(path: &Path) -> Result<MasterKeySource, Failure> {
+    let provider = KeyFileProvider::from_contents(&Zeroizing::new(read(path)?))
         .map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))?;
     Ok(MasterKeySource::Provider(Box::new(provider)))
+}
+
+/// Makes a key file, readable by its owner only, whole, and never over another.
+fn make_key(folder: &Path, name: &str) -> Result<(), Failure> {
+    let path = folder.join(name);
+    if path.exists() {
+        return Ok(());
+    }
+    let mut key = Zeroizing::new([0; 32]);
+    SystemPrimitives.fill_random(key.as_mut_slice()).map_err(|error| Failure::other(error.to_string()))?;
+    write_key(folder, &path, &key).map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))
+}
+
+/// A key that is to take the place of an agent's key file, beside it until then.
+pub(crate) struct NewKey {
+    folder: PathBuf,
+}
+
+impl NewKey {
+    pub(crate) fn make(folder: &Path) -> Result<Self, Failure> {
+        remove(&folder.join(NEXT_KEY_FILE))?;
+        make_key(folder, NEXT_KEY_FILE)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    pub(crate) fn source(&self) -> Result<MasterKeySource, Failure> {
+        key_source(&self.folder.join(NEXT_KEY_FILE))
+    }
+
+    pub(crate) fn take_place(&self) -> Result<(), Failure> {
+        let path = self.folder.join(KEY_FILE);
+        fs::rename(self.folder.join(NEXT_KEY_FILE), &path)
+            .and_then(|()| fs::File::open(&self.folder)?.sync_all())
+            .map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))
+    }
+}
+
+/// Removes the key files of an agent that has a passphrase now.
+pub(crate) fn remove_keys(folder: &Path) -> Result<(), Failure> {
+    remove(&folder.join(NEXT_KEY_FILE))?;
+    remove(&folder.join(KEY_FILE))
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::local_state(format!("{}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The key gets its name once it is whole and synced: a process that ends in between leaves an unfinished file beside it.
@@ -167,7 +266,15 @@ fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> std::io::Result<()> 
     fs::File::open(folder)?.sync_all()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+/// A secret from the first line of a file, or from a variable.
+pub(crate) fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
+    match file {
+        Some(path) => Ok(Some(first_line(&Zeroizing::new(read(path)?))?)),
+        None => Ok(env::var(variable).ok().map(Zeroizing::new)),
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 

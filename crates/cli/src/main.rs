@@ -6,12 +6,17 @@
 mod arguments;
 mod commands;
 mod demo;
+mod events;
 mod failure;
 mod home;
 mod output;
 mod progress;
 
-use std::process::ExitCode;
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::Parser;
 
@@ -21,7 +26,10 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return not_parsed(&error),
+    };
     let json = arguments.json;
     let result = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -35,6 +43,27 @@ fn main() -> ExitCode {
             failure.code().into()
         }
     }
+}
+
+/// A command line that asks for help, or that is not understood; the latter is told in the form that was asked for.
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    let is_answer = !error.use_stderr();
+    let json = env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    let text = error.render();
+    let failure = if is_answer {
+        let text = if io::stdout().is_terminal() { text.ansi().to_string() } else { text.to_string() };
+        match output::print_bytes(text.as_bytes()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(failure) => failure,
+        }
+    } else if json {
+        Failure::usage(text.to_string().trim().trim_start_matches("error: "))
+    } else {
+        output::say(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
+        return failure::ExitCode::Usage.into();
+    };
+    failure.report(json);
+    failure.code().into()
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {

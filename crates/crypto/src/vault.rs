@@ -48,6 +48,14 @@ pub struct Vault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(u32);
 
+impl Generation {
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// The place of a row, which is bound into its seal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowAddress<'a> {
@@ -95,6 +103,15 @@ impl Vault {
     /// [`PrimitivesError`].
     pub fn create(primitives: &dyn Primitives, agent: AgentId) -> Result<Self, PrimitivesError> {
         Ok(Self::new(agent, Generation(1), &*random(primitives)?))
+    }
+
+    /// The vault that replaces this one: another store key, of the next generation. Whatever this one has sealed must be
+    /// sealed anew with it before its key is stored.
+    ///
+    /// # Errors
+    /// [`PrimitivesError`].
+    pub fn replacement(&self, primitives: &dyn Primitives) -> Result<Self, PrimitivesError> {
+        Ok(Self::new(self.agent, Generation(self.generation.0.saturating_add(1)), &*random(primitives)?))
     }
 
     fn new(agent: AgentId, generation: Generation, store_key: &[u8; 32]) -> Self {

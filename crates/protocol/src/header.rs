@@ -271,10 +271,23 @@ impl Header {
     pub fn hash(&self) -> HeaderHash {
         self.hash
     }
+
+    /// The name of the message in an encoding of any format, also one that this version does not know: each begins with
+    /// format, sender and id. `None` if those are not there.
+    #[must_use]
+    pub fn name_in(encoded: &[u8]) -> Option<MessageRef> {
+        let (_format, rest) = encoded.split_first()?;
+        MessageRef::from_bytes(rest.get(..MESSAGE_REF)?).ok()
+    }
 }
 
+/// Bytes of a message reference.
+const MESSAGE_REF: usize = 32 + 16;
+
 impl HeaderHash {
-    fn of(encoded: &[u8]) -> Self {
+    /// The hash of an encoded header, of whatever format.
+    #[must_use]
+    pub fn of(encoded: &[u8]) -> Self {
         let label_length = u32::try_from(HEADER_LABEL.len()).unwrap_or(u32::MAX).to_be_bytes();
         Self(
             Sha256::new().chain_update(label_length).chain_update(HEADER_LABEL).chain_update(encoded).finalize().into(),

@@ -84,7 +84,9 @@ pub enum ConfigError {
         source: NotAnOrigin,
     },
     /// The address is open to others and there is no TLS.
-    #[error("refusing to serve {0} without TLS: configure [tls], or allow plaintext by name")]
+    #[error(
+        "refusing to serve {0} without TLS: configure [tls], or allow it by --allow-plaintext (allow_plaintext = true)"
+    )]
     Plaintext(SocketAddr),
 }
 

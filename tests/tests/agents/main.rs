@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "these are tests: the first surprise ends them"
 )]
 
@@ -12,6 +13,8 @@ mod lost_answers;
 mod other_ledger;
 mod other_node;
 mod prekeys;
+mod renewal;
+mod scripted;
 mod sending;
 mod sessions;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{LocalState, Outgoing, RelayError, SendError, SendOutcome};
+use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome};
 use sealpost_protocol::{ErrorCode, MessageId};
 use sealpost_tests::{
     SdkAgent, TestRelay,
@@ -55,11 +55,16 @@ async fn a_message_refused_while_it_waited_is_noted_as_not_sent() {
     relay.kill().await;
     let kept = alice.send_text(unknown.id(), "hello?").await;
     assert_kept(&kept);
-    assert_eq!(alice.status(kept.id).await.unwrap().local, LocalState::Draft);
+    assert_eq!(alice.status(kept.id).await.unwrap().local, LocalState::Kept);
     relay.restart().await;
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
     let expected = LocalState::Unsent("unknown-recipient".to_owned());
     assert_eq!(alice.status(kept.id).await.unwrap().local, expected);
+    let events = alice.events(10).await.unwrap();
+    let told = Event::Unsent { message: kept.id, code: "unknown-recipient".to_owned() };
+    assert_eq!(events.iter().map(|noted| &noted.event).collect::<Vec<_>>(), [&told]);
+    alice.take_events(&events).await.unwrap();
+    assert_eq!(alice.events(10).await.unwrap(), []);
 }
 
 #[tokio::test]

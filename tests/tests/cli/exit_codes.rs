@@ -1,7 +1,7 @@
 //! Exit codes, as `sealpost --help` prints them, and what is on which stream.
 
 use sealpost_protocol::AgentId;
-use sealpost_tests::{Home, TestRelay};
+use sealpost_tests::{FullStreams, Home, TestRelay};
 
 use super::{relay_and_home, texts};
 
@@ -41,8 +41,9 @@ async fn without_a_relay_a_message_is_kept_and_goes_out_with_the_next_command() 
     assert!(message.get("accepted_at").is_none());
     assert!(kept.err.contains("\"kept\""), "{}", kept.err);
     let id = message["id"].as_str().unwrap();
-    let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
-    assert_eq!((status["id"].as_str(), status["state"].as_str()), (Some(id), Some("draft")));
+    let status = home.run(["status", "--as", "alice", id, "--json"]).await.exited(3).document();
+    let words = ["id", "state", "reason"].map(|field| status[field].as_str());
+    assert_eq!(words, [Some(id), Some("kept"), Some("unreachable")]);
     assert_eq!(home.run(["receive", "--as", "bob"]).await.exited(3).out, "");
     assert_eq!(home.run(["prekeys", "status", "--as", "bob"]).await.exited(3).out, "");
 
@@ -155,4 +156,153 @@ async fn an_agent_made_while_the_relay_is_down_publishes_with_its_first_command_
     home.run(["send", "--as", "alice", "carol", "hello"]).await.succeeded();
     let received = home.run(["receive", "--as", "carol", "--json"]).await.succeeded();
     assert_eq!(texts(&received.documents()), ["hello"]);
+}
+
+#[tokio::test]
+async fn a_command_line_that_is_not_understood_is_told_as_json_where_json_was_asked_for() {
+    let home = Home::new("http://127.0.0.1:1");
+    let commands: [&[&str]; 4] = [
+        &["--json"],
+        &["--json", "sent"],
+        &["send", "--as", "alice", "bob", "--json"],
+        &["status", "--as", "alice", "no-uuid", "--json"],
+    ];
+    for command in commands {
+        let finished = home.run(command).await.exited(2);
+        assert_eq!(finished.out, "", "{}", finished.command);
+        let error: serde_json::Value = serde_json::from_str(finished.err.trim()).expect(&finished.err);
+        assert_eq!(error["error"]["code"], "usage");
+        assert_ne!(error["error"]["message"], "");
+    }
+    let text = home.run(["send", "--as", "alice", "bob", "--", "--json", "more"]).await.exited(2);
+    assert!(text.err.starts_with("error: "), "what follows -- is no option: {}", text.err);
+}
+
+#[tokio::test]
+async fn output_that_nobody_takes_is_1_with_a_clear_error() {
+    let (_relay, home) = relay_and_home().await;
+    let commands: [&[&str]; 8] = [
+        &["--help"],
+        &["--version"],
+        &["send", "--help"],
+        &["completions", "bash"],
+        &["completions", "zsh", "--json"],
+        &["agent", "list"],
+        &["prekeys", "status", "--as", "alice", "--json"],
+        &["demo"],
+    ];
+    for command in commands {
+        let finished = home.run_on_a_full_device(command, FullStreams::Output).await.exited(1);
+        assert!(finished.err.contains("standard output: "), "{}: {}", finished.command, finished.err);
+        assert!(!finished.err.contains("panicked"), "{}: {}", finished.command, finished.err);
+        home.run_on_a_full_device(command, FullStreams::Both).await.exited(1);
+    }
+    home.run_on_a_full_device(["sent"], FullStreams::Both).await.exited(2);
+}
+
+#[tokio::test]
+async fn a_status_sends_what_was_kept() {
+    let (mut relay, home) = relay_and_home().await;
+    relay.kill().await;
+    let kept = home.run(["send", "--as", "alice", "bob", "kept", "--json"]).await.exited(3).document();
+    let id = kept["id"].as_str().unwrap();
+    relay.restart().await;
+    let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
+    assert_eq!(
+        (status["state"].as_str(), status["recipients"][0]["state"].as_str()),
+        (Some("accepted"), Some("pending"))
+    );
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["kept"]);
+}
+
+#[tokio::test]
+async fn without_a_relay_a_status_is_what_was_last_known_and_3() {
+    let (mut relay, home) = relay_and_home().await;
+    let sent = home.run(["send", "--as", "alice", "bob", "hello", "--json"]).await.succeeded().document();
+    let id = sent["id"].as_str().unwrap();
+    let status = ["status", "--as", "alice", id, "--json"];
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+    let known = home.run(status).await.succeeded().document();
+    relay.kill().await;
+    let told = home.run(status).await.exited(3);
+    let mut document = told.document();
+    let as_of = document.as_object_mut().unwrap().remove("as_of").expect("how old it is");
+    assert!(as_of.as_str().unwrap() > known["recipients"][0]["delivered_at"].as_str().unwrap());
+    assert_eq!(document, known);
+    assert!(told.err.contains("\"unreachable\"") && told.err.contains(" old"), "{}", told.err);
+    let text = home.run(&status[..4]).await.exited(3);
+    assert!(text.out.contains("as of 2"), "{}", text.out);
+}
+
+#[tokio::test]
+async fn a_kept_message_that_is_refused_later_is_told_once_by_the_next_command_and_by_its_status() {
+    let (mut relay, home) = relay_and_home().await;
+    let carol = home.run(["agent", "new", "carol", "--offline", "--json"]).await.succeeded().document();
+    let carol = carol["id"].as_str().unwrap();
+    for next in [["receive", "--as", "alice", "--json"].as_slice(), &["send", "--as", "alice", "bob", "x", "--json"]] {
+        relay.kill().await;
+        let kept = home.run(["send", "--as", "alice", carol, "hello?", "--json"]).await.exited(3).document();
+        let id = kept["id"].as_str().unwrap();
+        relay.restart().await;
+        let told = home.run(next).await.succeeded();
+        let event: serde_json::Value = serde_json::from_str(told.err.trim()).expect(&told.err);
+        let words = ["event", "id", "reason"].map(|field| event[field].as_str());
+        assert_eq!(words, [Some("message:unsent"), Some(id), Some("unknown-recipient")]);
+        assert_eq!(home.run(["receive", "--as", "alice"]).await.succeeded().err, "", "once");
+        let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
+        let words = ["state", "reason"].map(|field| status[field].as_str());
+        assert_eq!(words, [Some("unsent"), Some("unknown-recipient")]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_told_with_its_size_and_the_limit() {
+    let (_relay, home) = relay_and_home().await;
+    let large = home.path().join("large");
+    std::fs::write(&large, vec![0; 1_048_065]).unwrap();
+    let file = home.run(["send", "--as", "alice", "bob", "--file", large.to_str().unwrap()]).await.exited(2);
+    assert!(file.err.contains("1048064") && file.err.contains("1048065"), "{}", file.err);
+    let input = home.run_with_input(["send", "--as", "alice", "bob", "-"], &vec![b'x'; 1_048_065]).await.exited(2);
+    assert!(input.err.contains("1048064"), "{}", input.err);
+    let open =
+        home.run(["serve", "--listen", "0.0.0.0:0", "--data-dir", home.path().to_str().unwrap()]).await.exited(2);
+    assert!(open.err.contains("--allow-plaintext"), "{}", open.err);
+}
+
+#[tokio::test]
+async fn a_list_shows_what_is_whole_and_says_what_is_not() {
+    let (_relay, home) = relay_and_home().await;
+    std::fs::create_dir(home.path().join("unfinished")).unwrap();
+    std::fs::write(home.path().join("unfinished/master.key"), [1; 32]).unwrap();
+    std::fs::create_dir(home.path().join("damaged")).unwrap();
+    std::fs::write(home.path().join("damaged/agent.sqlite3"), "no database at all, but long enough to look at")
+        .unwrap();
+    std::fs::create_dir(home.path().join("something else")).unwrap();
+    let listed = home.run(["agent", "list", "--json"]).await.succeeded().documents();
+    let names: Vec<_> = listed.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["alice", "bob", "damaged", "unfinished"]);
+    for (entry, is_whole) in listed.iter().zip([true, true, false, false]) {
+        assert_eq!((entry.get("id").is_some(), entry.get("problem").is_none()), (is_whole, is_whole), "{entry}");
+    }
+    assert!(home.run(["agent", "list"]).await.succeeded().out.contains("agent new unfinished"));
+    home.run(["agent", "show", "damaged"]).await.exited(5);
+    home.run(["agent", "new", "unfinished"]).await.succeeded();
+    home.run(["agent", "show", "unfinished"]).await.succeeded();
+}
+
+#[tokio::test]
+async fn a_list_leaves_nothing_behind() {
+    let (_relay, home) = relay_and_home().await;
+    let files = || {
+        let mut files: Vec<_> =
+            std::fs::read_dir(home.path().join("alice")).unwrap().map(|file| file.unwrap()).collect();
+        files.sort_by_key(std::fs::DirEntry::file_name);
+        let stamp = |file: &std::fs::DirEntry| (file.file_name(), file.metadata().unwrap().modified().unwrap());
+        files.iter().map(stamp).collect::<Vec<_>>()
+    };
+    let before = files();
+    home.run(["agent", "list"]).await.succeeded();
+    home.run(["agent", "show", "alice"]).await.succeeded();
+    assert_eq!(files(), before);
 }

@@ -3,7 +3,8 @@
 use sealpost_api::v1;
 use sealpost_crypto::SecretBytes;
 use sealpost_protocol::{
-    Attempt, Envelope, Header, MessageClass, MessageRef, PartHash, RefusalReason, Scheme, Timestamp, Verdict,
+    Attempt, Envelope, Header, HeaderHash, MessageClass, MessageRef, PartHash, ReceiptLeaf, RefusalReason, Scheme,
+    Timestamp, Verdict,
     encoding::{Decode, Encode},
 };
 
@@ -28,11 +29,7 @@ struct Arrived {
 impl Agent {
     /// Takes one entry in. Returns whether it brought a message that was not there before.
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
-        let Some(arrived) = self.parse(entry) else {
-            // Only a relay that checks nothing hands this out; without a header there is nothing to answer.
-            tracing::warn!(mailbox_seq = entry.mailbox_seq, "the relay handed out an entry without a message");
-            return Ok(false);
-        };
+        let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
         let mut conflicts = 0;
         loop {
@@ -54,6 +51,32 @@ impl Agent {
             mailbox_seq: entry.mailbox_seq,
             at: self.clock.now(),
         })
+    }
+
+    /// Refuses a message whose header is of a format that this version does not know. Its name stands in the same place in
+    /// each. What has not even that, and only a relay that checks nothing hands out, cannot be answered.
+    async fn refuse_unread(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
+        let attempt = sealpost_api::convert::attempt(entry.attempt).ok();
+        let Some((message, attempt)) = Header::name_in(&entry.header).zip(attempt) else {
+            tracing::warn!(mailbox_seq = entry.mailbox_seq, "the relay handed out an entry without a message");
+            return Ok(false);
+        };
+        tracing::warn!(message = %message.id, sender = %message.sender, "refused a message of an unknown format");
+        let at = self.clock.now();
+        let leaf = ReceiptLeaf {
+            message,
+            attempt,
+            header: HeaderHash::of(&entry.header),
+            part: PartHash::of(&entry.envelope),
+            verdict: Verdict::Refused(RefusalReason::Policy),
+            at,
+            blind: self.blind()?,
+        };
+        let mut changes = Changes::default();
+        let key = receipt_key(&arrival_key(at, entry.mailbox_seq), &leaf);
+        changes.insert(key, &ReceiptRecord { leaf });
+        self.store.commit(changes).await?;
+        Ok(false)
     }
 
     async fn settle(&self, arrived: &Arrived) -> Result<bool, SyncError> {
@@ -102,7 +125,10 @@ impl Agent {
     /// The encoded payload. The session moves whenever the envelope opens, also when its payload is of no known form.
     async fn payload_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<SecretBytes, NotOpened> {
         let fields = arrived.header.fields();
-        if fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary || fields.body.is_some() {
+        // Its name may have been forgotten, and with it that it was shown.
+        let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
+        let is_other = fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary;
+        if is_other || fields.body.is_some() || is_forgotten {
             return Err(NotOpened::Refused(RefusalReason::Policy));
         }
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;

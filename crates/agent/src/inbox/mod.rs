@@ -98,8 +98,6 @@ impl Agent {
 
     /// The receipt for a message as it is recorded.
     fn leaf(&self, message: MessageRef, record: &InboxRecord) -> Result<ReceiptLeaf, SyncError> {
-        let mut blind = [0; 16];
-        self.primitives.fill_random(&mut blind)?;
         Ok(ReceiptLeaf {
             message,
             attempt: record.attempt,
@@ -107,8 +105,14 @@ impl Agent {
             part: record.part,
             verdict: record.verdict,
             at: self.clock.now(),
-            blind,
+            blind: self.blind()?,
         })
+    }
+
+    fn blind(&self) -> Result<[u8; 16], SyncError> {
+        let mut blind = [0; 16];
+        self.primitives.fill_random(&mut blind)?;
+        Ok(blind)
     }
 }
 

@@ -2,8 +2,11 @@
 //! until it has arrived.
 //!
 //! Each step is a row that moves: `Draft → Outbox → Sent`, or `Unsent` when the relay refuses for good. A retry sends the
-//! same bytes; a crash between two steps goes on with the next one.
+//! same bytes; a crash between two steps goes on with the next one. A message that a recipient could not open goes round
+//! again from its kept plaintext: `Renewal → Outbox`, beside the row that says it was accepted.
 
+mod holds;
+mod refusals;
 mod transmit;
 
 use std::{collections::HashSet, time::Duration};
@@ -16,9 +19,12 @@ use sealpost_protocol::{
     limits as wire,
 };
 
+pub(crate) use self::holds::Holds;
+use self::refusals::{Fate, fate, is_final};
 use crate::{
     Agent, RelayError, SendError, limits,
-    records::{DraftRecord, OutgoingRecord, PartRecord, SentRecord, UnsentRecord},
+    records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
+    sessions::Transmission,
     store::{Changes, Versioned},
 };
 
@@ -121,41 +127,54 @@ impl Agent {
 
     /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
     /// it was. A message that cannot go out now holds up later ones to the same recipients, so that the order stays, and
-    /// no others; only a relay that cannot be used ends the round.
+    /// no others; only a relay that cannot be used ends the round. Without `wanted`, what was refused lately is left to a
+    /// later round.
     pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
         let _turn = self.turns.take().await?;
-        let mut fate = Ok(None);
+        let mut outcome = Ok(None);
         let mut held_up = HashSet::new();
-        for stage in [Stage::Outbox, Stage::Draft] {
+        for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
             while let Some((id, recipients)) = self.next_waiting(stage, &after).await? {
                 after = id.as_bytes().to_vec();
-                let result = match recipients.iter().any(|recipient| held_up.contains(recipient)) {
-                    true => Err(behind_another().into()),
-                    false => self.send_one(id).await,
+                let pauses = wanted.is_none() && self.holds.hold(&recipients);
+                let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
+                let result = if pauses || is_behind {
+                    Err(SendError::Behind)
+                } else {
+                    self.send_one(id, wanted == Some(id)).await
                 };
-                if let Err(error) = &result {
-                    tracing::warn!(message = %id, %error, "a message was not sent");
-                    match error {
-                        SendError::Relay(error) if ends_round(error) => return result,
-                        SendError::Relay(error) if is_final(error) => {}
-                        _ => held_up.extend(recipients),
+                match result.as_ref().map_err(fate) {
+                    Ok(_) => self.holds.remove(&recipients),
+                    Err(Fate::AllWait) => return result,
+                    Err(Fate::Unsent) => {}
+                    Err(Fate::Waits) => {
+                        if !matches!(result, Err(SendError::Behind)) {
+                            self.holds.add(&recipients, self.random()?);
+                        }
+                        held_up.extend(recipients);
                     }
                 }
                 if wanted == Some(id) {
-                    fate = result;
+                    outcome = result;
                 }
             }
         }
-        match (wanted, fate) {
+        match (wanted, outcome) {
             (Some(id), Ok(None)) => self.sent_by_another(id).await,
-            (_, fate) => fate,
+            (_, outcome) => outcome,
         }
+    }
+
+    fn random(&self) -> Result<u32, SendError> {
+        let mut random = [0; 4];
+        self.primitives.fill_random(&mut random).map_err(|error| SendError::Seal(error.into()))?;
+        Ok(u32::from_le_bytes(random))
     }
 
     /// What became of a message that another process of the agent has taken up, and may not be through with.
     async fn sent_by_another(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
-        if let Some(at) = self.send_one(id).await? {
+        if let Some(at) = self.send_one(id, true).await? {
             return Ok(Some(at));
         }
         if let Some(unsent) = self.store.find::<UnsentRecord>(id.as_bytes()).await? {
@@ -175,6 +194,17 @@ impl Agent {
                 let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
                 Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
             }
+            Stage::Renewal => {
+                let mut after = after.to_vec();
+                while let Some(row) = self.store.list::<RenewalRecord>(&[], &after, 1).await?.pop() {
+                    if row.value.not_before <= self.clock.now() {
+                        let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
+                        return Ok(Some((MessageId::from_bytes(&row.key)?, recipients)));
+                    }
+                    after = row.key;
+                }
+                Ok(None)
+            }
             Stage::Draft => {
                 let Some(row) = self.store.list::<DraftRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
                 Ok(Some((MessageId::from_bytes(&row.key)?, row.value.recipients)))
@@ -183,11 +213,11 @@ impl Agent {
     }
 
     /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
-    /// accepted; `None` if it no longer waits.
-    async fn send_one(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
+    /// accepted; `None` if it no longer waits. If nobody asked for it (`is_wanted`), an end of it is noted as an event.
+    async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
         let mut conflicts = 0;
         loop {
-            match self.try_send_one(id).await {
+            match self.try_send_one(id, is_wanted).await {
                 Err(SendError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
                     conflicts += 1;
                 }
@@ -196,19 +226,24 @@ impl Agent {
         }
     }
 
-    async fn try_send_one(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
+    async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
+        if let Some(row) = self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
+            return self.transmit(id, row, is_wanted).await.map(Some);
+        }
         if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
-            self.seal(id, draft).await?;
+            self.seal(id, draft, is_wanted).await?;
+        } else if let Some(renewal) = self.store.find::<RenewalRecord>(id.as_bytes()).await? {
+            self.seal_anew(id, renewal).await?;
         }
         match self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
-            Some(row) => self.transmit(id, row).await.map(Some),
+            Some(row) => self.transmit(id, row, is_wanted).await.map(Some),
             None => Ok(None),
         }
     }
 
     /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
     /// the relay refuses a session for, or whose life is over, is noted as unsent.
-    async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>) -> Result<(), SendError> {
+    async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>, is_wanted: bool) -> Result<(), SendError> {
         let result = if draft.value.expires <= self.clock.now() {
             Err(RelayError::Refused { code: ErrorCode::Expired, detail: "the message's life is over".to_owned() }
                 .into())
@@ -220,7 +255,7 @@ impl Agent {
         {
             let mut changes = Changes::default();
             changes.delete(&draft);
-            self.note_unsent(changes, id, draft.value.recipients.clone(), error).await?;
+            self.note_unsent(changes, id, draft.value.recipients.clone(), error, is_wanted).await?;
         }
         result
     }
@@ -232,7 +267,8 @@ impl Agent {
         let mut changes = Changes::default();
         let mut parts = Vec::new();
         for recipient in header.fields().recipients.as_slice() {
-            let mut sending = self.sending_session(*recipient, id, &mut changes).await?;
+            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
+            let mut sending = self.sending_session(*recipient, &transmission, &mut changes).await?;
             let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
             sending.save(&mut changes, now);
             parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
@@ -248,21 +284,6 @@ impl Agent {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Outbox,
+    Renewal,
     Draft,
-}
-
-/// Whether the relay's word on a message is its last.
-fn is_final(error: &RelayError) -> bool {
-    error.code().is_some_and(|code| !code.is_retryable())
-}
-
-/// What is said of a message that waits because an earlier one does.
-fn behind_another() -> RelayError {
-    let detail = "an earlier message to the same recipient waits".to_owned();
-    RelayError::Refused { code: ErrorCode::MailboxFull, detail }
-}
-
-/// Whether the error would meet every other message too.
-fn ends_round(error: &RelayError) -> bool {
-    !matches!(error, RelayError::Refused { code, .. } if !matches!(code, ErrorCode::Unavailable | ErrorCode::RateLimited))
 }

@@ -1,18 +1,26 @@
 //! Handing a sealed message to the relay, as often as it takes, byte for byte the same.
 
 use sealpost_api::v1;
-use sealpost_protocol::{AgentId, Header, MessageId, PartHash, Timestamp, encoding::Decode};
+use sealpost_protocol::{
+    AgentId, Envelope, Header, MessageId, PartHash, Timestamp,
+    encoding::{Decode, DecodeError},
+};
 
 use super::is_final;
 use crate::{
-    Agent, RelayError, SendError,
+    Agent, Event, RelayError, SendError,
     records::{OutgoingRecord, PartRecord, SentPartRecord, SentRecord, UnsentRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
 impl Agent {
     /// Hands one sealed message over. Returns when it was accepted; if it is refused for good, it is noted as unsent.
-    pub(super) async fn transmit(&self, id: MessageId, row: Versioned<OutgoingRecord>) -> Result<Timestamp, SendError> {
+    pub(super) async fn transmit(
+        &self,
+        id: MessageId,
+        row: Versioned<OutgoingRecord>,
+        is_wanted: bool,
+    ) -> Result<Timestamp, SendError> {
         let request = v1::SendRequest {
             header: row.value.header.clone(),
             body: None,
@@ -26,20 +34,26 @@ impl Agent {
             Ok(accepted) => {
                 let accepted = sealpost_api::convert::timestamp("accepted_at_ms", accepted.accepted_at_ms)
                     .map_err(RelayError::from)?;
-                let sent = SentRecord {
-                    parts: row.value.parts.iter().map(sent_part).collect(),
-                    header: row.value.header,
-                    payload: row.value.payload,
-                    accepted,
+                let parts = row.value.parts.iter().map(sent_part).collect::<Result<Vec<_>, _>>()?;
+                let known = self.store.find::<SentRecord>(id.as_bytes()).await?;
+                let sent = match &known {
+                    Some(known) => known.value.with(parts),
+                    None => SentRecord { parts, header: row.value.header, payload: row.value.payload, accepted },
                 };
-                changes.insert(id.as_bytes().as_slice(), &sent);
+                changes.upsert(id.as_bytes(), known.as_ref(), &sent);
                 self.store.commit(changes).await?;
                 Ok(accepted)
             }
             Err(error) => {
                 if is_final(&error) {
-                    let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
-                    self.note_unsent(changes, id, recipients, &error).await?;
+                    let is_renewed = self.store.find::<SentRecord>(id.as_bytes()).await?.is_some();
+                    if is_renewed {
+                        tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+                        self.store.commit(changes).await?;
+                    } else {
+                        let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
+                        self.note_unsent(changes, id, recipients, &error, is_wanted).await?;
+                    }
                 }
                 Err(error.into())
             }
@@ -53,9 +67,12 @@ impl Agent {
         id: MessageId,
         recipients: Vec<AgentId>,
         error: &RelayError,
+        is_wanted: bool,
     ) -> Result<(), StoreAccessError> {
-        tracing::warn!(message = %id, %error, "the relay refused a message for good");
         let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        if !is_wanted {
+            self.note(&mut changes, Event::Unsent { message: id, code: code.clone() })?;
+        }
         changes.insert(id.as_bytes().as_slice(), &UnsentRecord { recipients, code, at: self.clock.now() });
         self.store.commit(changes).await
     }
@@ -69,6 +86,23 @@ fn part_message(part: &PartRecord) -> v1::Part {
     }
 }
 
-fn sent_part(part: &PartRecord) -> SentPartRecord {
-    SentPartRecord { recipient: part.recipient, attempt: part.attempt, part: PartHash::of(&part.envelope) }
+fn sent_part(part: &PartRecord) -> Result<SentPartRecord, DecodeError> {
+    Ok(SentPartRecord {
+        recipient: part.recipient,
+        attempt: part.attempt,
+        part: PartHash::of(&part.envelope),
+        session: Envelope::from_bytes(&part.envelope)?.header.session,
+    })
+}
+
+impl SentRecord {
+    /// The same with other parts for some of its recipients.
+    fn with(&self, anew: Vec<SentPartRecord>) -> Self {
+        let mut sent = self.clone();
+        for part in anew {
+            sent.parts.retain(|known| known.recipient != part.recipient);
+            sent.parts.push(part);
+        }
+        sent
+    }
 }

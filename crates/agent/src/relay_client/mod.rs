@@ -123,6 +123,14 @@ impl RelayClient {
         answer.counts.ok_or(RelayError::Answer("no counts"))
     }
 
+    pub(crate) async fn manifest(
+        &self,
+        request: v1::GetManifestRequest,
+    ) -> Result<v1::GetManifestResponse, RelayError> {
+        let call = async |channel, request| KeyAgreementClient::new(channel).get_manifest(request).await;
+        self.call("/sealpost.v1.KeyAgreement/GetManifest", request, Duration::ZERO, call).await
+    }
+
     pub(crate) async fn claim_bundle(
         &self,
         request: v1::ClaimPrekeyBundleRequest,

@@ -35,9 +35,54 @@ pub(crate) enum Area {
     Relay,
     /// How far the relay's feed of changes has been read, by node and ledger.
     Feed,
+    /// What the agent has not been told of yet, by time.
+    Event,
+    /// What the relay last said of messages that it accepted, by id.
+    Status,
+    /// Messages that are to be sealed anew for some of their recipients, by id.
+    Renewal,
+    /// How far old rows have been swept out, by area.
+    Sweep,
+    /// What an imported identity has published before.
+    Floor,
+    /// Other agents' names here.
+    Contact,
+    /// Agents whose fingerprints were compared, by id.
+    Verified,
 }
 
 impl Area {
+    /// Those that hold sealed rows: all but the vault's own.
+    const SEALED: [Self; 22] = [
+        Self::Identity,
+        Self::Manifest,
+        Self::Prekey,
+        Self::Peer,
+        Self::Session,
+        Self::Draft,
+        Self::Outbox,
+        Self::Sent,
+        Self::Unsent,
+        Self::Inbox,
+        Self::Unread,
+        Self::Receipt,
+        Self::ReceiptHead,
+        Self::Relay,
+        Self::Feed,
+        Self::Event,
+        Self::Status,
+        Self::Renewal,
+        Self::Sweep,
+        Self::Floor,
+        Self::Contact,
+        Self::Verified,
+    ];
+
+    /// The area of sealed rows that a stored number stands for.
+    pub(super) fn sealed(number: u8) -> Option<Self> {
+        Self::SEALED.into_iter().find(|area| area.number() == number)
+    }
+
     pub(super) fn number(self) -> u8 {
         match self {
             Self::Vault => 0,
@@ -56,10 +101,17 @@ impl Area {
             Self::ReceiptHead => 13,
             Self::Relay => 14,
             Self::Feed => 15,
+            Self::Event => 16,
+            Self::Status => 17,
+            Self::Renewal => 18,
+            Self::Sweep => 19,
+            Self::Floor => 20,
+            Self::Contact => 21,
+            Self::Verified => 22,
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Vault => "vault",
             Self::Identity => "identity",
@@ -77,6 +129,13 @@ impl Area {
             Self::ReceiptHead => "receipt-head",
             Self::Relay => "relay",
             Self::Feed => "feed",
+            Self::Event => "event",
+            Self::Status => "status",
+            Self::Renewal => "renewal",
+            Self::Sweep => "sweep",
+            Self::Floor => "floor",
+            Self::Contact => "contact",
+            Self::Verified => "verified",
         }
     }
 }

@@ -9,6 +9,6 @@ mod sealed;
 mod sqlite;
 
 pub(crate) use areas::Area;
-pub(crate) use port::{CommitError, Row, Store, StoreError, Write};
+pub(crate) use port::{CommitError, Reseal, Row, Store, StoreError, Write};
 pub(crate) use sealed::{Changes, Record, SealedStore, StoreAccessError, Versioned};
-pub(crate) use sqlite::SqliteStore;
+pub(crate) use sqlite::{SqliteStore, look};

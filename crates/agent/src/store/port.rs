@@ -26,6 +26,9 @@ pub(crate) struct Write {
     pub(crate) sealed: Option<Vec<u8>>,
 }
 
+/// Opens a sealed row and seals its content anew.
+pub(crate) type Reseal = Box<dyn FnMut(Area, &Row) -> Result<Vec<u8>, StoreError> + Send>;
+
 /// The store could not do what it was asked; nothing was done.
 #[derive(Debug, Error)]
 #[error("the local store failed: {0}")]
@@ -37,6 +40,9 @@ pub(crate) enum CommitError {
     /// A row has another version: someone else was faster.
     #[error("another process changed the store first")]
     Conflict,
+    /// The store key is another by now: what is sealed under the one before must not be stored.
+    #[error("the store key was replaced meanwhile: open the agent anew")]
+    OtherGeneration,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,6 +57,10 @@ pub(crate) trait Store: Send + Sync {
     /// Up to `limit` rows whose key begins with `prefix` and is greater than `after`, ascending.
     async fn rows(&self, area: Area, prefix: Vec<u8>, after: Vec<u8>, limit: usize) -> Result<Vec<Row>, StoreError>;
 
-    /// Saves all changes durably, or none.
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError>;
+    /// Saves all changes durably, or none. They are sealed under this generation of the store key.
+    async fn commit(&self, writes: Vec<Write>, generation: u32) -> Result<(), CommitError>;
+
+    /// Seals every row anew and saves the `head` that holds the new store key, of the generation after this one; all of it,
+    /// or nothing.
+    async fn reseal(&self, head: Write, generation: u32, reseal: Reseal) -> Result<(), CommitError>;
 }

@@ -82,7 +82,7 @@ impl SealedStore {
     ) -> Result<(), StoreAccessError> {
         let sealed = changes.0.into_iter().map(|change| self.seal(change));
         let writes = unsealed.into_iter().map(Ok).chain(sealed).collect::<Result<_, StoreAccessError>>()?;
-        Ok(self.store.commit(writes).await?)
+        Ok(self.store.commit(writes, self.vault.generation().number()).await?)
     }
 
     fn open<T: Record>(&self, row: Row) -> Result<Versioned<T>, StoreAccessError> {

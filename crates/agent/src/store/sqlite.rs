@@ -1,12 +1,12 @@
 //! The store on SQLite: one table.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use sealpost_sqlite::{ApplicationId, Database, JobError, OpenError, OpenOptions, Schema};
 
-use super::{Area, CommitError, Row, Store, StoreError, Write};
+use super::{Area, CommitError, Reseal, Row, Store, StoreError, Write};
 
 const SCHEMA: Schema = Schema {
     application_id: ApplicationId::new(*b"SpAg"),
@@ -23,6 +23,28 @@ const SCHEMA: Schema = Schema {
 /// Sealed rows in one file, which several processes of the agent may open.
 #[derive(Debug)]
 pub(crate) struct SqliteStore(Database);
+
+/// Reads one row from the file at `path` without writing anything, not even beside it: for whoever may only look, also
+/// while others write.
+pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, OpenError> {
+    let has_log = path.with_extension("sqlite3-wal").exists();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    // Without a log nobody writes; a reader of such a file that may write would make one.
+    let immutable = if has_log { "" } else { "?immutable=1" };
+    let connection = Connection::open_with_flags(format!("file:{}{immutable}", uri_path(path)), flags)?;
+    connection.busy_timeout(LOOK_TIMEOUT)?;
+    let found = "SELECT key, version, content FROM sealed WHERE area = ?1 AND key = ?2";
+    Ok(connection.query_row(found, params![area.number(), key], read_row).optional()?)
+}
+
+/// How long a look waits for whoever folds the log into the file: they are done in milliseconds.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn uri_path(path: &Path) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02x}") }).collect()
+}
 
 impl SqliteStore {
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
@@ -107,6 +129,36 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), CommitError
     if changed == 1 { Ok(()) } else { Err(CommitError::Conflict) }
 }
 
+/// The row beside the head that is written once for each generation of the store key but the first.
+const GENERATION: &[u8] = b"generation";
+
+fn check_generation(transaction: &Transaction<'_>, expected: u32) -> Result<(), CommitError> {
+    let written = select_row(transaction, Area::Vault, GENERATION)?.map_or(0, |row| row.version);
+    if written + 1 == u64::from(expected) { Ok(()) } else { Err(CommitError::OtherGeneration) }
+}
+
+/// Rows that are resealed at a time.
+const RESEALED: i64 = 100;
+
+fn reseal_rows(transaction: &Transaction<'_>, reseal: &mut Reseal) -> Result<(), CommitError> {
+    let mut select = transaction.prepare_cached(
+        "SELECT key, version, content, id, area FROM sealed WHERE id > ?1 AND area != ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let mut update = transaction.prepare_cached("UPDATE sealed SET content = ?2 WHERE id = ?1")?;
+    let mut after = i64::MIN;
+    loop {
+        let read = |row: &rusqlite::Row<'_>| Ok((read_row(row)?, row.get::<_, i64>(3)?, row.get::<_, u8>(4)?));
+        let rows = select.query_map(params![after, Area::Vault.number(), RESEALED], read)?;
+        let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        let Some((_, last, _)) = rows.last() else { return Ok(()) };
+        after = *last;
+        for (row, id, area) in rows {
+            let area = Area::sealed(area).ok_or_else(|| StoreError("a row of an unknown kind".into()))?;
+            update.execute(params![id, reseal(area, &row)?])?;
+        }
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn row(&self, area: Area, key: Vec<u8>) -> Result<Option<Row>, StoreError> {
@@ -117,8 +169,26 @@ impl Store for SqliteStore {
         self.0.read(move |connection| select_rows(connection, area, &prefix, &after, limit)).await
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
-        self.0.write(move |transaction| writes.iter().try_for_each(|write| apply(transaction, write))).await
+    async fn commit(&self, writes: Vec<Write>, generation: u32) -> Result<(), CommitError> {
+        let job = move |transaction: &Transaction<'_>| {
+            check_generation(transaction, generation)?;
+            writes.iter().try_for_each(|write| apply(transaction, write))
+        };
+        self.0.write(job).await
+    }
+
+    async fn reseal(&self, head: Write, generation: u32, mut reseal: Reseal) -> Result<(), CommitError> {
+        let job = move |transaction: &Transaction<'_>| {
+            check_generation(transaction, generation)?;
+            let key = GENERATION.to_vec();
+            apply(
+                transaction,
+                &Write { area: Area::Vault, key, replaces: (generation - 1).into(), sealed: Some(Vec::new()) },
+            )?;
+            apply(transaction, &head)?;
+            reseal_rows(transaction, &mut reseal)
+        };
+        self.0.write(job).await
     }
 }
 

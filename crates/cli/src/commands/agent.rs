@@ -1,8 +1,9 @@
 //! `sealpost agent`: make, list and show agents.
 
-use sealpost_agent::Agent;
+use sealpost_agent::{Agent, OpenError};
 use serde::Serialize;
 
+use super::{contacts, identity};
 use crate::{arguments::AgentCommand, failure::Failure, home::Context, output, progress};
 
 #[derive(Serialize)]
@@ -27,6 +28,13 @@ pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<(), 
                 )
             })
         }
+        AgentCommand::Rekey { name } => identity::rekey(context, name).await,
+        AgentCommand::Passphrase { name, new } => identity::passphrase(context, name, new).await,
+        AgentCommand::Export { name, file, sealing } => identity::export(context, name, &file, sealing).await,
+        AgentCommand::Import { name, file, sealing } => identity::import(context, name, &file, sealing).await,
+        AgentCommand::Verify { own, contact, digits } => contacts::verify(context, &own, contact, &digits).await,
+        AgentCommand::Trust { own, contact, id } => contacts::trust(context, &own, contact, id).await,
+        AgentCommand::Contacts { own } => contacts::list(context, &own).await,
         AgentCommand::TrustRelay { name } => trust_relay(context, name).await,
     }
 }
@@ -40,25 +48,45 @@ async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failu
     let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
     output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
     published.map(drop).map_err(|error| {
-        eprintln!("the agent is made; its prekeys are published by the next command that reaches the relay");
+        output::say("the agent is made; its prekeys are published by the next command that reaches the relay");
         Failure::from(error)
     })
 }
 
+/// A folder that is an agent's and shows none.
+#[derive(Serialize)]
+struct Problem {
+    name: String,
+    problem: String,
+}
+
+/// Lists the agents, and for a folder that is not whole what is wrong with it.
 async fn list(context: &Context) -> Result<(), Failure> {
     for name in context.names()? {
-        let shown = show(context, name).await?;
-        output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
+        match show(context, name.clone()).await {
+            Ok(shown) => output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?,
+            Err(failure) => {
+                let problem = Problem { name, problem: failure.message().to_owned() };
+                output::print(context.json, &problem, || {
+                    format!("{}  cannot be used: {}", problem.name, problem.problem)
+                })?;
+            }
+        }
     }
     Ok(())
 }
 
 async fn show(context: &Context, name: String) -> Result<Shown, Failure> {
     let folder = context.folder(&name)?;
-    if !Agent::exists_in(&folder) {
-        return Err(Failure::local_state(format!("there is no agent {name}")));
-    }
-    let identity = Agent::identity_in(&folder).await?;
+    let identity = match Agent::identity_in(&folder).await {
+        Err(OpenError::Missing(_)) if folder.exists() => {
+            return Err(Failure::local_state(format!(
+                "the agent {name} is unfinished: `sealpost agent new {name}` makes the rest"
+            )));
+        }
+        Err(OpenError::Missing(_)) => return Err(Failure::local_state(format!("there is no agent {name}"))),
+        result => result?,
+    };
     let identity_key = identity.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(Shown { name, id: identity.agent_id().to_string(), identity_key, published: None })
 }

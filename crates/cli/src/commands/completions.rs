@@ -1,13 +1,12 @@
 //! `sealpost completions`: a script for a shell.
 
-use std::io;
-
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::{arguments::Arguments, failure::Failure};
+use crate::{arguments::Arguments, failure::Failure, output};
 
 pub(crate) fn run(shell: Shell) -> Result<(), Failure> {
-    clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "sealpost", &mut script);
+    output::print_bytes(&script)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod contacts;
+pub(crate) mod identity;
 pub(crate) mod prekeys;
 pub(crate) mod receive;
 pub(crate) mod send;

@@ -13,7 +13,7 @@ use sealpost_agent::{Agent, Backoff, InboxMessage, Primitives, RelayError, SyncE
 use sealpost_protocol::MessageRef;
 use serde::Serialize;
 
-use crate::{arguments::Receive, failure::Failure, home::Context, output, progress};
+use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress};
 
 /// Messages shown before they are taken together.
 const PAGE: usize = 100;
@@ -63,24 +63,45 @@ struct Reader<'a> {
     shown: HashSet<MessageRef>,
 }
 
-/// One round. What is in the inbox is shown even if the relay does not answer.
+/// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
 async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(), Failure> {
     let wait = if reader.agent.unread(1).await?.is_empty() { wait } else { Duration::ZERO };
-    let synced = progress::during("receiving", wait_for_mail(reader.agent, wait)).await;
+    let deadline = tokio::time::Instant::now() + wait;
     let mut left = limit;
-    while left > 0 {
-        match reader.show_page(left.min(PAGE)).await? {
-            0 => break,
-            shown => left -= shown.min(left),
+    let mut received = 0;
+    let synced = loop {
+        let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
+        let wait = if received > 0 { Duration::ZERO } else { remaining };
+        let synced = progress::during("receiving", reader.agent.sync_page(wait)).await;
+        left -= reader.show_all(left).await?;
+        let Ok(page) = synced else { break synced };
+        received += page.received;
+        let is_over = received > 0 || tokio::time::Instant::now() >= deadline;
+        if (is_over && !page.more) || left == 0 {
+            break synced;
         }
-    }
+    };
     if synced.is_ok() {
         reader.agent.give_receipts().await?;
     }
-    Ok(synced?)
+    events::tell(reader.context.json, reader.agent).await?;
+    synced?;
+    Ok(())
 }
 
 impl Reader<'_> {
+    /// Shows up to `limit` messages, page by page, and says how many.
+    async fn show_all(&mut self, limit: usize) -> Result<usize, Failure> {
+        let mut left = limit;
+        while left > 0 {
+            match self.show_page(left.min(PAGE)).await? {
+                0 => break,
+                shown => left -= shown,
+            }
+        }
+        Ok(limit - left)
+    }
+
     /// Shows up to `limit` messages that were not shown yet, then takes them. No other process shows them meanwhile.
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
         let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
@@ -141,27 +162,19 @@ fn save(folder: &Path, message: &InboxMessage) -> Result<PathBuf, Failure> {
     Ok(numbered)
 }
 
-/// Asks until something came or `wait` is over; one request waits for less than a minute.
-async fn wait_for_mail(agent: &Agent, wait: Duration) -> Result<(), SyncError> {
-    let deadline = tokio::time::Instant::now() + wait;
-    loop {
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now());
-        let synced = agent.sync(left.min(limits::RECEIVE_WAIT)).await?;
-        if synced.received > 0 || tokio::time::Instant::now() >= deadline {
-            return Ok(());
-        }
-    }
-}
-
 /// On and on; a relay that goes away is waited for.
 async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
     let mut backoff = Backoff::default();
     let mut wait = Duration::ZERO;
     loop {
-        let synced = reader.agent.sync(wait).await;
-        wait = if reader.show_page(PAGE).await? == 0 { limits::RECEIVE_WAIT } else { Duration::ZERO };
+        let synced = reader.agent.sync_page(wait).await;
+        reader.show_all(usize::MAX).await?;
+        events::tell(reader.context.json, reader.agent).await?;
         match synced {
-            Ok(_) => backoff.reset(),
+            Ok(page) => {
+                backoff.reset();
+                wait = if page.more { Duration::ZERO } else { limits::RECEIVE_WAIT };
+            }
             Err(SyncError::Relay(error)) if error.is_passing() => pause(&mut backoff, &error).await,
             Err(error) => return Err(error.into()),
         }
@@ -174,7 +187,7 @@ async fn pause(backoff: &mut Backoff, error: &RelayError) {
         random = [0xff; 4];
     }
     let pause = backoff.pause(u32::from_le_bytes(random));
-    eprintln!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+    output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
     tokio::time::sleep(pause).await;
 }
 

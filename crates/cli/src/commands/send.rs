@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
+use sealpost_agent::{Agent, Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 
-use crate::{arguments::Send, failure::Failure, home::Context, output, progress};
+use crate::{arguments::Send, events, failure::Failure, home::Context, output, progress};
 
 #[derive(Serialize)]
 struct SentMessage {
@@ -21,8 +21,8 @@ struct SentMessage {
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let payload = payload(&send).await?;
-    let to = recipients(context, &send.to).await?;
     let agent = context.open(&send.sender).await?;
+    let to = recipients(context, &agent, &send.to).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
     let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
     let sent = progress::during("sending", agent.send(outgoing)).await?;
@@ -34,6 +34,7 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
         SendOutcome::Kept(error) => (SentMessage { id, state: "kept", recipients, accepted_at: None }, Some(error)),
     };
     output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    events::tell(context.json, &agent).await?;
     match kept {
         None => Ok(()),
         Some(error) => {
@@ -43,10 +44,10 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     }
 }
 
-async fn recipients(context: &Context, list: &str) -> Result<Vec<AgentId>, Failure> {
+async fn recipients(context: &Context, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
     let mut agents = Vec::new();
     for text in list.split(',') {
-        agents.push(context.resolve(text.trim()).await?);
+        agents.push(context.resolve(agent, text.trim()).await?);
     }
     Ok(agents)
 }
@@ -75,20 +76,18 @@ fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
     }
 }
 
-/// Reads as much as a message may have. What follows in a longer one is counted, and never held.
-async fn bounded(mut reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
-    let failed = |error| Failure::usage(format!("{name}: {error}"));
-    let (mut bytes, limit) = (Vec::new(), sealpost_agent::limits::CONTENT);
-    (&mut reader).take(limit as u64).read_to_end(&mut bytes).await.map_err(failed)?;
-    let more = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.map_err(failed)?;
-    if more > 0 {
-        let length = limit as u64 + more;
-        let advice = "send it in several";
-        return Err(Failure::usage(format!(
-            "{name} has {length} bytes, a message carries at most {limit} bytes: {advice}"
-        )));
-    }
-    Ok(bytes)
+/// Reads at most what a message may have; of more nothing is held.
+async fn bounded(reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = sealpost_agent::limits::CONTENT;
+    let read = reader.take(limit as u64 + 1).read_to_end(&mut bytes).await;
+    read.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    if bytes.len() > limit { Err(too_large(name, "more than that")) } else { Ok(bytes) }
+}
+
+fn too_large(name: &str, found: &str) -> Failure {
+    let limit = sealpost_agent::limits::CONTENT;
+    Failure::usage(format!("{name}: a message carries at most {limit} bytes, and this is {found}"))
 }
 
 async fn standard_input() -> Result<Vec<u8>, Failure> {
@@ -97,6 +96,11 @@ async fn standard_input() -> Result<Vec<u8>, Failure> {
 
 async fn file(path: &Path) -> Result<Vec<u8>, Failure> {
     let name = path.display().to_string();
-    let file = tokio::fs::File::open(path).await.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
+    let failure = |error: std::io::Error| Failure::usage(format!("{name}: {error}"));
+    let file = tokio::fs::File::open(path).await.map_err(failure)?;
+    let length = file.metadata().await.map_err(failure)?.len();
+    if length > sealpost_agent::limits::CONTENT as u64 {
+        return Err(too_large(&name, &format!("{length} bytes")));
+    }
     bounded(file, &name).await
 }

@@ -1,20 +1,23 @@
 //! `sealpost status`: what became of a message, recipient by recipient.
 
-use sealpost_agent::{LocalState, ProvenStatus};
-use sealpost_protocol::Timestamp;
+use sealpost_agent::{LocalState, ProvenStatus, RelayError};
+use sealpost_protocol::{Clock, SystemClock, Timestamp};
 use serde::Serialize;
 
-use crate::{arguments::Status, failure::Failure, home::Context, output, progress};
+use crate::{arguments::Status, events, failure::Failure, home::Context, output, progress};
 
 #[derive(Serialize)]
 struct Shown {
     id: String,
-    /// "draft", "outbox", "accepted" or "unsent".
+    /// "kept" here, "accepted" by the relay, or "unsent": refused by it for good.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// When the relay last told, if it does not now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<String>,
     recipients: Vec<ShownDelivery>,
 }
 
@@ -42,9 +45,9 @@ struct ShownDelivery {
 pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure> {
     let agent = context.open(&status.sender).await?;
     let found = progress::during("asking the relay", agent.status(status.message)).await?;
+    let waits = found.waits.map(Failure::from);
     let (state, accepted_at, reason) = match found.local {
-        LocalState::Draft => ("draft", None, None),
-        LocalState::Outbox => ("outbox", None, None),
+        LocalState::Kept => ("kept", None, waits.as_ref().map(|why| why.name().to_owned())),
         LocalState::Accepted(at) => ("accepted", Some(at.to_string()), None),
         LocalState::Unsent(code) => ("unsent", None, Some(code)),
     };
@@ -52,8 +55,22 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     for delivery in &found.deliveries {
         recipients.push(ShownDelivery::new(delivery, context.name_of(delivery.status.recipient).await));
     }
-    let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, recipients };
-    output::print(context.json, &shown, || shown.to_text())
+    let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
+    let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, as_of, recipients };
+    output::print(context.json, &shown, || shown.to_text())?;
+    events::tell(context.json, &agent).await?;
+    match (waits, found.outdated) {
+        (Some(why), _) => Err(Failure::kept(why.message())),
+        (None, Some((error, asked))) => Err(outdated(error, asked)),
+        (None, None) => Ok(()),
+    }
+}
+
+/// The relay does not tell how a message stands; what is known is from when it last did.
+fn outdated(error: RelayError, asked: Timestamp) -> Failure {
+    let age = SystemClock.now().since(asked);
+    let age = humantime::format_duration(std::time::Duration::from_secs(age.as_secs()));
+    Failure::from(error).with(&format!("what is shown is {age} old"))
 }
 
 impl ShownDelivery {
@@ -79,7 +96,8 @@ impl ShownDelivery {
 impl Shown {
     fn to_text(&self) -> String {
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        let mut lines = vec![format!("{}  {}{reason}", self.id, self.state)];
+        let as_of = self.as_of.as_ref().map(|as_of| format!(", as of {as_of}")).unwrap_or_default();
+        let mut lines = vec![format!("{}  {}{reason}{as_of}", self.id, self.state)];
         for delivery in &self.recipients {
             let who = delivery.recipient_name.as_deref().unwrap_or(&delivery.recipient);
             let reason = delivery.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();

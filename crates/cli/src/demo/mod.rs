@@ -33,18 +33,18 @@ struct StepResult {
 /// Tells the story.
 pub(crate) async fn run(json: bool) -> Result<(), Failure> {
     let mut stage = Stage::set().await.map_err(Failure::other)?;
-    say(json, &format!("A relay runs at {}, in a process and a folder of its own.", stage.relay_origin()));
-    say(json, "Alice and Bob reach it through a proxy that can hold back, reorder, repeat and alter what passes.\n");
+    say(json, &format!("A relay runs at {}, in a process and a folder of its own.", stage.relay_origin()))?;
+    say(json, "Alice and Bob reach it through a proxy that can hold back, reorder, repeat and alter what passes.\n")?;
     let mut told = Told { ok: true, steps: Vec::new() };
     for step in Step::ALL {
         let begun = Instant::now();
         let result = step.play(&mut stage).await;
         let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mark = if result.is_ok() { "ok" } else { "FAILED" };
-        say(json, &format!("{mark:>6}  {:<28} {ms:>5} ms  {}", step.name(), step.story()));
+        say(json, &format!("{mark:>6}  {:<28} {ms:>5} ms  {}", step.name(), step.story()))?;
         let error = result.err();
         if let Some(error) = &error {
-            say(json, &format!("        {error}"));
+            say(json, &format!("        {error}"))?;
         }
         told.ok &= error.is_none();
         told.steps.push(StepResult { name: step.name(), ok: error.is_none(), ms, error });
@@ -60,14 +60,12 @@ pub(crate) async fn run(json: bool) -> Result<(), Failure> {
         say(
             false,
             &format!("\nAll {count} steps hold. Try it yourself: sealpost serve, sealpost agent new, sealpost send."),
-        );
+        )?;
     }
     if ok { Ok(()) } else { Err(Failure::other("a step of the demo failed")) }
 }
 
 /// The story is for people: with `--json` only its result is printed.
-fn say(json: bool, line: &str) {
-    if !json {
-        println!("{line}");
-    }
+fn say(json: bool, line: &str) -> Result<(), Failure> {
+    if json { Ok(()) } else { output::print_bytes(format!("{line}\n").as_bytes()) }
 }

@@ -140,3 +140,17 @@ fn the_sealed_form_never_changes() {
     Vault { agent: agent1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqsy7ed9m, generation: Generation(1), .. }
     ");
 }
+
+#[test]
+fn a_replacement_opens_nothing_of_the_vault_before_and_is_of_the_next_generation() {
+    let primitives = &crate::SystemPrimitives;
+    let agent = AgentId::from_array([1; 32]);
+    let vault = Vault::create(primitives, agent).unwrap();
+    let replacement = vault.replacement(primitives).unwrap();
+    assert_eq!(replacement.generation().number(), vault.generation().number() + 1);
+    let address = RowAddress { table: "session", row: b"a", version: 1 };
+    let sealed = vault.seal(primitives, &address, b"secret").unwrap();
+    assert!(matches!(replacement.open(&address, &sealed), Err(VaultError::OtherGeneration { found: 1, ours: 2 })));
+    let sealed = replacement.seal(primitives, &address, b"secret").unwrap();
+    assert_eq!(&*replacement.open(&address, &sealed).unwrap(), b"secret");
+}

@@ -1,0 +1,131 @@
+//! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
+
+use sealpost_protocol::{
+    AgentId, Attempt, MessageId, RefusalReason, Timestamp,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+};
+
+use crate::{
+    Agent, StateError, limits,
+    records::EventRecord,
+    store::{Changes, StoreAccessError},
+};
+
+/// Something that the agent ought to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message that waited here was refused by the relay for good, with that code.
+    Unsent {
+        /// The message.
+        message: MessageId,
+        /// The refusal's stable code.
+        code: String,
+    },
+    /// A recipient could not open a message, and signed for that; it is sealed anew in another session.
+    SealedAnew {
+        /// The message.
+        message: MessageId,
+        /// Whose part.
+        recipient: AgentId,
+        /// The attempt that comes now.
+        attempt: Attempt,
+        /// What the recipient said of the one before.
+        reason: RefusalReason,
+    },
+    /// A recipient refused a message, and it is not sealed again.
+    Refused {
+        /// The message.
+        message: MessageId,
+        /// Who refused.
+        recipient: AgentId,
+        /// Why.
+        reason: RefusalReason,
+    },
+}
+
+/// An event, and when it was noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// The agent's clock.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+    key: Vec<u8>,
+}
+
+impl Agent {
+    /// Up to `limit` events that were not taken yet, oldest first. Those that nobody takes within 35 days are dropped.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn events(&self, limit: usize) -> Result<Vec<Noted>, StateError> {
+        let rows = self.store.list::<EventRecord>(&[], &[], limit.min(limits::ROWS)).await?;
+        let noted = |row: crate::store::Versioned<EventRecord>| Noted {
+            at: row.value.at,
+            event: row.value.event,
+            key: row.key,
+        };
+        Ok(rows.into_iter().map(noted).collect())
+    }
+
+    /// Takes events: they are not shown again. Those taken before are passed over.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn take_events(&self, events: &[Noted]) -> Result<(), StateError> {
+        for event in events {
+            if let Some(row) = self.store.find::<EventRecord>(&event.key).await? {
+                let mut changes = Changes::default();
+                changes.delete(&row);
+                crate::agent::ignore_conflict(self.store.commit(changes).await)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes an event along with the `changes` that make it so.
+    pub(crate) fn note(&self, changes: &mut Changes, event: Event) -> Result<(), StoreAccessError> {
+        let at = self.clock.now();
+        let mut apart = [0; 8];
+        self.primitives.fill_random(&mut apart)?;
+        let key = [at.to_bytes().as_slice(), &apart].concat();
+        changes.insert(key, &EventRecord { at, event });
+        Ok(())
+    }
+}
+
+impl Encode for Event {
+    fn encode(&self, writer: &mut Writer) {
+        match self {
+            Self::Unsent { message, code } => writer.u8(1).value(message).bytes(code.as_bytes()),
+            Self::SealedAnew { message, recipient, attempt, reason } => {
+                writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
+            }
+            Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
+        };
+    }
+}
+
+impl Decode for Event {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match reader.u8()? {
+            1 => Self::Unsent {
+                message: MessageId::decode(reader)?,
+                code: reader.text("a code", limits::CODE)?.to_owned(),
+            },
+            2 => Self::SealedAnew {
+                message: MessageId::decode(reader)?,
+                recipient: AgentId::decode(reader)?,
+                attempt: Attempt::decode(reader)?,
+                reason: RefusalReason::decode(reader)?,
+            },
+            3 => Self::Refused {
+                message: MessageId::decode(reader)?,
+                recipient: AgentId::decode(reader)?,
+                reason: RefusalReason::decode(reader)?,
+            },
+            found => return Err(DecodeError::UnknownValue { field: "an event", found }),
+        })
+    }
+}

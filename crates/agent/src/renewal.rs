@@ -1,0 +1,133 @@
+//! Renewal: a recipient that could not open a message, and signed for that, gets it again, sealed anew in a new session.
+//!
+//! What was refused is noted; the outbox then seals the kept plaintext, and in the same commit retires the session that
+//! failed, so that nothing more is sealed there. The plaintext is erased only when the recipient has it.
+
+use sealpost_crypto::{AfterRefusal, Payload, Refusal, Session, SessionId, after_refusal};
+use sealpost_protocol::{
+    Attempt, DeliveryState, FailureReason, Header, MessageId, RefusalReason, Timestamp,
+    encoding::{Decode, Encode},
+};
+
+use crate::{
+    Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError, limits,
+    records::{OutgoingRecord, PartRecord, RenewalRecord, RenewedPartRecord, SentRecord},
+    sessions::Transmission,
+    store::{Changes, Versioned},
+};
+
+impl Agent {
+    /// Notes for whom a message is to be sealed anew. Returns whether it waits for that now.
+    pub(crate) async fn renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {
+        if !deliveries.iter().any(|delivery| next_attempt(delivery).is_some()) {
+            return Ok(false);
+        }
+        let _turn = self.turns.take().await?;
+        let mut conflicts = 0;
+        loop {
+            match self.try_renew(id, deliveries).await {
+                Err(StatusError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
+                    conflicts += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {
+        let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await? else { return Ok(false) };
+        let now = self.clock.now();
+        if Header::from_bytes(&sent.value.header)?.fields().expires <= now || sent.value.payload.is_empty() {
+            return Ok(false);
+        }
+        let on_its_way = self.store.find::<OutgoingRecord>(id.as_bytes()).await?;
+        let known = self.store.find::<RenewalRecord>(id.as_bytes()).await?;
+        let mut parts = known.as_ref().map_or_else(Vec::new, |known| known.value.parts.clone());
+        let noted = parts.len();
+        let mut changes = Changes::default();
+        for delivery in deliveries {
+            let recipient = delivery.status.recipient;
+            let Some((attempt, reason)) = next_attempt(delivery) else { continue };
+            let Some(part) = sent.value.parts.iter().find(|part| part.recipient == recipient) else { continue };
+            let is_noted = parts.iter().any(|part| part.recipient == recipient);
+            let is_sealed =
+                on_its_way.as_ref().is_some_and(|row| row.value.parts.iter().any(|part| part.recipient == recipient));
+            // The status may be older than what was done about it.
+            if is_noted || is_sealed || part.attempt != delivery.status.attempt {
+                continue;
+            }
+            parts.push(RenewedPartRecord { recipient, refused: part.attempt, reason, session: part.session });
+            self.note(&mut changes, Event::SealedAnew { message: id, recipient, attempt, reason })?;
+        }
+        let is_any = on_its_way.is_some() || !parts.is_empty();
+        if parts.len() > noted {
+            changes.upsert(id.as_bytes(), known.as_ref(), &RenewalRecord { parts, not_before: now });
+            self.store.commit(changes).await?;
+        }
+        Ok(is_any)
+    }
+
+    /// Seals a message anew for those who could not open it: the ended sessions, the moved ratchets and the envelopes are
+    /// committed together. What is too early for a recipient stays.
+    pub(crate) async fn seal_anew(&self, id: MessageId, renewal: Versioned<RenewalRecord>) -> Result<(), SendError> {
+        let mut changes = Changes::default();
+        let now = self.clock.now();
+        let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
+        let Some(sent) = sent.filter(|sent| !sent.value.payload.is_empty()) else {
+            changes.delete(&renewal);
+            return Ok(self.store.commit(changes).await?);
+        };
+        let header = Header::from_bytes(&sent.value.header)?;
+        if header.fields().expires <= now {
+            changes.delete(&renewal);
+            return Ok(self.store.commit(changes).await?);
+        }
+        let plaintext = Payload::from_bytes(&sent.value.payload)?.to_plaintext();
+        let (mut parts, mut early) = (Vec::new(), RenewalRecord { parts: Vec::new(), not_before: now });
+        for part in &renewal.value.parts {
+            let ended = match self.after_refusal(part, now).await? {
+                AfterRefusal::SealAnew => None,
+                AfterRefusal::Renew => Some(SessionId(part.session)),
+                AfterRefusal::Wait(until) => {
+                    early.parts.push(part.clone());
+                    early.not_before = early.not_before.max(until);
+                    continue;
+                }
+                AfterRefusal::Failed => continue,
+            };
+            let Some(attempt) = part.refused.next() else { continue };
+            let transmission = Transmission { message: id, attempt, ended };
+            let mut sending = self.sending_session(part.recipient, &transmission, &mut changes).await?;
+            let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
+            sending.save(&mut changes, now);
+            parts.push(PartRecord { recipient: part.recipient, attempt, envelope: envelope.to_bytes() });
+        }
+        match early.parts.is_empty() {
+            true => changes.delete(&renewal),
+            false => changes.replace(&renewal, &early),
+        };
+        if !parts.is_empty() {
+            let outgoing = OutgoingRecord { header: sent.value.header, parts, payload: Default::default() };
+            changes.insert(id.as_bytes().as_slice(), &outgoing);
+        }
+        Ok(self.store.commit(changes).await?)
+    }
+
+    async fn after_refusal(&self, part: &RenewedPartRecord, now: Timestamp) -> Result<AfterRefusal, SendError> {
+        let rows = self.session_rows(part.recipient).await?;
+        let sending =
+            rows.iter().find(|row| row.value.sends).map(|row| Session::decode(&row.value.session)).transpose()?;
+        let refusal = Refusal { reason: part.reason, attempt: part.refused, session: SessionId(part.session) };
+        Ok(after_refusal(&refusal, sending.as_ref(), now))
+    }
+}
+
+/// The attempt that follows a refusal which sealing anew may mend, and the refusal.
+fn next_attempt(delivery: &ProvenStatus) -> Option<(Attempt, RefusalReason)> {
+    let DeliveryState::Failed(FailureReason::Refused(reason)) = delivery.status.state else { return None };
+    // Whatever session sends then, and however old: only whether there is a next attempt matters here.
+    let refusal = Refusal { reason, attempt: delivery.status.attempt, session: SessionId([0; 16]) };
+    let is_curable = after_refusal(&refusal, None, delivery.status.queued_at) != AfterRefusal::Failed;
+    let next = delivery.status.attempt.next()?;
+    (is_curable && delivery.receipt == ReceiptCheck::Verified).then_some((next, reason))
+}

@@ -1,0 +1,117 @@
+//! `sealpost agent rekey|passphrase|export|import`: what an agent's store is sealed under, and its identity as a file.
+
+use std::{fs, io::Write, path::Path};
+
+use sealpost_agent::{Agent, MasterKeySource};
+use serde::Serialize;
+
+use crate::{
+    arguments::{FilePassphrase, NewLock},
+    failure::Failure,
+    home::{self, Context, NewKey},
+    output, progress,
+};
+
+#[derive(Serialize)]
+struct Changed {
+    name: String,
+    id: String,
+    /// What opens it: "key-file" or "passphrase".
+    opened_by: &'static str,
+}
+
+pub(crate) async fn rekey(context: &Context, name: String) -> Result<(), Failure> {
+    let (folder, master) = context.unlock(&name).await?;
+    progress::during("sealing everything anew", Agent::replace_store_key(&folder, master)).await?;
+    shown(context, name, "has a new store key").await
+}
+
+/// The new key is there before the store is sealed under it, and the old one goes afterwards: whenever this ends, one of
+/// those that are there opens the store.
+pub(crate) async fn passphrase(context: &Context, name: String, new: NewLock) -> Result<(), Failure> {
+    let (folder, master) = context.unlock(&name).await?;
+    let passphrase = home::secret(new.new_passphrase_file.as_deref(), "SEALPOST_NEW_PASSPHRASE")?;
+    let changing = "stretching the passphrase";
+    match passphrase {
+        Some(passphrase) if !new.new_key_file => {
+            let new = MasterKeySource::Passphrase(passphrase);
+            progress::during(changing, Agent::replace_master_key(&folder, master, new)).await?;
+            home::remove_keys(&folder)?;
+        }
+        _ if new.new_key_file => {
+            let key = NewKey::make(&folder)?;
+            progress::during(changing, Agent::replace_master_key(&folder, master, key.source()?)).await?;
+            key.take_place()?;
+        }
+        _ => return Err(Failure::usage("give --new-passphrase-file, SEALPOST_NEW_PASSPHRASE or --new-key-file")),
+    }
+    shown(context, name, "is opened by another key now").await
+}
+
+#[derive(Serialize)]
+struct Exported {
+    name: String,
+    id: String,
+    file: String,
+    bytes: usize,
+}
+
+pub(crate) async fn export(
+    context: &Context,
+    name: String,
+    path: &Path,
+    sealing: FilePassphrase,
+) -> Result<(), Failure> {
+    let agent = context.open(&name).await?;
+    let passphrase = file_passphrase(&sealing)?;
+    let file = progress::during("sealing the identity", agent.export(passphrase)).await?;
+    write_new(path, &file).map_err(|error| Failure::other(format!("{}: {error}", path.display())))?;
+    let exported = Exported { name, id: agent.id().to_string(), file: path.display().to_string(), bytes: file.len() };
+    output::print(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
+}
+
+pub(crate) async fn import(
+    context: &Context,
+    name: String,
+    path: &Path,
+    sealing: FilePassphrase,
+) -> Result<(), Failure> {
+    let passphrase = file_passphrase(&sealing)?;
+    let file = home::read(path)?;
+    let (folder, master) = context.new_lock(&name)?;
+    progress::during("opening the identity", Agent::import(&folder, &file, passphrase, master)).await?;
+    let agent = context.open(&name).await?;
+    let published = progress::during("publishing prekeys", agent.publish_prekeys()).await;
+    shown(context, name, "is this agent now; it must not be used elsewhere any more").await?;
+    published.map(drop).map_err(|error| {
+        output::say("the agent is made; its prekeys are published by the next command that reaches the relay");
+        Failure::from(error)
+    })
+}
+
+fn file_passphrase(sealing: &FilePassphrase) -> Result<zeroize::Zeroizing<String>, Failure> {
+    home::secret(sealing.export_passphrase_file.as_deref(), "SEALPOST_EXPORT_PASSPHRASE")?
+        .ok_or_else(|| Failure::usage("give --export-passphrase-file or SEALPOST_EXPORT_PASSPHRASE"))
+}
+
+async fn shown(context: &Context, name: String, what: &str) -> Result<(), Failure> {
+    let folder = context.folder(&name)?;
+    let id = Agent::identity_in(&folder).await?.agent_id().to_string();
+    let opened_by = match Agent::lock_in(&folder).await? {
+        sealpost_agent::Lock::Key => "key-file",
+        sealpost_agent::Lock::Passphrase => "passphrase",
+    };
+    let changed = Changed { name, id, opened_by };
+    output::print(context.json, &changed, || format!("{} {what}", changed.name))
+}
+
+/// Writes a file that nobody else may read, never over another.
+fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

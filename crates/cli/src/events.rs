@@ -1,0 +1,59 @@
+//! What happened to an agent's messages while nobody asked: told once, on standard error.
+
+use sealpost_agent::{Agent, Event, Noted};
+use serde::Serialize;
+
+use crate::{failure::Failure, output};
+
+/// Events told and taken at a time.
+const PAGE: usize = 100;
+
+#[derive(Serialize)]
+struct Told {
+    event: &'static str,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u16>,
+    reason: String,
+    at: String,
+}
+
+/// Tells what the agent has not heard of yet.
+pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
+    let failure = |error: sealpost_agent::StateError| Failure::local_state(error.to_string());
+    loop {
+        let events = agent.events(PAGE).await.map_err(failure)?;
+        for (told, text) in events.iter().filter_map(words) {
+            output::say(&if json { serde_json::to_string(&told).unwrap_or_default() } else { text });
+        }
+        agent.take_events(&events).await.map_err(failure)?;
+        if events.len() < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+fn words(noted: &Noted) -> Option<(Told, String)> {
+    let at = noted.at.to_string();
+    let told = |event, id: String, reason| Told { event, id, recipient: None, attempt: None, reason, at };
+    Some(match &noted.event {
+        Event::Unsent { message, code } => {
+            let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
+            (told("message:unsent", message.to_string(), code.clone()), text)
+        }
+        Event::SealedAnew { message, recipient, attempt, reason } => {
+            let number = attempt.number();
+            let text = format!("{recipient} could not open {message} ({reason}); it is sealed anew, attempt {number}");
+            let told = told("message:sealed-anew", message.to_string(), reason.to_string());
+            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
+        }
+        Event::Refused { message, recipient, reason } => {
+            let text = format!("{recipient} refused {message} for good: {reason}");
+            let told = told("message:refused", message.to_string(), reason.to_string());
+            (Told { recipient: Some(recipient.to_string()), ..told }, text)
+        }
+        _ => return None,
+    })
+}

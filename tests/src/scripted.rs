@@ -1,0 +1,241 @@
+//! A relay that says what a test tells it to: refusals, entries and pages that an honest one never hands out.
+
+use std::{
+    net::Ipv4Addr,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use futures::stream::BoxStream;
+use sealpost_api::{
+    CODE_METADATA,
+    v1::{
+        self,
+        authentication_server::{Authentication, AuthenticationServer},
+        delivery_router_server::{DeliveryRouter, DeliveryRouterServer},
+        events_server::{Events, EventsServer},
+        key_agreement_server::{KeyAgreement, KeyAgreementServer},
+        messages_server::{Messages, MessagesServer},
+    },
+};
+use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
+use sealpost_protocol::{
+    Clock, ErrorCode, HeaderHash, NodeId, ReceiptBatch, ReceiptLeaf, Signer, SystemClock, encoding::Decode,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
+
+/// The relay; it ends when dropped.
+pub struct ScriptedRelay {
+    origin: String,
+    serving: JoinHandle<()>,
+    script: Arc<Mutex<Script>>,
+}
+
+/// What the relay says, and what it was told.
+pub struct Script {
+    /// What every request for a token is refused with.
+    pub refuses_tokens: Option<ErrorCode>,
+    /// What every message is refused with.
+    pub refuses_messages: Option<ErrorCode>,
+    /// What a claim is answered with.
+    pub bundle: Option<v1::PrekeyBundle>,
+    /// The mailbox, in order.
+    pub mailbox: Vec<v1::MailboxEntry>,
+    /// Entries in a page.
+    pub page: usize,
+    /// How often messages were handed in.
+    pub sends: usize,
+    /// Each request for mail.
+    pub receives: Vec<v1::ReceiveRequest>,
+    /// Every receipt that was given.
+    pub receipts: Vec<ReceiptLeaf>,
+    /// The last upload of prekeys.
+    pub uploaded: Option<v1::UploadPrekeysRequest>,
+    node: IdentityPrivateKey,
+}
+
+#[derive(Clone)]
+struct Scripted(Arc<Mutex<Script>>);
+
+impl ScriptedRelay {
+    /// A relay on a free port that takes everything and has nothing.
+    ///
+    /// # Panics
+    /// When there is no port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let script = Arc::new(Mutex::new(Script {
+            refuses_tokens: None,
+            refuses_messages: None,
+            bundle: None,
+            mailbox: Vec::new(),
+            page: 100,
+            sends: 0,
+            receives: Vec::new(),
+            receipts: Vec::new(),
+            uploaded: None,
+            node: IdentityPrivateKey::generate(&SystemPrimitives).unwrap(),
+        }));
+        let service = Scripted(Arc::clone(&script));
+        let serving = tonic::transport::Server::builder()
+            .add_service(AuthenticationServer::new(service.clone()))
+            .add_service(KeyAgreementServer::new(service.clone()))
+            .add_service(DeliveryRouterServer::new(service.clone()))
+            .add_service(MessagesServer::new(service.clone()))
+            .add_service(EventsServer::new(service))
+            .serve_with_incoming(TcpIncoming::from(listener));
+        let serving = tokio::spawn(async move { serving.await.unwrap() });
+        Self { origin, serving, script }
+    }
+
+    /// Where clients reach it.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// What it says, to read and to change.
+    ///
+    /// # Panics
+    /// When a test has panicked with it in hand.
+    pub fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().unwrap()
+    }
+}
+
+impl Drop for ScriptedRelay {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Scripted {
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.0.lock().unwrap()
+    }
+}
+
+fn refusal(code: ErrorCode) -> Status {
+    let mut status = Status::new(Code::Unknown, "as the script says");
+    status.metadata_mut().insert(CODE_METADATA, code.as_str().parse().unwrap());
+    status
+}
+
+fn answer<T>(refused: Option<ErrorCode>, answer: T) -> Result<Response<T>, Status> {
+    match refused {
+        Some(code) => Err(refusal(code)),
+        None => Ok(Response::new(answer)),
+    }
+}
+
+fn in_an_hour() -> i64 {
+    i64::try_from(SystemClock.now().as_millis()).unwrap() + 3_600_000
+}
+
+#[tonic::async_trait]
+impl Authentication for Scripted {
+    async fn challenge(&self, _: Request<v1::ChallengeRequest>) -> Result<Response<v1::ChallengeResponse>, Status> {
+        let node_id = NodeId::from_array(*self.script().node.identity_key().as_bytes()).to_string();
+        answer(None, v1::ChallengeResponse { node_id, challenge: vec![1; 56], expires_at_ms: in_an_hour() })
+    }
+
+    async fn issue_token(&self, _: Request<v1::IssueTokenRequest>) -> Result<Response<v1::IssueTokenResponse>, Status> {
+        let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: in_an_hour() };
+        answer(self.script().refuses_tokens, issued)
+    }
+}
+
+#[tonic::async_trait]
+impl KeyAgreement for Scripted {
+    async fn upload_prekeys(
+        &self,
+        request: Request<v1::UploadPrekeysRequest>,
+    ) -> Result<Response<v1::UploadPrekeysResponse>, Status> {
+        self.script().uploaded = Some(request.into_inner());
+        answer(None, v1::UploadPrekeysResponse { counts: Some(full()) })
+    }
+
+    async fn claim_prekey_bundle(
+        &self,
+        _: Request<v1::ClaimPrekeyBundleRequest>,
+    ) -> Result<Response<v1::PrekeyBundle>, Status> {
+        let bundle = self.script().bundle.clone();
+        answer(bundle.is_none().then_some(ErrorCode::UnknownRecipient), bundle.unwrap_or_default())
+    }
+
+    async fn get_manifest(
+        &self,
+        _: Request<v1::GetManifestRequest>,
+    ) -> Result<Response<v1::GetManifestResponse>, Status> {
+        Err(refusal(ErrorCode::UnknownRecipient))
+    }
+}
+
+#[tonic::async_trait]
+impl DeliveryRouter for Scripted {
+    async fn send(&self, _: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
+        let mut script = self.script();
+        script.sends += 1;
+        let accepted_at_ms = i64::try_from(SystemClock.now().as_millis()).unwrap();
+        answer(script.refuses_messages, v1::SendResponse { accepted_at_ms })
+    }
+
+    async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Result<Response<v1::ReceiveResponse>, Status> {
+        let request = request.into_inner();
+        let mut script = self.script();
+        let waiting = script.mailbox.iter().filter(|entry| entry.mailbox_seq > request.after);
+        let entries = waiting.take(script.page).cloned().collect();
+        script.receives.push(request);
+        answer(None, v1::ReceiveResponse { entries, prekeys: Some(full()) })
+    }
+
+    type FollowStream = BoxStream<'static, Result<v1::ReceiveResponse, Status>>;
+
+    async fn follow(&self, _: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        Err(refusal(ErrorCode::Unavailable))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<v1::AcknowledgeRequest>,
+    ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
+        let batch = ReceiptBatch::from_bytes(&request.into_inner().receipts).unwrap();
+        let mut script = self.script();
+        for leaf in batch.leaves() {
+            script.mailbox.retain(|entry| HeaderHash::of(&entry.header) != leaf.header);
+            script.receipts.push(leaf.clone());
+        }
+        let head = batch.signed_head().head;
+        let countersignature = head.countersign(&script.node).0.to_vec();
+        answer(None, v1::AcknowledgeResponse { number: head.number, countersignature })
+    }
+}
+
+#[tonic::async_trait]
+impl Messages for Scripted {
+    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
+        Err(refusal(ErrorCode::NotFound))
+    }
+
+    async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
+        Err(refusal(ErrorCode::NotFound))
+    }
+}
+
+#[tonic::async_trait]
+impl Events for Scripted {
+    type SubscribeStream = BoxStream<'static, Result<v1::Event, Status>>;
+
+    async fn subscribe(&self, _: Request<v1::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        Err(refusal(ErrorCode::Unavailable))
+    }
+
+    async fn list(&self, _: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
+        answer(None, v1::ListEventsResponse::default())
+    }
+}
+
+fn full() -> v1::PrekeyCounts {
+    v1::PrekeyCounts { one_time_curve: 100, one_time_kem: 100 }
+}

@@ -1,0 +1,133 @@
+//! What no honest relay does, or none does often: every refusal, entries that nobody can read, pages without end.
+
+use std::time::Duration;
+
+use sealpost_agent::{LocalState, Outgoing, SendError, SendOutcome};
+use sealpost_api::v1;
+use sealpost_protocol::{ErrorCode, Header, RefusalReason, Verdict, encoding::Decode};
+use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within};
+
+use super::assert_accepted;
+
+/// A bundle of `agent`'s last-resort keys.
+fn bundle(agent: &PlainAgent) -> v1::PrekeyBundle {
+    v1::PrekeyBundle { manifest: agent.prekeys().manifest, ..v1::PrekeyBundle::default() }
+}
+
+/// Messages for `agent` by someone who has taken its last-resort keys from the relay.
+fn entries(relay: &ScriptedRelay, agent: &SdkAgent, texts: &[&str]) -> Vec<v1::MailboxEntry> {
+    let manifest = relay.script().uploaded.clone().expect("the agent has published").manifest;
+    let mut writer = PlainAgent::new();
+    writer.open_session(agent.id(), v1::PrekeyBundle { manifest, ..v1::PrekeyBundle::default() });
+    let entry = |(number, words): (u64, &&str)| {
+        let mut request = writer.seal(agent.id(), words).1;
+        let envelope = request.parts.remove(0).envelope;
+        v1::MailboxEntry { mailbox_seq: number, attempt: 1, queued_at_ms: 0, header: request.header, envelope }
+    };
+    (1..).zip(texts).map(entry).collect()
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_not_about_the_message_keeps_it_and_says_why() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    for code in [
+        ErrorCode::Internal,
+        ErrorCode::ClockSkew,
+        ErrorCode::MailboxFull,
+        ErrorCode::Forbidden,
+        ErrorCode::ChallengeRejected,
+        ErrorCode::RateLimited,
+        ErrorCode::Unavailable,
+    ] {
+        relay.script().refuses_messages = Some(code);
+        let sent = within("an answer", alice.send(Outgoing::to([bob.id()], text("hello")))).await.unwrap();
+        let SendOutcome::Kept(SendError::Relay(error)) = &sent.outcome else { panic!("{code}: {sent:?}") };
+        assert_eq!(error.code(), Some(code));
+        let status = within("a status", alice.status(sent.id)).await.unwrap();
+        assert_eq!(status.local, LocalState::Kept, "{code}");
+        assert!(matches!(&status.waits, Some(SendError::Relay(error)) if error.code() == Some(code)), "{status:?}");
+
+        relay.script().refuses_messages = None;
+        let status = within("a status", alice.status(sent.id)).await.unwrap();
+        assert!(matches!(status.local, LocalState::Accepted(_)), "{code}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_gives_no_token_keeps_no_message_from_going_out_later() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    for code in [ErrorCode::Forbidden, ErrorCode::ChallengeRejected, ErrorCode::BadSignature, ErrorCode::Internal] {
+        relay.script().refuses_tokens = Some(code);
+        let newcomer = alice.reopen(relay.origin()).await;
+        let sent = within("an answer", newcomer.send(Outgoing::to([bob.id()], text("hello")))).await.unwrap();
+        assert!(matches!(sent.outcome, SendOutcome::Kept(_)), "{code}: {sent:?}");
+        relay.script().refuses_tokens = None;
+        let status = within("a status", newcomer.status(sent.id)).await.unwrap();
+        assert!(matches!(status.local, LocalState::Accepted(_)), "{code}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_message_is_tried_again_at_growing_intervals_and_not_in_every_round() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    relay.script().refuses_messages = Some(ErrorCode::MailboxFull);
+    alice.send_text(bob.id(), "hello").await;
+    for _ in 0..20 {
+        alice.sync_inbox().await;
+    }
+    let tried = relay.script().sends;
+    assert!((1..=4).contains(&tried), "tried {tried} times in 20 rounds");
+    relay.script().refuses_messages = None;
+    assert_accepted(&alice.send_text(bob.id(), "an explicit call tries at once, the earlier message first").await);
+    assert_eq!(relay.script().sends, tried + 2);
+}
+
+#[tokio::test]
+async fn a_header_of_a_later_format_is_refused_with_a_receipt() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut entries = entries(&relay, &alice, &["of a later format", "of this format"]);
+    let later = Header::from_bytes(&entries[0].header).unwrap().message();
+    entries[0].header[0] = 2;
+    relay.script().mailbox = entries;
+    assert_eq!(alice.take_texts().await, ["of this format"]);
+    let script = relay.script();
+    assert!(script.mailbox.is_empty(), "nothing stays at the head");
+    let leaf = script.receipts.iter().find(|leaf| leaf.message == later).expect("a receipt");
+    assert_eq!(leaf.verdict, Verdict::Refused(RefusalReason::Policy));
+}
+
+#[tokio::test]
+async fn entries_that_cannot_be_answered_do_not_stand_before_those_that_can() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let garbage = |number| v1::MailboxEntry { mailbox_seq: number, attempt: 1, ..v1::MailboxEntry::default() };
+    let mut mailbox: Vec<_> = (1..=250).map(garbage).collect();
+    let mut last = entries(&relay, &alice, &["behind them"]).remove(0);
+    last.mailbox_seq = 251;
+    mailbox.push(last);
+    relay.script().mailbox = mailbox;
+    assert_eq!(alice.take_texts().await, ["behind them"]);
+    relay.script().receives.clear();
+    within("a round", alice.sync_page(Duration::from_secs(1))).await.unwrap();
+    let asked = relay.script().receives.clone();
+    assert!(asked.len() == 1 && asked[0].after >= 200, "a wait is for what comes after them: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_round_ends_with_the_first_page_that_was_not_full() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    relay.script().page = 3;
+    relay.script().mailbox = entries(&relay, &alice, &["1", "2", "3", "4", "5", "6", "7"]);
+    relay.script().receives.clear();
+    let synced = within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!((synced.received, synced.more), (3, false));
+    assert_eq!(relay.script().receives.len(), 1);
+}
