@@ -11,6 +11,7 @@ mod failure;
 mod home;
 mod output;
 mod progress;
+mod saving;
 
 use std::{
     env,
