@@ -78,7 +78,7 @@ impl Failure {
     /// Says on standard error what went wrong.
     pub(crate) fn report(&self, json: bool) {
         if json {
-            output::say(&json!({ "error": { "code": self.code, "message": self.message } }).to_string());
+            output::say_json(&json!({ "error": { "code": self.code, "message": self.message } }));
         } else {
             output::say(&format!("error: {}", self.message));
         }

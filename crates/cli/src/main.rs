@@ -60,7 +60,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
     } else if json {
         Failure::usage(text.to_string().trim().trim_start_matches("error: "))
     } else {
-        output::say(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
+        output::say_as_it_is(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
         return failure::ExitCode::Usage.into();
     };
     failure.report(json);

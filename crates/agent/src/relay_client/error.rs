@@ -94,3 +94,22 @@ fn innermost(status: &Status) -> String {
 fn one_line(text: &str) -> String {
     printable(text).replace('\n', " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+
+    #[test]
+    fn a_relays_words_are_one_line_that_steers_nothing() {
+        let hostile = "\u{1b}[2J\u{9b}31m\u{202e}no\nerror: \r a second line";
+        let mut metadata = MetadataMap::new();
+        metadata.insert(CODE_METADATA, "forbidden".parse().unwrap());
+        let refused = Status::with_metadata(Code::PermissionDenied, hostile, metadata);
+        for error in [RelayError::from(refused), RelayError::from(Status::unavailable(hostile))] {
+            let text = error.to_string();
+            assert!(text.contains("no error: ") && !text.contains('\n') && !text.contains(crate::steers), "{text:?}");
+        }
+    }
+}
