@@ -9,7 +9,7 @@ use crate::output;
 
 /// The exit codes, as the help prints them.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
-  0  done
+  0  done; also if whoever reads the output has had enough
   1  something else went wrong
   2  the command line is not understood
   3  the relay does not answer, or does not take a message now: it is kept here and goes out later
@@ -19,6 +19,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitCode {
+    Done = 0,
     Other = 1,
     Usage = 2,
     Unreachable = 3,
@@ -58,6 +59,11 @@ impl Failure {
         Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
     }
 
+    /// Whoever reads the output has had enough of it: the command ends, and nothing went wrong.
+    pub(crate) fn reader_left() -> Self {
+        Self { exit: ExitCode::Done, code: "reader-left".to_owned(), message: String::new() }
+    }
+
     /// The same, with more to say.
     pub(crate) fn with(self, more: &str) -> Self {
         Self { message: format!("{}; {more}", self.message), ..self }
@@ -75,12 +81,12 @@ impl Failure {
         self.exit
     }
 
-    /// Says on standard error what went wrong.
+    /// Says on standard error what went wrong, if anything did.
     pub(crate) fn report(&self, json: bool) {
-        if json {
-            output::say_json(&json!({ "error": { "code": self.code, "message": self.message } }));
-        } else {
-            output::say(&format!("error: {}", self.message));
+        match (self.exit, json) {
+            (ExitCode::Done, _) => {}
+            (_, true) => output::say_json(&json!({ "error": { "code": self.code, "message": self.message } })),
+            (_, false) => output::say(&format!("error: {}", self.message)),
         }
     }
 }

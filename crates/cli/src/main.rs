@@ -36,14 +36,21 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("no runtime: {error}")))
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(arguments));
+            // A thread may wait for another process of the agent, or for standard input: nobody waits for it any more.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.report(json);
-            failure.code().into()
-        }
+        Err(failure) => end(&failure, json),
     }
+}
+
+fn end(failure: &Failure, json: bool) -> ExitCode {
+    failure.report(json);
+    failure.code().into()
 }
 
 /// A command line that asks for help, or that is not understood; the latter is told in the form that was asked for.
@@ -63,8 +70,7 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
         output::say_as_it_is(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
         return failure::ExitCode::Usage.into();
     };
-    failure.report(json);
-    failure.code().into()
+    end(&failure, json)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {

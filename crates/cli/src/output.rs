@@ -17,7 +17,10 @@ pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> S
 /// Prints a result that has its form already.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::other(format!("standard output: {error}")))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::reader_left(),
+        _ => Failure::other(format!("standard output: {error}")),
+    })
 }
 
 /// Says something beside the results, on standard error. Its words may be another's: they steer no terminal. If no one takes

@@ -201,6 +201,31 @@ async fn output_that_nobody_takes_is_1_with_a_clear_error() {
 }
 
 #[tokio::test]
+async fn a_reader_who_has_had_enough_ends_a_command_quietly_and_takes_nothing() {
+    let (mut relay, home) = relay_and_home().await;
+    home.run(["send", "--as", "alice", "bob", "unread"]).await.succeeded();
+    let commands: [&[&str]; 7] = [
+        &["--help"],
+        &["completions", "bash"],
+        &["agent", "list"],
+        &["prekeys", "status", "--as", "alice", "--json"],
+        &["receive", "--as", "bob", "--json"],
+        &["receive", "--as", "bob", "--follow"],
+        &["demo"],
+    ];
+    for command in commands {
+        let finished = home.run_unread(command).await.succeeded();
+        assert_eq!(finished.err, "", "{}", finished.command);
+    }
+    home.run_on_a_full_device(["receive", "--as", "bob"], FullStreams::Output).await.exited(1);
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["unread"]);
+    relay.kill().await;
+    let kept = home.run_unread(["send", "--as", "alice", "bob", "kept", "--json"]).await.exited(3);
+    assert!(kept.err.contains("\"kept\""), "what matters is told all the same: {}", kept.err);
+}
+
+#[tokio::test]
 async fn a_status_sends_what_was_kept() {
     let (mut relay, home) = relay_and_home().await;
     relay.kill().await;

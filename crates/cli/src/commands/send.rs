@@ -33,10 +33,10 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
         }
         SendOutcome::Kept(error) => (SentMessage { id, state: "kept", recipients, accepted_at: None }, Some(error)),
     };
-    output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
     events::tell(context.json, &agent).await?;
     match kept {
-        None => Ok(()),
+        None => printed,
         Some(error) => {
             let why = crate::failure::chain(&error);
             Err(Failure::kept(format!("{why}; the message is kept and goes out with a later command")))

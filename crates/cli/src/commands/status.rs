@@ -57,12 +57,12 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     }
     let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
     let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, as_of, recipients };
-    output::print(context.json, &shown, || shown.to_text())?;
+    let printed = output::print(context.json, &shown, || shown.to_text());
     events::tell(context.json, &agent).await?;
     match (waits, found.outdated) {
         (Some(why), _) => Err(Failure::kept(why.message())),
         (None, Some((error, asked))) => Err(outdated(error, asked)),
-        (None, None) => Ok(()),
+        (None, None) => printed,
     }
 }
 
