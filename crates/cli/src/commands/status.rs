@@ -60,7 +60,7 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     let printed = output::print(context.json, &shown, || shown.to_text());
     events::tell(context.json, &agent).await?;
     match (waits, found.outdated) {
-        (Some(why), _) => Err(Failure::kept(why.message())),
+        (Some(why), _) => Err(Failure::kept(why)),
         (None, Some((error, asked))) => Err(outdated(error, asked)),
         (None, None) => printed,
     }
