@@ -123,14 +123,15 @@ impl Agent {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Missing`] if there is none, or one whose making was cut short.
     pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenError> {
-        let missing = || OpenError::Missing(folder.to_owned());
-        let file = folder.join(FILE_NAME);
-        if !file.is_file() {
-            return Err(missing());
-        }
-        let looked = tokio::task::spawn_blocking(move || look(&file, Area::Vault, &[])).await;
-        let row = looked.map_err(|error| StateError::from(StoreAccessError::from(StoreError(Box::new(error)))))??;
-        Ok(VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?.identity)
+        Ok(look_at_head(folder).await?.identity)
+    }
+
+    /// Whether the agent in `folder` is under a passphrase, not under a key from elsewhere. Neither is needed to ask.
+    ///
+    /// # Errors
+    /// As [`Agent::identity_in`].
+    pub async fn has_passphrase_in(folder: &Path) -> Result<bool, OpenError> {
+        Ok(look_at_head(folder).await?.passphrase.is_some())
     }
 
     /// Whether `folder` holds an agent.
@@ -271,6 +272,18 @@ pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<()
         Err(StoreAccessError::Commit(crate::store::CommitError::Conflict)) => Ok(()),
         result => result,
     }
+}
+
+/// The head of the agent in `folder`, read without leave to write.
+async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenError> {
+    let missing = || OpenError::Missing(folder.to_owned());
+    let file = folder.join(FILE_NAME);
+    if !file.is_file() {
+        return Err(missing());
+    }
+    let looked = tokio::task::spawn_blocking(move || look(&file, Area::Vault, &[])).await;
+    let row = looked.map_err(|error| StateError::from(StoreAccessError::from(StoreError(Box::new(error)))))??;
+    Ok(VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?)
 }
 
 async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead), OpenError> {
