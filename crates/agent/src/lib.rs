@@ -42,10 +42,10 @@ mod turns;
 
 pub use agent::{Agent, MasterKeySource};
 pub use backoff::Backoff;
-pub use error::{OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
+pub use error::{CancelError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
 pub use inbox::InboxMessage;
-pub use outbox::{Outgoing, SendOutcome, Sent};
+pub use outbox::{Outgoing, SendOutcome, Sent, Waiting};
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use relay_client::{RelayAddress, RelayError};

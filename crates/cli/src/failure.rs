@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use sealpost_agent::{OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use sealpost_agent::{CancelError, OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
 use serde::Serialize;
 use serde_json::json;
 
@@ -179,6 +179,19 @@ impl From<StatusError> for Failure {
             StatusError::Relay(error) => error.into(),
             StatusError::Unknown(_) => Self::new(ExitCode::Other, "not-found", chain(&error)),
             error => Self::local_state(chain(&error)),
+        }
+    }
+}
+
+impl From<CancelError> for Failure {
+    fn from(error: CancelError) -> Self {
+        let message = chain(&error);
+        match error {
+            CancelError::Relay(error) => Self { message, ..error.into() },
+            CancelError::NotWaiting(_) => Self::new(ExitCode::Other, "not-waiting", message),
+            CancelError::Accepted(_) => Self::new(ExitCode::Other, "accepted", message),
+            CancelError::State(_) | CancelError::Damaged(_) => Self::local_state(message),
+            _ => Self::other(message),
         }
     }
 }

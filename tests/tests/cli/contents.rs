@@ -141,6 +141,7 @@ async fn several_recipients_are_separated_by_commas() {
     let carol = home.agent("carol").await;
     let to = format!("bob,{carol}, bob");
     let sent = home.run(["send", "--as", "alice", &to, "to both", "--json"]).await.succeeded().document();
+    assert_eq!(sent["recipients"].as_array().map(Vec::len), Some(2), "each once: {sent}");
     for name in ["bob", "carol"] {
         let received = home.run(["receive", "--as", name, "--json"]).await.succeeded().documents();
         assert_eq!(texts(&received), ["to both"]);

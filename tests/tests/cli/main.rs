@@ -11,6 +11,7 @@
 mod contents;
 mod exit_codes;
 mod json_forms;
+mod outbox;
 mod passphrases;
 mod receiving;
 mod terminals;

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod completions;
+pub(crate) mod outbox;
 pub(crate) mod prekeys;
 pub(crate) mod receive;
 pub(crate) mod send;

@@ -38,7 +38,7 @@ struct Received {
 }
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
-    let agent = context.open(&receive.recipient).await?;
+    let agent = context.open(&receive.agent.name).await?;
     let (peek, save) = (receive.peek, receive.save.as_deref());
     let mut reader = Reader { context, agent: &agent, peek, save, shown: HashSet::new(), unsaved: 0 };
     if receive.follow {

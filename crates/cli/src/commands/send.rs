@@ -25,7 +25,7 @@ struct SentMessage {
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let payload = payload(&send).await?;
     let to = recipients(context, &send.to).await?;
-    let agent = context.open(&send.sender).await?;
+    let agent = context.open(&send.agent.name).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
     let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
     let sent = progress::during("sending", agent.send(outgoing)).await?;
@@ -44,7 +44,10 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
 async fn recipients(context: &Context, list: &str) -> Result<Vec<AgentId>, Failure> {
     let mut agents = Vec::new();
     for text in list.split(',') {
-        agents.push(context.resolve(text.trim()).await?);
+        let agent = context.resolve(text.trim()).await?;
+        if !agents.contains(&agent) {
+            agents.push(agent);
+        }
     }
     Ok(agents)
 }

@@ -43,7 +43,7 @@ struct ShownDelivery {
 }
 
 pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure> {
-    let agent = context.open(&status.sender).await?;
+    let agent = context.open(&status.agent.name).await?;
     let found = progress::during("asking the relay", agent.status(status.message)).await?;
     let waits = found.waits.map(Failure::from);
     let (state, accepted_at, reason) = match found.local {
