@@ -1,6 +1,11 @@
 //! The `sealpost` command as a script uses it: arguments, exit code, standard output and standard error.
 
-use std::{ffi::OsStr, path::Path, process::Stdio, sync::Arc};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+    process::Stdio,
+    sync::Arc,
+};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -12,15 +17,21 @@ use tokio::{
 use crate::{sealpost_binary, within};
 
 /// What would change how the command behaves, were it set around the tests.
-const VARIABLES: [&str; 5] =
-    ["SEALPOST_PASSPHRASE", "SEALPOST_PASSPHRASE_FILE", "SEALPOST_CERTIFICATES", "SEALPOST_CONFIG", "RUST_LOG"];
+const VARIABLES: [&str; 6] = [
+    "SEALPOST_AGENT",
+    "SEALPOST_PASSPHRASE",
+    "SEALPOST_PASSPHRASE_FILE",
+    "SEALPOST_CERTIFICATES",
+    "SEALPOST_CONFIG",
+    "RUST_LOG",
+];
 
 /// A folder of agents and the relay that they use. Clones share the folder.
 #[derive(Debug, Clone)]
 pub struct Home {
     folder: Arc<TempDir>,
     relay: String,
-    variables: Vec<(String, String)>,
+    variables: Vec<(String, OsString)>,
 }
 
 /// A command that has ended.
@@ -73,9 +84,9 @@ impl Home {
 
     /// The same with an environment variable set.
     #[must_use]
-    pub fn with(&self, variable: &str, value: &str) -> Self {
+    pub fn with(&self, variable: &str, value: impl Into<OsString>) -> Self {
         let mut home = self.clone();
-        home.variables.push((variable.to_owned(), value.to_owned()));
+        home.variables.push((variable.to_owned(), value.into()));
         home
     }
 
@@ -137,13 +148,30 @@ impl Home {
         streams: FullStreams,
     ) -> Finished {
         let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let errors = if streams == FullStreams::Both { full() } else { Stdio::piped() };
+        self.run_into(arguments, full(), errors).await
+    }
+
+    /// Runs a command to its end, with nobody at the other end of standard output.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_unread<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.run_into(arguments, writer.into(), Stdio::piped()).await
+    }
+
+    async fn run_into<A: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = A>,
+        results: Stdio,
+        errors: Stdio,
+    ) -> Finished {
         let mut command = self.command(arguments);
         let name = format!("{:?}", command.as_std());
-        command.stdin(Stdio::null()).stdout(full()).stderr(Stdio::piped());
-        if streams == FullStreams::Both {
-            command.stderr(full());
-        }
-        let process = command.spawn().unwrap();
+        let process = command.stdin(Stdio::null()).stdout(results).stderr(errors).spawn().unwrap();
+        drop(command);
         let output = within(&name, process.wait_with_output()).await.unwrap();
         Finished {
             exit: output.status.code().unwrap_or_else(|| panic!("{name} was ended by a signal: {:?}", output.status)),
@@ -225,6 +253,17 @@ impl Running {
     pub async fn next_document(&mut self) -> Option<Value> {
         let line = within("the command's next line", self.lines.next_line()).await.unwrap()?;
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
+    }
+
+    /// Interrupts the process as Ctrl-C does, and returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end in time, or by the signal itself.
+    pub async fn interrupt(mut self) -> i32 {
+        let id = self.process.id().expect("it goes on").to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        let status = within("the command's end", self.process.wait()).await.unwrap();
+        status.code().unwrap_or_else(|| panic!("it was ended by a signal: {status:?}"))
     }
 
     /// Ends the process (`SIGKILL`), and returns when it is gone.

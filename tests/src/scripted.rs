@@ -37,6 +37,8 @@ pub struct Script {
     pub refuses_tokens: Option<ErrorCode>,
     /// What every message is refused with.
     pub refuses_messages: Option<ErrorCode>,
+    /// What it says beside a refusal's code.
+    pub words: String,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
     /// The mailbox, in order.
@@ -68,6 +70,7 @@ impl ScriptedRelay {
         let script = Arc::new(Mutex::new(Script {
             refuses_tokens: None,
             refuses_messages: None,
+            words: "as the script says".to_owned(),
             bundle: None,
             mailbox: Vec::new(),
             page: 100,
@@ -117,7 +120,11 @@ impl Scripted {
 }
 
 fn refusal(code: ErrorCode) -> Status {
-    let mut status = Status::new(Code::Unknown, "as the script says");
+    refusal_in(code, "as the script says")
+}
+
+fn refusal_in(code: ErrorCode, words: &str) -> Status {
+    let mut status = Status::new(Code::Unknown, words);
     status.metadata_mut().insert(CODE_METADATA, code.as_str().parse().unwrap());
     status
 }
@@ -142,7 +149,11 @@ impl Authentication for Scripted {
 
     async fn issue_token(&self, _: Request<v1::IssueTokenRequest>) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: in_an_hour() };
-        answer(self.script().refuses_tokens, issued)
+        let script = self.script();
+        match script.refuses_tokens {
+            Some(code) => Err(refusal_in(code, &script.words)),
+            None => answer(None, issued),
+        }
     }
 }
 

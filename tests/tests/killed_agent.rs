@@ -148,14 +148,17 @@ async fn a_sender_killed_while_it_sends_loses_nothing_it_has_reported() {
 #[tokio::test]
 async fn an_agent_whose_making_was_cut_short_can_be_used_or_made_again() {
     let (scene, mut random) = (Scene::set().await, seeded("killed while an agent is made"));
+    let mut interrupted = 0;
     for number in 0..2 * ROUNDS {
         let name = format!("agent{number}");
-        scene.kill_within(&["agent", "new", &name], &mut random, 60).await;
+        let (was_interrupted, _) = scene.kill_within(&["agent", "new", &name], &mut random, 60).await;
+        interrupted += usize::from(was_interrupted);
         let again = scene.home.run(["agent", "new", &name, "--json"]).await;
         assert!(again.exit == 0 || again.err.contains("already"), "{again:?}");
         scene.home.run(["receive", "--as", &name]).await.succeeded();
         scene.home.run(["send", "--as", &name, "bob", "made"]).await.succeeded();
     }
+    assert!(interrupted > 0, "some were killed at work");
     let received = scene.home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
     assert_eq!(received.documents().len(), 2 * ROUNDS);
 }

@@ -280,7 +280,7 @@ macro_rules! relay_access {
     };
 }
 
-relay_access!(crate::SendError, crate::SyncError, crate::PrekeysError, crate::StatusError);
+relay_access!(crate::SendError, crate::SyncError, crate::PrekeysError, crate::StatusError, crate::CancelError);
 
 /// Someone else having written the same first is as good.
 pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<(), StoreAccessError> {

@@ -179,6 +179,27 @@ pub enum StatusError {
     Damaged(#[from] DecodeError),
 }
 
+/// Why a message could not be taken back.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It was accepted, refused for good or taken back before, or never was.
+    #[error("no message {0} waits here")]
+    NotWaiting(MessageId),
+    /// It left, and only the answer was lost; the next round takes note.
+    #[error("the relay has accepted {0} already")]
+    Accepted(MessageId),
+    /// It may have left, and the relay does not say whether.
+    #[error("the message is sealed and may have left, and the relay does not say: {0}")]
+    Relay(#[from] RelayError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
 /// Store errors go by way of [`StateError`].
 macro_rules! through_state {
     ($($error:ty),+) => {
@@ -190,4 +211,4 @@ macro_rules! through_state {
     };
 }
 
-through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError);
+through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError, CancelError);

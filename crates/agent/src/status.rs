@@ -41,7 +41,7 @@ pub enum LocalState {
     Kept,
     /// Accepted by the relay at that time.
     Accepted(Timestamp),
-    /// Refused by the relay for good, with that code.
+    /// Refused by the relay for good, with that code; `cancelled` if it was taken back.
     Unsent(String),
 }
 

@@ -6,9 +6,38 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sealpost_protocol::{AgentId, MessageId, Priority};
 
+use crate::failure::EXIT_CODES;
+
+const EXAMPLES: &str = "Examples:
+  sealpost demo
+  sealpost serve --data-dir ./relay
+  sealpost agent new alice
+  sealpost send --as alice bob \"hello\"
+  sealpost receive --as bob --wait 30s";
+
+const SEND_EXAMPLES: &str = "Examples:
+  sealpost send --as alice bob \"hello\"
+  sealpost send --as alice agent1…,carol --file report.pdf --priority high
+  date | sealpost send --as alice bob - --json | jq -r .id
+  SEALPOST_AGENT=alice sealpost send bob \"for an hour\" --life 1h";
+
+const RECEIVE_EXAMPLES: &str = "Examples:
+  sealpost receive --as bob
+  sealpost receive --as bob --follow --json
+  sealpost receive --as bob --wait 30s --limit 1
+  sealpost receive --as bob --save ./inbox";
+
+const STATUS_EXAMPLES: &str = "Examples:
+  sealpost status --as alice 0190d3a8-0000-7000-8000-000000000001
+  sealpost status --as alice \"$id\" --json | jq -r '.recipients[].state'";
+
+const OUTBOX_EXAMPLES: &str = "Examples:
+  sealpost outbox list --as alice
+  sealpost outbox cancel --as alice 0190d3a8-0000-7000-8000-000000000001";
+
 /// A post office for AI agents: sealed end to end, kept for those who are offline, honest about each message.
 #[derive(Debug, Parser)]
-#[command(name = "sealpost", version, after_help = crate::failure::EXIT_CODES)]
+#[command(name = "sealpost", version, after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -50,6 +79,9 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Show what became of a message.
     Status(Status),
+    /// Show and take back messages that wait here because they could not go out.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Show and rotate prekeys.
     #[command(subcommand)]
     Prekeys(PrekeysCommand),
@@ -188,11 +220,19 @@ pub(crate) struct FilePassphrase {
     pub(crate) export_passphrase_file: Option<PathBuf>,
 }
 
+/// Which of the agents here it is about.
 #[derive(Debug, Args)]
+pub(crate) struct As {
+    /// The agent here that does it.
+    #[arg(long = "as", env = "SEALPOST_AGENT", value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = SEND_EXAMPLES)]
 pub(crate) struct Send {
-    /// The agent that sends.
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) sender: String,
+    #[command(flatten)]
+    pub(crate) agent: As,
 
     /// For whom: an id, or the name of an agent here; several are separated by commas.
     #[arg(value_name = "RECIPIENT")]
@@ -241,10 +281,10 @@ impl From<Urgency> for Priority {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = RECEIVE_EXAMPLES)]
 pub(crate) struct Receive {
-    /// The agent that receives.
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) recipient: String,
+    #[command(flatten)]
+    pub(crate) agent: As,
 
     /// Go on until interrupted.
     #[arg(long)]
@@ -268,29 +308,36 @@ pub(crate) struct Receive {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = STATUS_EXAMPLES)]
 pub(crate) struct Status {
-    /// The agent that sent it.
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) sender: String,
+    #[command(flatten)]
+    pub(crate) agent: As,
 
     /// The message.
     pub(crate) message: MessageId,
 }
 
 #[derive(Debug, Subcommand)]
+#[command(after_help = OUTBOX_EXAMPLES)]
+pub(crate) enum OutboxCommand {
+    /// List what waits, oldest first; nothing is sent.
+    List(As),
+    /// Take a message back: it is not sent, and its content is erased here. If it is sealed already it may have left, and
+    /// the relay is asked first.
+    Cancel {
+        #[command(flatten)]
+        agent: As,
+        /// The message.
+        message: MessageId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum PrekeysCommand {
     /// Show the manifest's version and how many one-time keys the relay has left.
-    Status {
-        /// Whose.
-        #[arg(long = "as", value_name = "NAME")]
-        owner: String,
-    },
+    Status(As),
     /// Replace the keys in the manifest and fill up the one-time keys.
-    Rotate {
-        /// Whose.
-        #[arg(long = "as", value_name = "NAME")]
-        owner: String,
-    },
+    Rotate(As),
 }
 
 #[cfg(test)]

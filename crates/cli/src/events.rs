@@ -26,7 +26,7 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
     loop {
         let events = agent.events(PAGE).await.map_err(failure)?;
         for (told, text) in events.iter().filter_map(words) {
-            output::say(&if json { serde_json::to_string(&told).unwrap_or_default() } else { text });
+            if json { output::say_json(&told) } else { output::say(&text) }
         }
         agent.take_events(&events).await.map_err(failure)?;
         if events.len() < PAGE {

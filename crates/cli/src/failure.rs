@@ -2,23 +2,25 @@
 
 use std::error::Error;
 
-use sealpost_agent::{OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use sealpost_agent::{CancelError, OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::output;
 
 /// The exit codes, as the help prints them.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
-  0  done
+  0  done; also if whoever reads the output has had enough
   1  something else went wrong
   2  the command line is not understood
-  3  the relay does not answer, or does not take a message now: it is kept here and goes out later
+  3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept here and goes out later
   4  the relay refused
   5  the agent, its key or its store cannot be used";
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitCode {
+    Done = 0,
     Other = 1,
     Usage = 2,
     Unreachable = 3,
@@ -33,37 +35,52 @@ impl From<ExitCode> for std::process::ExitCode {
 }
 
 /// A command that came to nothing.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Failure {
+    #[serde(skip)]
     exit: ExitCode,
     /// A stable name: the relay's own code, or one of this command's.
     code: String,
     message: String,
+    /// The code of what lies behind it, where that is another's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
 }
 
 impl Failure {
+    fn new(exit: ExitCode, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { exit, code: code.into(), message: message.into(), cause: None }
+    }
+
     pub(crate) fn other(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::Other, code: "failed".to_owned(), message: message.into() }
+        Self::new(ExitCode::Other, "failed", message)
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::Usage, code: "usage".to_owned(), message: message.into() }
+        Self::new(ExitCode::Usage, "usage", message)
     }
 
     pub(crate) fn local_state(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::LocalState, code: "local-state".to_owned(), message: message.into() }
+        Self::new(ExitCode::LocalState, "local-state", message)
     }
 
-    pub(crate) fn kept(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::Unreachable, code: "kept".to_owned(), message: message.into() }
+    /// A message that is kept, for that reason.
+    pub(crate) fn kept(cause: Self) -> Self {
+        let message = format!("{}; the message is kept and goes out with a later command", cause.message);
+        Self { cause: Some(cause.code), ..Self::new(ExitCode::Unreachable, "kept", message) }
+    }
+
+    /// Whoever reads the output has had enough of it: the command ends, and nothing went wrong.
+    pub(crate) fn reader_left() -> Self {
+        Self::new(ExitCode::Done, "reader-left", "")
     }
 
     pub(crate) fn name_changed(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::Other, code: "name-changed".to_owned(), message: message.into() }
+        Self::new(ExitCode::Other, "name-changed", message)
     }
 
     pub(crate) fn mismatch(message: impl Into<String>) -> Self {
-        Self { exit: ExitCode::Other, code: "fingerprint-mismatch".to_owned(), message: message.into() }
+        Self::new(ExitCode::Other, "fingerprint-mismatch", message)
     }
 
     /// The same, with more to say.
@@ -83,12 +100,12 @@ impl Failure {
         self.exit
     }
 
-    /// Says on standard error what went wrong.
+    /// Says on standard error what went wrong, if anything did.
     pub(crate) fn report(&self, json: bool) {
-        if json {
-            output::say(&json!({ "error": { "code": self.code, "message": self.message } }).to_string());
-        } else {
-            output::say(&format!("error: {}", self.message));
+        match (self.exit, json) {
+            (ExitCode::Done, _) => {}
+            (_, true) => output::say_json(&json!({ "error": self })),
+            (_, false) => output::say(&format!("error: {}", self.message)),
         }
     }
 }
@@ -116,7 +133,7 @@ impl From<RelayError> for Failure {
             RelayError::OtherNode { .. } => (ExitCode::Refused, "other-node".to_owned()),
             _ => (ExitCode::Other, "failed".to_owned()),
         };
-        Self { exit, code, message: chain(&error) }
+        Self::new(exit, code, chain(&error))
     }
 }
 
@@ -135,6 +152,8 @@ impl From<SendError> for Failure {
             SendError::Relay(error) => error.into(),
             SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
             SendError::Content(_) | SendError::Header(_) | SendError::ToItself => Self::usage(chain(&error)),
+            SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
+            SendError::Behind => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),
         }
     }
@@ -166,10 +185,21 @@ impl From<StatusError> for Failure {
     fn from(error: StatusError) -> Self {
         match error {
             StatusError::Relay(error) => error.into(),
-            StatusError::Unknown(_) => {
-                Self { exit: ExitCode::Other, code: "not-found".to_owned(), message: chain(&error) }
-            }
+            StatusError::Unknown(_) => Self::new(ExitCode::Other, "not-found", chain(&error)),
             error => Self::local_state(chain(&error)),
+        }
+    }
+}
+
+impl From<CancelError> for Failure {
+    fn from(error: CancelError) -> Self {
+        let message = chain(&error);
+        match error {
+            CancelError::Relay(error) => Self { message, ..error.into() },
+            CancelError::NotWaiting(_) => Self::new(ExitCode::Other, "not-waiting", message),
+            CancelError::Accepted(_) => Self::new(ExitCode::Other, "accepted", message),
+            CancelError::State(_) | CancelError::Damaged(_) => Self::local_state(message),
+            _ => Self::other(message),
         }
     }
 }

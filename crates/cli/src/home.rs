@@ -3,15 +3,17 @@
 //! `SEALPOST_HOME/NAME/` is an agent's folder: its store, and `master.key` unless it has a passphrase.
 
 use std::{
+    collections::HashMap,
     env, fs,
-    io::Write,
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
 use sealpost_agent::{
-    Agent, KeyFileProvider, Lock, MasterKeySource, Primitives, RelayAddress, StateError, SystemPrimitives,
+    Agent, KeyFileProvider, Lock, MasterKeySource, OpenError, Primitives, RelayAddress, StateError, SystemPrimitives,
 };
 use sealpost_protocol::AgentId;
+use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use crate::{arguments::Arguments, failure::Failure};
@@ -24,6 +26,9 @@ const NEXT_KEY_FILE: &str = "master.key.next";
 /// Bytes of an agent's name here: it is the name of a folder.
 const NAME_BYTES: usize = 64;
 
+/// Bytes of a passphrase file at most: its first line counts, and what never ends is none.
+const PASSPHRASE_FILE: usize = 64 * 1024;
+
 /// What all commands share.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -31,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) relay: RelayAddress,
     home: Option<PathBuf>,
     passphrase: Option<Zeroizing<String>>,
+    /// The names of the agents here, once they were asked for.
+    book: OnceCell<HashMap<AgentId, String>>,
 }
 
 impl Context {
@@ -42,6 +49,7 @@ impl Context {
             relay: RelayAddress { origin: arguments.relay.clone(), certificates },
             home: arguments.home.clone(),
             passphrase,
+            book: OnceCell::new(),
         })
     }
 
@@ -70,7 +78,7 @@ impl Context {
         let home = self.home()?;
         let entries = match fs::read_dir(&home) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Failure::local_state(format!("{}: {error}", home.display()))),
         };
         let is_agents = |folder: &Path| Agent::exists_in(folder) || folder.join(KEY_FILE).is_file();
@@ -82,13 +90,19 @@ impl Context {
 
     /// Makes the agent `name`, with a key file unless there is a passphrase.
     pub(crate) async fn create(&self, name: &str) -> Result<Agent, Failure> {
-        let (folder, master) = self.new_lock(name)?;
+        let (folder, master) = self.new_lock(name).await?;
         Ok(Agent::create(&folder, master).await?.connect(&self.relay).await?)
     }
 
     /// The folder of an agent that is to be made, and what is to open it: a key file unless there is a passphrase.
-    pub(crate) fn new_lock(&self, name: &str) -> Result<(PathBuf, MasterKeySource), Failure> {
+    pub(crate) async fn new_lock(&self, name: &str) -> Result<(PathBuf, MasterKeySource), Failure> {
         let folder = self.folder(name)?;
+        match Agent::identity_in(&folder).await {
+            // A key file would be made beside another's store.
+            Ok(_) => return Err(OpenError::Exists(folder).into()),
+            Err(OpenError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         let master = match &self.passphrase {
             Some(passphrase) => MasterKeySource::Passphrase(passphrase.clone()),
             None => {
@@ -116,7 +130,7 @@ impl Context {
         let master = match (Agent::lock_in(&folder).await?, &self.passphrase) {
             (Lock::Passphrase, Some(passphrase)) => MasterKeySource::Passphrase(passphrase.clone()),
             (Lock::Passphrase, None) => {
-                return Err(Failure::local_state(format!("{name} has no key file: give the agent's passphrase")));
+                return Err(Failure::local_state(format!("the agent {name} has a passphrase, and none was given")));
             }
             (Lock::Key, _) => key_in(&folder).await?,
         };
@@ -160,15 +174,20 @@ impl Context {
         Ok(Some(Agent::identity_in(&folder).await?.agent_id()))
     }
 
-    /// The name that an agent has here, if it has one.
+    /// The name that an agent has here, if it has one. The agents are looked at once, so that each message costs nothing.
     pub(crate) async fn name_of(&self, id: AgentId) -> Option<String> {
-        for name in self.names().ok()? {
-            let folder = self.folder(&name).ok()?;
-            if Agent::identity_in(&folder).await.is_ok_and(|identity| identity.agent_id() == id) {
-                return Some(name);
+        self.book.get_or_init(|| self.read_book()).await.get(&id).cloned()
+    }
+
+    async fn read_book(&self) -> HashMap<AgentId, String> {
+        let mut book = HashMap::new();
+        for name in self.names().unwrap_or_default() {
+            let Ok(folder) = self.folder(&name) else { continue };
+            if let Ok(identity) = Agent::identity_in(&folder).await {
+                book.entry(identity.agent_id()).or_insert(name);
             }
         }
-        None
+        book
     }
 }
 
@@ -180,7 +199,10 @@ async fn key_in(folder: &Path) -> Result<MasterKeySource, Failure> {
         NewKey { folder: folder.to_owned() }.take_place()?;
     }
     if !path.exists() {
-        return Err(Failure::local_state(format!("{}: there is no such key file", path.display())));
+        return Err(Failure::local_state(format!(
+            "{} is missing, and without it the agent stays shut",
+            path.display()
+        )));
     }
     key_source(&path)
 }
@@ -195,11 +217,14 @@ fn key_source(path: &Path) -> Result<MasterKeySource, Failure> {
 fn make_key(folder: &Path, name: &str) -> Result<(), Failure> {
     let path = folder.join(name);
     if path.exists() {
+        remove_unfinished(folder);
         return Ok(());
     }
     let mut key = Zeroizing::new([0; 32]);
     SystemPrimitives.fill_random(key.as_mut_slice()).map_err(|error| Failure::other(error.to_string()))?;
-    write_key(folder, &path, &key).map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))
+    write_key(folder, &path, &key).map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))?;
+    remove_unfinished(folder);
+    Ok(())
 }
 
 /// A key that is to take the place of an agent's key file, beside it until then.
@@ -234,7 +259,7 @@ pub(crate) fn remove_keys(folder: &Path) -> Result<(), Failure> {
 
 fn remove(path: &Path) -> Result<(), Failure> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(Failure::local_state(format!("{}: {error}", path.display())))
         }
         _ => Ok(()),
@@ -258,19 +283,37 @@ fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> std::io::Result<()> 
     file.write_all(key)?;
     file.sync_all()?;
     match fs::hard_link(&unfinished, path) {
-        // Another process makes the same agent: its key is as good.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        // Another process makes the same agent: its key is as good, and it may have taken this one for a left-over.
+        Err(_) if path.exists() => {}
         result => result?,
     }
-    fs::remove_file(&unfinished)?;
     fs::File::open(folder)?.sync_all()
 }
 
 /// A secret from the first line of a file, or from a variable.
 pub(crate) fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match file {
-        Some(path) => Ok(Some(first_line(&Zeroizing::new(read(path)?))?)),
-        None => Ok(env::var(variable).ok().map(Zeroizing::new)),
+        Some(path) => Ok(Some(passphrase_in(path)?)),
+        None => match env::var(variable) {
+            Ok(secret) => Ok(Some(Zeroizing::new(secret))),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{variable} is not text"))),
+        },
+    }
+}
+
+/// Removes the unfinished keys of processes that ended while they wrote them; once the key has its name, no one needs them.
+fn remove_unfinished(folder: &Path) {
+    let stem = KEY_FILE.trim_end_matches("key");
+    for file in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let name = file.file_name();
+        let is_unfinished = name.to_str().is_some_and(|name| name.starts_with(stem) && name.ends_with(".new"));
+        if is_unfinished
+            && let Err(error) = fs::remove_file(file.path())
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(file = %file.path().display(), %error, "a left-over key cannot be removed");
+        }
     }
 }
 
@@ -278,7 +321,53 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
-fn first_line(bytes: &[u8]) -> Result<Zeroizing<String>, Failure> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Failure::usage("the passphrase file is not text"))?;
+/// The first line of a file. Nothing of it is left in memory but the passphrase: the buffer never grows, and is wiped.
+fn passphrase_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let failure = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_FILE + 1));
+    let file = fs::File::open(path).map_err(|error| failure(&error))?;
+    file.take(PASSPHRASE_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&error))?;
+    if bytes.len() > PASSPHRASE_FILE {
+        return Err(failure(&format_args!("a passphrase file has at most {PASSPHRASE_FILE} bytes")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| failure(&"the passphrase file is not text"))?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use clap::Parser;
+
+    use super::*;
+
+    fn context(home: &Path) -> Context {
+        let arguments = ["sealpost", "--home", home.to_str().unwrap(), "agent", "list"];
+        Context::new(&Arguments::parse_from(arguments)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_once_and_a_folder_that_is_no_agents_stands_in_no_ones_way() {
+        let home = tempfile::tempdir().unwrap();
+        for stray in [b"0 no name".as_slice(), b"0\xff"] {
+            let folder = home.path().join(std::ffi::OsStr::from_bytes(stray));
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join(KEY_FILE), [1; 32]).unwrap();
+        }
+        let alice = context(home.path()).create("alice").await.unwrap().id();
+        let context = context(home.path());
+        assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"));
+        fs::rename(home.path().join("alice"), home.path().join("renamed")).unwrap();
+        assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"), "it was not asked again");
+    }
+
+    #[test]
+    fn left_overs_of_unfinished_keys_go_once_the_key_has_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("master.4711.new"), [1; 7]).unwrap();
+        make_key(folder.path(), KEY_FILE).unwrap();
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, [KEY_FILE]);
+    }
 }

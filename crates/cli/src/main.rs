@@ -11,6 +11,7 @@ mod failure;
 mod home;
 mod output;
 mod progress;
+mod saving;
 
 use std::{
     env,
@@ -35,14 +36,21 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .map_err(|error| Failure::other(format!("no runtime: {error}")))
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+        .and_then(|runtime| {
+            let result = runtime.block_on(run(arguments));
+            // A thread may wait for another process of the agent, or for standard input: nobody waits for it any more.
+            runtime.shutdown_background();
+            result
+        });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.report(json);
-            failure.code().into()
-        }
+        Err(failure) => end(&failure, json),
     }
+}
+
+fn end(failure: &Failure, json: bool) -> ExitCode {
+    failure.report(json);
+    failure.code().into()
 }
 
 /// A command line that asks for help, or that is not understood; the latter is told in the form that was asked for.
@@ -59,11 +67,10 @@ fn not_parsed(error: &clap::Error) -> ExitCode {
     } else if json {
         Failure::usage(text.to_string().trim().trim_start_matches("error: "))
     } else {
-        output::say(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
+        output::say_as_it_is(&if io::stderr().is_terminal() { text.ansi().to_string() } else { text.to_string() });
         return failure::ExitCode::Usage.into();
     };
-    failure.report(json);
-    failure.code().into()
+    end(&failure, json)
 }
 
 async fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -76,6 +83,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Send(send) => commands::send::run(&context, send).await,
         Command::Receive(receive) => commands::receive::run(&context, receive).await,
         Command::Status(status) => commands::status::run(&context, status).await,
+        Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use sealpost_agent::{printable, steers};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -9,20 +10,48 @@ use crate::{arguments::Command, failure::Failure};
 
 /// Prints one result: as JSON on a line of its own, or as text.
 pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
-    let line =
-        if json { serde_json::to_string(value).map_err(|error| Failure::other(error.to_string()))? } else { text() };
+    let line = if json { to_json(value)? } else { text() };
     print_bytes(format!("{line}\n").as_bytes())
 }
 
 /// Prints a result that has its form already.
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::other(format!("standard output: {error}")))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::reader_left(),
+        _ => Failure::other(format!("standard output: {error}")),
+    })
 }
 
-/// Says something beside the results, on standard error. If no one takes it, the command goes on all the same.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", line.trim_end_matches('\n'));
+/// Says something beside the results, on standard error. Its words may be another's: they steer no terminal. If no one takes
+/// it, the command goes on all the same.
+pub(crate) fn say(text: &str) {
+    say_as_it_is(&printable(text));
+}
+
+/// Says something beside the results for a program.
+pub(crate) fn say_json(value: &impl Serialize) {
+    say_as_it_is(&to_json(value).unwrap_or_else(|failure| failure.message().to_owned()));
+}
+
+/// Says something that has its form already.
+pub(crate) fn say_as_it_is(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+}
+
+/// JSON on one line. JSON itself escapes the first set of control characters only; the others that steer are escaped too,
+/// since a terminal may be what reads it.
+fn to_json(value: &impl Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(value).map_err(|error| Failure::other(error.to_string()))?;
+    if !json.contains(steers) {
+        return Ok(json);
+    }
+    let mut units = [0; 2];
+    let escape = |character: char| match steers(character) {
+        true => character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+        false => character.to_string(),
+    };
+    Ok(json.chars().map(escape).collect())
 }
 
 /// Starts the log. `RUST_LOG` chooses what is in it; a relay tells what it does, other commands only what is wrong.
@@ -37,4 +66,17 @@ pub(crate) fn start_log(command: &Command, json: bool) -> Result<(), Failure> {
         log.with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
     };
     started.map_err(|error| Failure::other(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_every_character_and_shows_none_that_steers() {
+        let hostile = "\u{1b}[2J\u{9b}31m \u{7f} \u{202e} ünïcödé 🦀 \"quoted\" \\ \n";
+        let json = to_json(&hostile).unwrap();
+        assert!(!json.contains(steers) && json.contains("🦀"), "{json:?}");
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), hostile);
+    }
 }

@@ -52,6 +52,53 @@ async fn for_people_a_file_stays_in_the_inbox_until_it_is_saved_and_never_over_a
 }
 
 #[tokio::test]
+async fn what_was_written_in_part_does_not_count_as_saved() {
+    let (_relay, home) = relay_and_home().await;
+    let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));
+    std::fs::write(&path, "the whole content").unwrap();
+    let arguments = ["send", "--as", "alice", "bob", "--json", "--file", path.to_str().unwrap()];
+    let sent = home.run(arguments).await.succeeded().document();
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("file.bin"), "another's").unwrap();
+    std::fs::write(folder.join(format!("{}-file.bin", sent["id"].as_str().unwrap())), "the whole con").unwrap();
+    let save = ["receive", "--as", "bob", "--json", "--save", folder.to_str().unwrap()];
+    let saved = home.run(save).await.succeeded().document();
+    assert_eq!(std::fs::read(saved["saved_as"].as_str().unwrap()).unwrap(), b"the whole content");
+}
+
+#[tokio::test]
+async fn the_longest_of_names_jams_nothing_and_a_dot_hides_nothing() {
+    let (_relay, home) = relay_and_home().await;
+    let folder = home.path().join("saved");
+    let longest = "x".repeat(255);
+    for (name, content) in [(longest.as_str(), "1"), (&longest, "2"), (".profile", "3")] {
+        let path = home.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+    }
+    let received = home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap()]).await.succeeded();
+    assert_eq!(received.out.lines().count(), 3, "{}", received.out);
+    let mut names: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_by_key(String::len);
+    assert_eq!((names.len(), names[0].as_str()), (3, "profile"), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_saved_stays_and_keeps_nothing_else_from_being_shown() {
+    let (_relay, home) = relay_and_home().await;
+    let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));
+    std::fs::write(&path, "content").unwrap();
+    home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+    home.run(["send", "--as", "alice", "bob", "a text"]).await.succeeded();
+    let no_folder = path.to_str().unwrap();
+    let received = home.run(["receive", "--as", "bob", "--save", no_folder, "--json"]).await.exited(1);
+    assert_eq!(texts(&received.documents()), ["a text"], "what could not be saved was not handed out");
+    let received = home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap(), "--json"]).await.succeeded();
+    assert_eq!(bytes_of(&received.document()), b"content");
+}
+
+#[tokio::test]
 async fn standard_input_is_text_if_it_can_be_and_bytes_if_not_or_if_asked_for() {
     let (_relay, home) = relay_and_home().await;
     let text = "several\nlines, and ünïcödé 🦀\n";
@@ -94,6 +141,7 @@ async fn several_recipients_are_separated_by_commas() {
     let carol = home.agent("carol").await;
     let to = format!("bob,{carol}, bob");
     let sent = home.run(["send", "--as", "alice", &to, "to both", "--json"]).await.succeeded().document();
+    assert_eq!(sent["recipients"].as_array().map(Vec::len), Some(2), "each once: {sent}");
     for name in ["bob", "carol"] {
         let received = home.run(["receive", "--as", name, "--json"]).await.succeeded().documents();
         assert_eq!(texts(&received), ["to both"]);

@@ -1,7 +1,7 @@
 //! Exit codes, as `sealpost --help` prints them, and what is on which stream.
 
-use sealpost_protocol::AgentId;
-use sealpost_tests::{FullStreams, Home, TestRelay};
+use sealpost_protocol::{AgentId, ErrorCode};
+use sealpost_tests::{FullStreams, Home, ScriptedRelay, TestRelay};
 
 use super::{relay_and_home, texts};
 
@@ -39,7 +39,9 @@ async fn without_a_relay_a_message_is_kept_and_goes_out_with_the_next_command() 
     let message = kept.document();
     assert_eq!(message["state"], "kept");
     assert!(message.get("accepted_at").is_none());
-    assert!(kept.err.contains("\"kept\""), "{}", kept.err);
+    assert_eq!(message["reason"], "unreachable");
+    let error: serde_json::Value = serde_json::from_str(kept.err.trim()).unwrap();
+    assert_eq!((&error["error"]["code"], &error["error"]["cause"]), (&"kept".into(), &"unreachable".into()));
     let id = message["id"].as_str().unwrap();
     let status = home.run(["status", "--as", "alice", id, "--json"]).await.exited(3).document();
     let words = ["id", "state", "reason"].map(|field| status[field].as_str());
@@ -198,6 +200,44 @@ async fn output_that_nobody_takes_is_1_with_a_clear_error() {
         home.run_on_a_full_device(command, FullStreams::Both).await.exited(1);
     }
     home.run_on_a_full_device(["sent"], FullStreams::Both).await.exited(2);
+}
+
+#[tokio::test]
+async fn why_a_message_is_kept_is_told_by_its_code() {
+    let relay = ScriptedRelay::start().await;
+    relay.script().refuses_tokens = Some(ErrorCode::RateLimited);
+    let home = Home::new(relay.origin());
+    home.run(["agent", "new", "alice", "--offline"]).await.succeeded();
+    let bob = AgentId::from_array([1; 32]).to_string();
+    let kept = home.run(["send", "--as", "alice", &bob, "hello", "--json"]).await.exited(3);
+    let error: serde_json::Value = serde_json::from_str(kept.err.lines().last().unwrap()).expect("after the log");
+    assert_eq!(kept.document()["reason"], "rate-limited");
+    assert_eq!((&error["error"]["code"], &error["error"]["cause"]), (&"kept".into(), &"rate-limited".into()));
+}
+
+#[tokio::test]
+async fn a_reader_who_has_had_enough_ends_a_command_quietly_and_takes_nothing() {
+    let (mut relay, home) = relay_and_home().await;
+    home.run(["send", "--as", "alice", "bob", "unread"]).await.succeeded();
+    let commands: [&[&str]; 7] = [
+        &["--help"],
+        &["completions", "bash"],
+        &["agent", "list"],
+        &["prekeys", "status", "--as", "alice", "--json"],
+        &["receive", "--as", "bob", "--json"],
+        &["receive", "--as", "bob", "--follow"],
+        &["demo"],
+    ];
+    for command in commands {
+        let finished = home.run_unread(command).await.succeeded();
+        assert_eq!(finished.err, "", "{}", finished.command);
+    }
+    home.run_on_a_full_device(["receive", "--as", "bob"], FullStreams::Output).await.exited(1);
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["unread"]);
+    relay.kill().await;
+    let kept = home.run_unread(["send", "--as", "alice", "bob", "kept", "--json"]).await.exited(3);
+    assert!(kept.err.contains("\"kept\""), "what matters is told all the same: {}", kept.err);
 }
 
 #[tokio::test]

@@ -4,6 +4,20 @@ use sealpost_tests::{Home, TestRelay};
 
 use super::{assert_fields, relay_and_home};
 
+/// What `demo` shows, in its order.
+const DEMO: [&str; 10] = [
+    "offline-first-contact",
+    "post-quantum-handshake",
+    "reply",
+    "out-of-order",
+    "relay-restart",
+    "agent-restart",
+    "tampered-envelope-rejected",
+    "replayed-envelope-ignored",
+    "stranger-refused",
+    "status-honest",
+];
+
 #[tokio::test]
 async fn agents_are_made_listed_and_shown() {
     let relay = TestRelay::start().await;
@@ -107,6 +121,8 @@ async fn the_demonstration_does_all_it_shows() {
     let shown = home.run(["demo", "--json"]).await.succeeded().document();
     assert_eq!(shown["ok"], true);
     let steps = shown["steps"].as_array().expect("its steps");
-    assert!(steps.len() > 5 && steps.iter().all(|step| step["ok"] == true), "{shown}");
+    let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, DEMO);
+    assert!(steps.iter().all(|step| step["ok"] == true), "{shown}");
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it keeps nothing");
 }

@@ -53,3 +53,31 @@ async fn public_things_need_no_passphrase() {
     assert_eq!(shown["id"].as_str(), Some(id.as_str()));
     assert_eq!(home.run(["agent", "list", "--json"]).await.succeeded().documents().len(), 1);
 }
+
+#[tokio::test]
+async fn making_an_agent_that_exists_shuts_nobody_out() {
+    let relay = TestRelay::start().await;
+    let home = Home::new(relay.origin());
+    let secret = home.with("SEALPOST_PASSPHRASE", "correct horse");
+    secret.agent("alice").await;
+    let refused = home.run(["agent", "new", "alice", "--json"]).await.exited(5);
+    assert!(refused.err.contains("already"), "{}", refused.err);
+    assert!(!home.path().join("alice/master.key").exists(), "no key is made beside another's store");
+    secret.run(["receive", "--as", "alice"]).await.succeeded();
+    // A key file that came to lie there all the same opens nothing, and keeps nobody out.
+    std::fs::write(home.path().join("alice/master.key"), [1; 32]).unwrap();
+    secret.run(["receive", "--as", "alice"]).await.succeeded();
+    home.run(["receive", "--as", "alice"]).await.exited(5);
+}
+
+#[tokio::test]
+async fn a_passphrase_that_never_ends_or_is_no_text_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let home = Home::new("http://127.0.0.1:1");
+    let endless = home.run(["agent", "list", "--passphrase-file", "/dev/zero"]).await.exited(2);
+    assert!(endless.err.contains("/dev/zero: "), "{}", endless.err);
+    let no_text = home.with("SEALPOST_PASSPHRASE", std::ffi::OsStr::from_bytes(b"\xff"));
+    assert_eq!(no_text.run(["agent", "new", "alice", "--offline"]).await.exited(2).out, "");
+    assert!(!home.path().join("alice").exists());
+}

@@ -1,6 +1,8 @@
 //! `receive`: once, with a wait, in portions, without taking, and on and on.
 
-use sealpost_tests::within;
+use std::{fs::File, time::Duration};
+
+use sealpost_tests::{Home, within};
 use serde_json::Value;
 
 use super::{relay_and_home, texts};
@@ -107,4 +109,41 @@ async fn two_terminals_follow_one_agent_and_each_message_is_shown_on_one_of_them
         assert!(killed.was_interrupted, "both still follow");
         assert_eq!(killed.documents, Vec::<Value>::new(), "nothing was shown on both");
     }
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_also_while_another_process_reads_the_inbox() {
+    let (_relay, home) = relay_and_home().await;
+    let mut following = home.start(["receive", "--as", "bob", "--follow", "--json"]);
+    let first = send_to_bob(&home, "first").await;
+    assert_eq!(following.next_document().await.unwrap()["text"], "first");
+    has_come_so_far(&home, &first, "acknowledged_at").await;
+    let reader = File::open(home.path().join("bob/reader.lock")).unwrap();
+    reader.try_lock().expect("it waits for mail");
+    let second = send_to_bob(&home, "second").await;
+    has_come_so_far(&home, &second, "delivered_at").await;
+    // It goes for its turn to read right after; nothing outside shows that it waits for it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(following.interrupt().await, 0);
+    drop(reader);
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["second"], "it was not shown, and is not lost");
+}
+
+async fn send_to_bob(home: &Home, text: &str) -> String {
+    let sent = home.run(["send", "--as", "alice", "bob", text, "--json"]).await.succeeded().document();
+    sent["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the status of a message has this time.
+async fn has_come_so_far(home: &Home, id: &str, time: &str) {
+    within(time, async {
+        loop {
+            let status = home.run(["status", "--as", "alice", id, "--json"]).await.succeeded().document();
+            if status["recipients"][0].get(time).is_some() {
+                break;
+            }
+        }
+    })
+    .await;
 }

@@ -1,6 +1,7 @@
 //! What people see: text, completions, and nothing of a stranger's choosing that a terminal would obey.
 
-use sealpost_tests::Home;
+use sealpost_protocol::{AgentId, ErrorCode};
+use sealpost_tests::{Home, ScriptedRelay};
 
 use super::relay_and_home;
 
@@ -35,6 +36,30 @@ async fn the_name_of_a_file_does_not_steer_the_readers_terminal() {
     let saved = home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap()]).await.succeeded();
     for shown in [received, saved] {
         assert_eq!(orders(&shown.out), "", "{:?}", shown.out);
+    }
+}
+
+#[tokio::test]
+async fn what_a_relay_says_does_not_steer_the_terminal() {
+    let relay = ScriptedRelay::start().await;
+    let hostile = "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m \u{202e}its words";
+    (relay.script().refuses_tokens, relay.script().words) = (Some(ErrorCode::Forbidden), hostile.to_owned());
+    let home = Home::new(relay.origin());
+    home.run(["agent", "new", "alice", "--offline"]).await.succeeded();
+    let bob = AgentId::from_array([1; 32]).to_string();
+    let commands: [&[&str]; 3] = [
+        &["send", "--as", "alice", &bob, "hello"],
+        &["receive", "--as", "alice"],
+        &["prekeys", "status", "--as", "alice"],
+    ];
+    for command in commands {
+        for form in [None, Some("--json")] {
+            let refused = home.run(command.iter().copied().chain(form)).await;
+            assert!(refused.exit == 3 || refused.exit == 4, "{refused:?}");
+            assert!(refused.err.contains("its words"), "{refused:?}");
+            let seen = orders(&refused.err) + &orders(&refused.out);
+            assert!(seen.is_empty() && !refused.err.contains('\u{202e}'), "{refused:?}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod holds;
 mod refusals;
 mod transmit;
+mod waiting;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -21,6 +22,7 @@ use sealpost_protocol::{
 
 pub(crate) use self::holds::Holds;
 use self::refusals::{Fate, fate, is_final};
+pub use self::waiting::Waiting;
 use crate::{
     Agent, RelayError, SendError, limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},

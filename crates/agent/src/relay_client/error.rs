@@ -5,6 +5,8 @@ use sealpost_protocol::{ErrorCode, NodeId};
 use thiserror::Error;
 use tonic::{Code, Status};
 
+use crate::printable::printable;
+
 /// A call to the relay that came to nothing.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -77,7 +79,7 @@ impl From<Status> for RelayError {
     fn from(status: Status) -> Self {
         let code = status.metadata().get(CODE_METADATA).and_then(|code| code.to_str().ok());
         match code.and_then(|code| code.parse().ok()) {
-            Some(code) => Self::Refused { code, detail: status.message().to_owned() },
+            Some(code) => Self::Refused { code, detail: one_line(status.message()) },
             None if status.code() == Code::Unimplemented => Self::Answer("the relay does not know this call"),
             None => Self::Unreachable(innermost(&status)),
         }
@@ -92,5 +94,30 @@ fn innermost(status: &Status) -> String {
         text = error.to_string();
         source = error.source();
     }
-    text
+    one_line(&text)
+}
+
+/// A relay's words go into errors, and errors onto terminals and into logs: they must neither steer the one nor look like
+/// further lines of the other.
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::metadata::MetadataMap;
+
+    use super::*;
+
+    #[test]
+    fn a_relays_words_are_one_line_that_steers_nothing() {
+        let hostile = "\u{1b}[2J\u{9b}31m\u{202e}no\nerror: \r a second line";
+        let mut metadata = MetadataMap::new();
+        metadata.insert(CODE_METADATA, "forbidden".parse().unwrap());
+        let refused = Status::with_metadata(Code::PermissionDenied, hostile, metadata);
+        for error in [RelayError::from(refused), RelayError::from(Status::unavailable(hostile))] {
+            let text = error.to_string();
+            assert!(text.contains("no error: ") && !text.contains('\n') && !text.contains(crate::steers), "{text:?}");
+        }
+    }
 }

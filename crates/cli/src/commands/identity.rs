@@ -78,7 +78,7 @@ pub(crate) async fn import(
 ) -> Result<(), Failure> {
     let passphrase = file_passphrase(&sealing)?;
     let file = home::read(path)?;
-    let (folder, master) = context.new_lock(&name)?;
+    let (folder, master) = context.new_lock(&name).await?;
     progress::during("opening the identity", Agent::import(&folder, &file, passphrase, master)).await?;
     let agent = context.open(&name).await?;
     let published = progress::during("publishing prekeys", agent.publish_prekeys()).await;

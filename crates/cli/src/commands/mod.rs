@@ -4,6 +4,7 @@ pub(crate) mod agent;
 pub(crate) mod completions;
 pub(crate) mod contacts;
 pub(crate) mod identity;
+pub(crate) mod outbox;
 pub(crate) mod prekeys;
 pub(crate) mod receive;
 pub(crate) mod send;

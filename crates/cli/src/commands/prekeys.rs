@@ -17,12 +17,12 @@ struct Shown {
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
     let status = match command {
-        PrekeysCommand::Status { owner } => {
-            let agent = context.open(&owner).await?;
+        PrekeysCommand::Status(owner) => {
+            let agent = context.open(&owner.name).await?;
             progress::during("asking the relay", agent.prekey_status()).await?
         }
-        PrekeysCommand::Rotate { owner } => {
-            let agent = context.open(&owner).await?;
+        PrekeysCommand::Rotate(owner) => {
+            let agent = context.open(&owner.name).await?;
             progress::during("rotating prekeys", agent.rotate_prekeys()).await?
         }
     };

@@ -1,19 +1,15 @@
 //! `sealpost receive`: one round, or on and on.
 
-use std::{
-    collections::HashSet,
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{Agent, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits};
+use sealpost_agent::{
+    Agent, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits, printable,
+};
 use sealpost_protocol::MessageRef;
 use serde::Serialize;
 
-use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress};
+use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress, saving::Saving};
 
 /// Messages shown before they are taken together.
 const PAGE: usize = 100;
@@ -31,6 +27,8 @@ struct Received {
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    saved_as: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
@@ -40,9 +38,9 @@ struct Received {
 }
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
-    let agent = context.open(&receive.recipient).await?;
-    let mut reader =
-        Reader { context, agent: &agent, peek: receive.peek, save: receive.save.as_deref(), shown: HashSet::new() };
+    let agent = context.open(&receive.agent.name).await?;
+    let (peek, save) = (receive.peek, receive.save.as_deref());
+    let mut reader = Reader { context, agent: &agent, peek, save, shown: HashSet::new(), unsaved: 0 };
     if receive.follow {
         tokio::select! {
             result = follow(&mut reader) => result,
@@ -50,6 +48,11 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
         }
     } else {
         once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
+    }?;
+    match reader.unsaved {
+        0 => Ok(()),
+        1 => Err(Failure::other("a message could not be saved and stays in the inbox")),
+        count => Err(Failure::other(format!("{count} messages could not be saved and stay in the inbox"))),
     }
 }
 
@@ -61,6 +64,8 @@ struct Reader<'a> {
     save: Option<&'a Path>,
     /// What was shown and stays in the inbox.
     shown: HashSet<MessageRef>,
+    /// How many could not be saved.
+    unsaved: usize,
 }
 
 /// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
@@ -107,59 +112,45 @@ impl Reader<'_> {
         let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
         let page = self.agent.unread(limit.saturating_add(self.shown.len())).await?;
         let (mut taken, mut stay) = (Vec::new(), Vec::new());
-        let mut count = 0;
-        for message in page.iter().filter(|message| !self.shown.contains(&message.message)).take(limit) {
+        let is_new = |message: &&InboxMessage| !self.shown.contains(&message.message);
+        let new: Vec<_> = page.iter().filter(is_new).take(limit).collect();
+        for message in &new {
             if self.show(message).await? && !self.peek {
                 taken.push(message.message);
             } else {
                 stay.push(message.message);
             }
-            count += 1;
         }
         self.shown.extend(stay);
         self.agent.take(&taken).await?;
-        Ok(count)
+        Ok(new.len())
     }
 
-    /// Shows one message. Returns whether its content was handed out whole.
-    async fn show(&self, message: &InboxMessage) -> Result<bool, Failure> {
-        let received = Received::new(message, self.context.name_of(message.message.sender).await);
-        let saved = match (self.save, received.bytes.is_some()) {
-            (Some(folder), true) => Some(save(folder, message)?),
-            _ => None,
-        };
-        let is_whole = self.context.json || received.text.is_some() || saved.is_some();
-        output::print(self.context.json, &received, || match saved {
-            Some(path) => format!("{}, saved as {}", received.to_text(), printable(&path.display().to_string())),
+    /// Shows one message. Returns whether its content was handed out whole. One that cannot be saved does not keep others
+    /// from it.
+    async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
+        let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
+        if let (Some(folder), true) = (self.save, received.bytes.is_some()) {
+            let name = message.payload.file_name.as_ref().map(|name| name.as_str());
+            let saving = Saving { id: received.id.clone(), name, content: message.payload.content.as_bytes() };
+            match saving.write_into(folder) {
+                Ok(path) => received.saved_as = Some(path.display().to_string()),
+                Err(error) => {
+                    self.unsaved += 1;
+                    let failure = Failure::other(format!("{}: {error}", folder.display()));
+                    failure.with(&format!("{} stays in the inbox", received.id)).report(self.context.json);
+                    return Ok(false);
+                }
+            }
+        }
+        let is_whole = self.context.json || received.text.is_some() || received.saved_as.is_some();
+        output::print(self.context.json, &received, || match &received.saved_as {
+            Some(path) => format!("{}, saved as {}", received.to_text(), one_line(path)),
             None if is_whole => received.to_text(),
             None => format!("{}; it stays in the inbox: receive with --save FOLDER or --json", received.to_text()),
         })?;
         Ok(is_whole)
     }
-}
-
-/// Writes a message's bytes into a file of their own, never over another.
-fn save(folder: &Path, message: &InboxMessage) -> Result<PathBuf, Failure> {
-    let failure = |path: &Path, error: &std::io::Error| Failure::other(format!("{}: {error}", path.display()));
-    fs::create_dir_all(folder).map_err(|error| failure(folder, &error))?;
-    let id = message.message.id.to_string();
-    let named = message.payload.file_name.as_ref().map(|name| folder.join(name.as_str()));
-    let numbered = folder.join(match &message.payload.file_name {
-        Some(name) => format!("{id}-{}", name.as_str()),
-        None => id,
-    });
-    for path in named.into_iter().chain([numbered.clone()]) {
-        match fs::File::create_new(&path).and_then(|mut file| {
-            file.write_all(message.payload.content.as_bytes())?;
-            file.sync_all()
-        }) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failure(&path, &error)),
-        }
-    }
-    // This very message was saved before, and the process ended before it was taken.
-    Ok(numbered)
 }
 
 /// On and on; a relay that goes away is waited for.
@@ -201,6 +192,7 @@ impl Received {
             from_name,
             bytes: text.is_none().then(|| STANDARD.encode(payload.content.as_bytes())),
             text,
+            saved_as: None,
             file_name: payload.file_name.as_ref().map(|name| name.as_str().to_owned()),
             r#type: payload.message_type.as_ref().map(|name| name.as_str().to_owned()),
             thread: payload.thread.map(|thread| thread.to_string()),
@@ -213,27 +205,21 @@ impl Received {
     fn to_text(&self) -> String {
         let from = self.from_name.as_deref().unwrap_or(&self.from);
         match (&self.text, &self.bytes) {
-            (Some(text), _) => format!("{from} at {}: {}", self.sent_at, printable(text)),
+            // Further lines are indented, so that none looks like another line of ours.
+            (Some(text), _) => {
+                let text = printable(text);
+                let lines = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\n    ");
+                format!("{from} at {}: {lines}", self.sent_at)
+            }
             (None, bytes) => {
                 let length = bytes.as_ref().map_or(0, |bytes| bytes.trim_end_matches('=').len() * 3 / 4);
-                format!(
-                    "{from} at {}: {} ({length} bytes)",
-                    self.sent_at,
-                    self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), printable)
-                )
+                let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
+                format!("{from} at {}: {name} ({length} bytes)", self.sent_at)
             }
         }
     }
 }
 
-/// A sender's text does not get to steer the reader's terminal, nor to look like another line of ours: control characters
-/// and those that turn the direction of writing are replaced, and further lines are indented.
-fn printable(text: &str) -> String {
-    let steers = |character: char| {
-        (character.is_control() && character != '\t')
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let line =
-        |line: &str| line.chars().map(|character| if steers(character) { '\u{fffd}' } else { character }).collect();
-    text.lines().map(line).collect::<Vec<String>>().join("\n    ")
+fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
 }

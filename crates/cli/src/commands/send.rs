@@ -17,37 +17,37 @@ struct SentMessage {
     recipients: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<String>,
+    /// Why it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let payload = payload(&send).await?;
-    let agent = context.open(&send.sender).await?;
+    let agent = context.open(&send.agent.name).await?;
     let to = recipients(context, &agent, &send.to).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
     let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
     let sent = progress::during("sending", agent.send(outgoing)).await?;
     let id = sent.id.to_string();
-    let (message, kept) = match sent.outcome {
-        SendOutcome::Accepted(at) => {
-            (SentMessage { id, state: "accepted", recipients, accepted_at: Some(at.to_string()) }, None)
-        }
-        SendOutcome::Kept(error) => (SentMessage { id, state: "kept", recipients, accepted_at: None }, Some(error)),
+    let (state, accepted_at, kept) = match sent.outcome {
+        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None),
+        SendOutcome::Kept(error) => ("kept", None, Some(Failure::from(error))),
     };
-    output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    let reason = kept.as_ref().map(|why| why.name().to_owned());
+    let message = SentMessage { id, state, recipients, accepted_at, reason };
+    let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
     events::tell(context.json, &agent).await?;
-    match kept {
-        None => Ok(()),
-        Some(error) => {
-            let why = crate::failure::chain(&error);
-            Err(Failure::kept(format!("{why}; the message is kept and goes out with a later command")))
-        }
-    }
+    kept.map_or(printed, |why| Err(Failure::kept(why)))
 }
 
 async fn recipients(context: &Context, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
     let mut agents = Vec::new();
     for text in list.split(',') {
-        agents.push(context.resolve(agent, text.trim()).await?);
+        let recipient = context.resolve(agent, text.trim()).await?;
+        if !agents.contains(&recipient) {
+            agents.push(recipient);
+        }
     }
     Ok(agents)
 }

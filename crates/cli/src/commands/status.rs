@@ -43,7 +43,7 @@ struct ShownDelivery {
 }
 
 pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure> {
-    let agent = context.open(&status.sender).await?;
+    let agent = context.open(&status.agent.name).await?;
     let found = progress::during("asking the relay", agent.status(status.message)).await?;
     let waits = found.waits.map(Failure::from);
     let (state, accepted_at, reason) = match found.local {
@@ -57,12 +57,12 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     }
     let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
     let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, as_of, recipients };
-    output::print(context.json, &shown, || shown.to_text())?;
+    let printed = output::print(context.json, &shown, || shown.to_text());
     events::tell(context.json, &agent).await?;
     match (waits, found.outdated) {
-        (Some(why), _) => Err(Failure::kept(why.message())),
+        (Some(why), _) => Err(Failure::kept(why)),
         (None, Some((error, asked))) => Err(outdated(error, asked)),
-        (None, None) => Ok(()),
+        (None, None) => printed,
     }
 }
 

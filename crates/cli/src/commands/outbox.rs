@@ -1,0 +1,64 @@
+//! `sealpost outbox`: what waits here, and taking it back.
+
+use sealpost_agent::Waiting;
+use sealpost_protocol::{AgentId, MessageId};
+use serde::Serialize;
+
+use crate::{arguments::OutboxCommand, failure::Failure, home::Context, output, progress};
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    recipients: Vec<String>,
+    /// "draft", or "sealed": it may have left then, with the relay's answer lost.
+    state: &'static str,
+    created_at: String,
+    expires_at: String,
+}
+
+#[derive(Serialize)]
+struct Cancelled {
+    id: String,
+    state: &'static str,
+}
+
+pub(crate) async fn run(context: &Context, command: OutboxCommand) -> Result<(), Failure> {
+    match command {
+        OutboxCommand::List(owner) => list(context, &owner.name).await,
+        OutboxCommand::Cancel { agent, message } => cancel(context, &agent.name, message).await,
+    }
+}
+
+async fn list(context: &Context, name: &str) -> Result<(), Failure> {
+    let agent = context.open(name).await?;
+    for waiting in agent.waiting().await? {
+        let mut names = Vec::new();
+        for recipient in &waiting.recipients {
+            names.push(context.name_of(*recipient).await.unwrap_or_else(|| recipient.to_string()));
+        }
+        let shown = Shown::from(waiting);
+        output::print(context.json, &shown, || {
+            format!("{}  {}  until {}  for {}", shown.id, shown.state, shown.expires_at, names.join(", "))
+        })?;
+    }
+    Ok(())
+}
+
+async fn cancel(context: &Context, name: &str, message: MessageId) -> Result<(), Failure> {
+    let agent = context.open(name).await?;
+    progress::during("taking the message back", agent.cancel(message)).await?;
+    let cancelled = Cancelled { id: message.to_string(), state: "cancelled" };
+    output::print(context.json, &cancelled, || format!("{}  {}", cancelled.id, cancelled.state))
+}
+
+impl From<Waiting> for Shown {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            id: waiting.id.to_string(),
+            recipients: waiting.recipients.iter().map(AgentId::to_string).collect(),
+            state: if waiting.is_sealed { "sealed" } else { "draft" },
+            created_at: waiting.created.to_string(),
+            expires_at: waiting.expires.to_string(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Files that strangers sent, written into a folder: whole or not at all, never over another, readable by their owner only,
+//! under a name that does no harm.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use sealpost_agent::steers;
+use tempfile::Builder;
+
+/// Bytes of a file's name, as the usual file systems have it.
+const NAME_BYTES: usize = 255;
+
+/// Names that are tried for one file. Only who sends under the same id and name again and again needs more than two.
+const NAMES: usize = 100;
+
+/// What is to be saved.
+pub(crate) struct Saving<'a> {
+    /// The message's id.
+    pub(crate) id: String,
+    /// What the sender calls it.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) content: &'a [u8],
+}
+
+impl Saving<'_> {
+    /// Writes the content into a file of its own in `folder`, which is made if missing, and returns where. A file of one of
+    /// its names that holds the same content serves as well: this very message was saved before, and not taken.
+    pub(crate) fn write_into(&self, folder: &Path) -> io::Result<PathBuf> {
+        fs::create_dir_all(folder)?;
+        let mut part = Builder::new().prefix(".sealpost-").suffix(".part").tempfile_in(folder)?;
+        part.write_all(self.content)?;
+        part.as_file().sync_all()?;
+        for name in self.names() {
+            let path = folder.join(name);
+            match part.persist_noclobber(&path) {
+                Ok(_) => {
+                    File::open(folder)?.sync_all()?;
+                    return Ok(path);
+                }
+                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    if self.is_saved_as(&path)? {
+                        return Ok(path);
+                    }
+                    part = error.file;
+                }
+                Err(error) => return Err(error.error),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "every name that it could have is taken"))
+    }
+
+    /// The sender's name for it, then others that begin with the message's id.
+    fn names(&self) -> impl Iterator<Item = String> {
+        let name = self.name.and_then(harmless);
+        let own = name.as_deref().map(|name| cut(name, NAME_BYTES));
+        let others = (1..NAMES).map(move |number| {
+            let prefix = if number == 1 { self.id.clone() } else { format!("{}-{number}", self.id) };
+            match &name {
+                Some(name) => format!("{prefix}-{}", cut(name, NAME_BYTES - prefix.len() - 1)),
+                None => prefix,
+            }
+        });
+        own.into_iter().chain(others)
+    }
+
+    fn is_saved_as(&self, path: &Path) -> io::Result<bool> {
+        let metadata = fs::symlink_metadata(path)?;
+        Ok(metadata.is_file() && metadata.len() == self.content.len() as u64 && fs::read(path)? == self.content)
+    }
+}
+
+/// A name that no shell, list or terminal takes for something else: nothing hidden, no option, no character that steers.
+fn harmless(name: &str) -> Option<String> {
+    let is_out = |character: char| steers(character) || matches!(character, '\t' | '\n' | '/' | '\\');
+    let plain: String = name.chars().map(|character| if is_out(character) { '_' } else { character }).collect();
+    let plain = plain.trim_start_matches(|first: char| first.is_whitespace() || matches!(first, '.' | '-'));
+    let plain = plain.trim_end_matches(|last: char| last.is_whitespace() || last == '.');
+    (!plain.is_empty()).then(|| plain.to_owned())
+}
+
+/// The name in at most `limit` bytes, with its ending if that is a short one.
+fn cut(name: &str, limit: usize) -> String {
+    if name.len() <= limit {
+        return name.to_owned();
+    }
+    let ending = name.rfind('.').and_then(|dot| name.get(dot..)).filter(|ending| ending.len() <= limit / 4);
+    let ending = ending.unwrap_or_default();
+    let begin = name.get(..name.floor_char_boundary(limit - ending.len())).unwrap_or_default();
+    format!("{begin}{ending}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const ID: &str = "0190d3a8-0000-7000-8000-000000000001";
+
+    fn saving<'a>(name: Option<&'a str>, content: &'a [u8]) -> Saving<'a> {
+        Saving { id: ID.to_owned(), name, content }
+    }
+
+    fn names_in(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_under_the_same_name_counts_only_if_its_content_is_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, other) = (folder.path().join("file.bin"), folder.path().join(format!("{ID}-file.bin")));
+        fs::write(&name, "another's").unwrap();
+        fs::write(&other, "cont").unwrap();
+        let saved = saving(Some("file.bin"), b"content").write_into(folder.path()).unwrap();
+        assert_eq!(fs::read(&saved).unwrap(), b"content");
+        assert_eq!((fs::read(name).unwrap(), fs::read(other).unwrap()), (b"another's".to_vec(), b"cont".to_vec()));
+        assert_eq!(saving(Some("file.bin"), b"content").write_into(folder.path()).unwrap(), saved, "saved before");
+        assert_eq!(names_in(folder.path()).len(), 3, "nothing else is left behind");
+    }
+
+    #[test]
+    fn a_link_or_a_folder_in_its_place_is_not_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let outside = folder.path().join("outside");
+        fs::write(&outside, "content").unwrap();
+        std::os::unix::fs::symlink(&outside, folder.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        for name in ["link", "dangling", "folder"] {
+            let saved = saving(Some(name), b"content").write_into(folder.path()).unwrap();
+            assert_eq!(saved, folder.path().join(format!("{ID}-{name}")));
+        }
+        assert!(!folder.path().join("nothing").exists());
+    }
+
+    #[test]
+    fn a_file_is_its_owners_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = saving(None, b"content").write_into(&folder.path().join("new")).unwrap();
+        assert_eq!(fs::metadata(saved).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_strangers_name_hides_nothing_and_steers_nothing() {
+        let cases = [
+            (".bashrc", Some("bashrc")),
+            ("..--rf", Some("rf")),
+            ("a\u{1b}[2Jb\u{202e}c\nd\u{9b}.txt", Some("a_[2Jb_c_d_.txt")),
+            (" spaced out. ", Some("spaced out")),
+            ("ünïcödé 🦀.txt", Some("ünïcödé 🦀.txt")),
+            ("...", None),
+            ("-", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(harmless(name).as_deref(), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_names_are_cut_between_characters_and_keep_their_ending() {
+        let folder = tempfile::tempdir().unwrap();
+        let longest = format!("{}.txt", "ü".repeat(125));
+        for content in [b"1", b"2", b"3"] {
+            saving(Some(&longest), content).write_into(folder.path()).unwrap();
+        }
+        let names = names_in(folder.path());
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES && name.ends_with("ü.txt")), "{names:?}");
+        let no_ending = format!("a.{}", "b".repeat(253));
+        assert_eq!(cut(&no_ending, 200).len(), 200);
+    }
+}
