@@ -24,7 +24,8 @@ pub(crate) fn mail(
     let pages = stream::try_unfold(state, move |(app, after)| async move {
         let request = PageRequest { after, entries: 0, wait: limits::RECEIVE_WAIT };
         loop {
-            let page = app.services.mailboxes.receive(&caller.principal, request).await?;
+            let share = app.memory.share();
+            let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;
             if let Some(last) = page.entries.last() {
                 let after = last.mailbox_seq;
                 return Ok(Some((page_message(page), (app, after))));

@@ -16,7 +16,7 @@ use super::{
     super::{connection::Connection, endpoints, refusal::Refusal, websocket},
     extract::{JsonBody, PathText, QueryString},
 };
-use crate::{app::App, authentication::Caller, limits};
+use crate::{app::App, authentication::Caller, limits, memory::Share};
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -29,9 +29,10 @@ pub(super) async fn challenge(
 
 pub(super) async fn issue_token(
     State(app): State<Arc<App>>,
+    Extension(connection): Extension<Arc<Connection>>,
     JsonBody(request): JsonBody<v1::IssueTokenRequest>,
 ) -> Answer<v1::IssueTokenResponse> {
-    endpoints::issue_token(&app, request).map(Json)
+    endpoints::issue_token(&app, connection.tokens.peer, request).map(Json)
 }
 
 pub(super) async fn upload_prekeys(
@@ -66,25 +67,28 @@ pub(super) async fn get_manifest(
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::SendRequest>,
 ) -> Answer<v1::SendResponse> {
-    endpoints::send(&app, caller.principal, request).await.map(Json)
+    endpoints::send(&app, caller.principal, share, request).await.map(Json)
 }
 
 pub(super) async fn receive(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     QueryString(request): QueryString<v1::ReceiveRequest>,
 ) -> Answer<v1::ReceiveResponse> {
-    endpoints::receive(&app, &caller.principal, request).await.map(Json)
+    endpoints::receive(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 pub(super) async fn acknowledge(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::AcknowledgeRequest>,
 ) -> Answer<v1::AcknowledgeResponse> {
-    endpoints::acknowledge(&app, caller.principal, request).await.map(Json)
+    endpoints::acknowledge(&app, caller.principal, share, request).await.map(Json)
 }
 
 /// Whose message an id names, where it is not the caller's.
@@ -97,21 +101,23 @@ pub(super) struct SenderQuery {
 pub(super) async fn get_status(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(message_id): PathText,
     QueryString(query): QueryString<SenderQuery>,
 ) -> Answer<v1::GetStatusResponse> {
     let request = v1::GetStatusRequest { sender: query.sender, message_id };
-    endpoints::get_status(&app, &caller.principal, request).await.map(Json)
+    endpoints::get_status(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 pub(super) async fn get_body(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(message_id): PathText,
     QueryString(query): QueryString<SenderQuery>,
 ) -> Answer<v1::GetBodyResponse> {
     let request = v1::GetBodyRequest { sender: query.sender, message_id };
-    endpoints::get_body(&app, &caller.principal, request).await.map(Json)
+    endpoints::get_body(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 pub(super) async fn list_events(
