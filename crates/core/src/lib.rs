@@ -29,7 +29,7 @@ pub use delivery_router::{Accepted, DeliveryRouter, SendError};
 pub use delivery_status::{DeliveryRecord, PartDecision, ReceiptConflict};
 pub use expiry::{Expiry, ExpirySweep};
 pub use key_agreement::{ClaimError, KeyAgreement, ManifestError, PublishError};
-pub use mailbox::{MailboxEntry, Mailboxes, Page, PageRequest, ReceiveError};
+pub use mailbox::{MailboxEntry, Mailboxes, NoRoom, Page, PageRequest, ReceiveError, Room};
 pub use message_query::{BodyPart, Feed, MessageQuery, QueryError};
 pub use principal::Principal;
 pub use receipts::{Countersigned, Receipts, ReceiptsError};

@@ -30,6 +30,33 @@ pub struct PageRequest {
     pub wait: Duration,
 }
 
+/// Where what is read from the store finds room before it is read: many readers at once, each with a page, would otherwise
+/// hold more than there is.
+pub trait Room: Send + Sync {
+    /// Takes so many bytes.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    fn take(&self, bytes: usize) -> Result<(), NoRoom>;
+
+    /// Gives so many back, of those that were taken.
+    fn give_back(&self, bytes: usize);
+}
+
+/// Room without a bound.
+impl Room for () {
+    fn take(&self, _: usize) -> Result<(), NoRoom> {
+        Ok(())
+    }
+
+    fn give_back(&self, _: usize) {}
+}
+
+/// Others use the room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("there is no room for a page now")]
+pub struct NoRoom;
+
 /// A page of a mailbox, oldest first.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -54,10 +81,17 @@ pub struct MailboxEntry {
     pub part: Vec<u8>,
 }
 
-/// The mailbox could not be read.
+/// Why a mailbox was not read.
 #[derive(Debug, Error)]
-#[error(transparent)]
-pub struct ReceiveError(#[from] BackendError);
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// No room for a page.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+}
 
 impl ReceiveError {
     /// Its name on the wire.
@@ -68,19 +102,29 @@ impl ReceiveError {
 }
 
 impl Mailboxes {
-    /// Reads a page of the caller's own mailbox, waiting for the first entry if asked to.
+    /// Reads a page of the caller's own mailbox, waiting for the first entry if asked to. The page's bytes are taken from
+    /// `room` before it is read, and stay taken if there is one.
     ///
     /// # Errors
     /// [`ReceiveError`].
-    pub async fn receive(&self, caller: &Principal, request: PageRequest) -> Result<Page, ReceiveError> {
+    pub async fn receive(
+        &self,
+        caller: &Principal,
+        request: PageRequest,
+        room: &dyn Room,
+    ) -> Result<Page, ReceiveError> {
         let recipient = caller.agent();
         let bell = self.wake_ups.bell(recipient);
         let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
         let entries = loop {
             let ring = bell.next_ring();
+            room.take(limits::PAGE_BYTES)?;
             let waiting = self.ledger.page(self.query(caller, request)).await?;
             let nothing_waits = waiting.is_empty();
             let entries = self.hand_over(caller, waiting).await?;
+            if entries.is_empty() {
+                room.give_back(limits::PAGE_BYTES);
+            }
             // If something waited and nothing of it is left, there may be more behind it.
             if !entries.is_empty() || (nothing_waits && tokio::time::timeout_at(deadline, ring).await.is_err()) {
                 break entries;

@@ -6,31 +6,44 @@ use sealpost_core::Services;
 use sealpost_protocol::Clock;
 use tokio::sync::Semaphore;
 
-use crate::{authentication::Authenticator, limits, memory::Memory, tasks::Tasks};
+use crate::{
+    authentication::Authenticator,
+    limits,
+    memory::{Memory, Share},
+    tasks::Tasks,
+};
 
 /// The use cases, who calls them, and what they run on.
 pub(crate) struct App {
     pub(crate) services: Services,
     pub(crate) authenticator: Authenticator,
     pub(crate) clock: Arc<dyn Clock>,
+    /// For requests of members.
     pub(crate) memory: Memory,
+    /// For requests that anyone may send.
+    pub(crate) open_memory: Memory,
     pub(crate) tasks: Tasks,
     writes: Arc<Semaphore>,
 }
 
 impl App {
     pub(crate) fn new(services: Services, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
-        let (memory, writes) = (Memory::new(limits::MEMORY), Arc::new(Semaphore::new(limits::WRITES)));
-        Self { services, authenticator, clock, memory, tasks, writes }
+        let (memory, open_memory) = (Memory::new(limits::MEMORY), Memory::new(limits::OPEN_MEMORY));
+        let writes = Arc::new(Semaphore::new(limits::WRITES));
+        Self { services, authenticator, clock, memory, open_memory, tasks, writes }
     }
 
     /// Does `work` to its end, even if the client that asked for it goes away meanwhile: half of it would leave what was
-    /// stored without those whom it concerns being told. `None` if it ended in a panic.
-    pub(crate) async fn write<F: Future<Output: Send> + Send + 'static>(&self, work: F) -> Option<F::Output> {
+    /// stored without those whom it concerns being told. What the request takes of memory counts until then. `None` if it
+    /// ended in a panic.
+    pub(crate) async fn write<F>(&self, share: Arc<Share>, work: F) -> Option<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
         let place = Arc::clone(&self.writes).acquire_owned().await.ok()?;
         let work = self.tasks.spawn_whole(async move {
             let done = work.await;
-            drop(place);
+            drop((place, share));
             done
         });
         work.await.ok()
@@ -69,13 +82,33 @@ pub(crate) mod tests {
         App::new(services, authenticator, clock, Tasks::default())
     }
 
+    impl App {
+        fn share(&self) -> Arc<Share> {
+            Arc::new(self.memory.share())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_any_more_keeps_its_share_to_its_end() {
+        let app = app();
+        let (go_on, may_go_on) = oneshot::channel::<()>();
+        let share = app.share();
+        share.grow(1).unwrap();
+        let write = app.write(share, async move { may_go_on.await.unwrap() });
+        assert!(write.now_or_never().is_none(), "it is given up");
+        assert!(!app.memory.has_free(limits::MEMORY));
+        go_on.send(()).unwrap();
+        app.tasks.stop().await;
+        assert!(app.memory.has_free(limits::MEMORY));
+    }
+
     #[tokio::test]
     async fn a_write_comes_to_its_end_when_nobody_waits_for_it_any_more() {
         let app = app();
         let (begun, has_begun) = oneshot::channel();
         let (go_on, may_go_on) = oneshot::channel();
         let (done, is_done) = oneshot::channel();
-        let write = app.write(async move {
+        let write = app.write(app.share(), async move {
             begun.send(()).unwrap();
             may_go_on.await.unwrap();
             done.send(()).unwrap();
@@ -91,7 +124,7 @@ pub(crate) mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_more_writes_run_at_a_time_than_the_limit() {
         let app = app();
-        let begin = async |work| tokio::time::timeout(Duration::from_secs(1), app.write(work)).await;
+        let begin = async |work| tokio::time::timeout(Duration::from_secs(1), app.write(app.share(), work)).await;
         for _ in 0..limits::WRITES {
             assert!(begin(std::future::pending().boxed()).await.is_err(), "it runs on");
         }
@@ -103,7 +136,7 @@ pub(crate) mod tests {
     async fn a_write_that_panics_is_reported_and_makes_room() {
         let app = app();
         for _ in 0..=limits::WRITES {
-            assert_eq!(app.write(async { assert!(std::hint::black_box(false)) }).await, None);
+            assert_eq!(app.write(app.share(), async { assert!(std::hint::black_box(false)) }).await, None);
         }
     }
 }

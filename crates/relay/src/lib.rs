@@ -12,6 +12,7 @@ mod ledger_identity;
 mod memory;
 mod node_keys;
 mod origin;
+mod peer;
 mod relay;
 mod tasks;
 mod transport;

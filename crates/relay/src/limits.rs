@@ -18,6 +18,10 @@ pub const SMALL_REQUEST_BYTES: usize = 16 << 10;
 /// request's bytes are free.
 pub const MEMORY: usize = 256 << 20;
 
+/// The same for requests that anyone may send, so that strangers have no part of the members' memory. A thousand of the
+/// largest at a time; their answers are small.
+pub const OPEN_MEMORY: usize = 16 << 20;
+
 /// Submissions and receipts that are being stored at a time. Enough to fill the store's groups; each may hold a whole
 /// request, and goes on when its client has gone.
 pub const WRITES: usize = 64;
@@ -25,6 +29,15 @@ pub const WRITES: usize = 64;
 /// Connections at a time. Each idle one costs some 30 KiB; the default limit of open files on Linux is 1,024, which a
 /// service manager raises.
 pub const CONNECTIONS: usize = 10_000;
+
+/// Connections of one IPv4 address or IPv6 /64 at a time; those from this machine, a proxy's perhaps, are not bounded. Many
+/// agents may share an address; lower, a large site or a proxy on another machine is cut off, higher, fewer strangers hold
+/// all connections.
+pub const CONNECTIONS_PER_PEER: usize = 1_000;
+
+/// How long a connection stays open on which no token is good and no request has begun. An HTTP/1 one is closed earlier.
+/// Longer than any request of a stranger takes; higher, and strangers hold connections for longer at no cost.
+pub const STRANGER_IDLE: Duration = Duration::from_secs(90);
 
 /// How long to let connections end when another could not be accepted: out of open files, most likely.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -79,6 +92,9 @@ pub const TOKEN_BYTES: usize = 4 << 10;
 /// `rate-limited`: forgetting one would allow its replay.
 pub const REMEMBERED_PROOFS: usize = 200_000;
 
+/// The same for one IPv4 address or IPv6 /64, so that no single one stops all logins: some 160 a second.
+pub const REMEMBERED_PROOFS_PER_PEER: usize = REMEMBERED_PROOFS / 10;
+
 /// Tokens that one connection is known to hold the keys of. A connection that many agents share proves again beyond it.
 pub const TOKENS_PER_CONNECTION: usize = 256;
 
@@ -92,6 +108,8 @@ pub const DETAIL_CHARACTERS: usize = 500;
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 const _: () = assert!(MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
+const _: () =
+    assert!(STRANGER_IDLE.as_secs() > REQUEST_TIMEOUT.as_secs(), "a request is answered before its connection ends");
 const _: () = assert!(
     REQUEST_TIMEOUT.as_secs() > sealpost_core::limits::RECEIVE_WAIT.as_secs(),
     "a reader's wait ends before its request's time"

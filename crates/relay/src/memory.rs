@@ -1,13 +1,16 @@
 //! What requests and answers take of memory while they pass through, bounded over all connections.
 //!
-//! A request's share grows with what has been read of it, and is given back when it is over. Each piece of an answer has a
-//! share until the client's connection has taken it: a client that does not read keeps what it was sent, and no more.
+//! A request's share grows with what has been read of it, and by what its answer may take before that is read from the
+//! store. It is given back when the answer has been taken, and no earlier than the work that the request began is done.
+//! Each piece of an answer has a share of its own until the client's connection has taken it: a client that does not read
+//! keeps what it was sent, and no more.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use sealpost_core::{NoRoom, Room};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -58,9 +61,32 @@ impl Share {
         Err(MemoryShort)
     }
 
+    /// Gives back `bytes` of what it has, at most all.
+    fn shrink(&self, bytes: usize) {
+        let taken = |held: usize| Some(held.saturating_sub(bytes));
+        if let Ok(held) = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken) {
+            self.memory.0.add_permits(bytes.min(held));
+        }
+    }
+
+    /// The memory that it is a share of.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
     /// Whether it once could not grow.
     pub(crate) fn was_refused(&self) -> bool {
         self.was_refused.load(Ordering::Relaxed)
+    }
+}
+
+impl Room for Share {
+    fn take(&self, bytes: usize) -> Result<(), NoRoom> {
+        self.grow(bytes).map_err(|MemoryShort| NoRoom)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.shrink(bytes);
     }
 }
 
@@ -84,7 +110,11 @@ mod tests {
         drop(first);
         assert!(memory.has_free(60) && !memory.has_free(61));
         assert_eq!(second.grow(60), Ok(()));
+        second.shrink(70);
+        assert!(memory.has_free(70) && !memory.has_free(71));
+        second.shrink(70);
+        assert!(memory.has_free(100), "no more than it had");
         drop(second);
-        assert!(memory.has_free(100));
+        assert!(memory.has_free(100) && !memory.has_free(101));
     }
 }

@@ -66,7 +66,7 @@ impl Relay {
 
     /// What waits for `agent` now.
     async fn receive(&self, agent: &Agent) -> Page {
-        self.services.mailboxes.receive(&principal(agent), PageRequest::default()).await.unwrap()
+        self.services.mailboxes.receive(&principal(agent), PageRequest::default(), &()).await.unwrap()
     }
 
     /// Records what `recipient`, who has signed nothing before, says of a letter.

@@ -1,7 +1,9 @@
 //! Receiving: pages, the bounded wait, and what reading does and does not change.
 
-use sealpost_core::{PageRequest, limits};
-use sealpost_protocol::{encoding::Encode, limits as wire};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sealpost_core::{NoRoom, PageRequest, Room, limits};
+use sealpost_protocol::{ErrorCode, encoding::Encode, limits as wire};
 use tokio::{task::JoinHandle, time::Instant};
 
 use super::*;
@@ -11,7 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn waiting(relay: &Relay, agent: &Agent, wait: Duration) -> JoinHandle<Page> {
     let (services, principal) = (Arc::clone(&relay.services), principal(agent));
     let request = PageRequest { wait, ..PageRequest::default() };
-    tokio::spawn(async move { services.mailboxes.receive(&principal, request).await.unwrap() })
+    tokio::spawn(async move { services.mailboxes.receive(&principal, request, &()).await.unwrap() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +61,7 @@ async fn a_wake_up_without_news_after_the_given_place_goes_on_waiting() {
     let seen = relay.receive(&bob).await.entries.first().unwrap().mailbox_seq;
     let (services, me) = (Arc::clone(&relay.services), principal(&bob));
     let request = PageRequest { after: seen, wait: MINUTE, ..PageRequest::default() };
-    let next = tokio::spawn(async move { services.mailboxes.receive(&me, request).await.unwrap() });
+    let next = tokio::spawn(async move { services.mailboxes.receive(&me, request, &()).await.unwrap() });
     settle().await;
     relay.send(&bob, &Letter::new(&bob, &[&bob]).number(7)).await.unwrap();
     let page = next.await.unwrap();
@@ -118,7 +120,7 @@ async fn pages_follow_each_other_to_the_end() {
         let (mut after, mut seen) = (0, 0);
         loop {
             let request = PageRequest { after, entries, wait: Duration::ZERO };
-            let page = relay.services.mailboxes.receive(&principal(&bob), request).await.unwrap();
+            let page = relay.services.mailboxes.receive(&principal(&bob), request, &()).await.unwrap();
             assert!(page.entries.len() <= limits::PAGE_ENTRIES);
             assert!(entries == 0 || page.entries.len() <= entries);
             let Some(last) = page.entries.last() else { break };
@@ -157,7 +159,7 @@ async fn what_cannot_be_read_is_not_marked_as_handed_over() {
     let letter = Letter::new(&alice, &[&bob]);
     relay.send(&alice, &letter).await.unwrap();
     relay.contents.set_broken(true);
-    let failed = relay.services.mailboxes.receive(&principal(&bob), PageRequest::default()).await;
+    let failed = relay.services.mailboxes.receive(&principal(&bob), PageRequest::default(), &()).await;
     assert!(failed.is_err_and(|error| error.code().is_retryable()));
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
     relay.contents.set_broken(false);
@@ -194,6 +196,39 @@ async fn a_page_of_lost_contents_alone_is_passed_over() {
         relay.send(&alice, &letter).await.unwrap();
     }
     let request = PageRequest { entries: 1, ..PageRequest::default() };
-    let page = relay.services.mailboxes.receive(&principal(&bob), request).await.unwrap();
+    let page = relay.services.mailboxes.receive(&principal(&bob), request, &()).await.unwrap();
     assert_eq!(page.entries.len(), 1, "the next one is handed over");
+}
+
+/// Room for one page.
+#[derive(Debug, Default)]
+struct OnePage(AtomicUsize);
+
+impl Room for OnePage {
+    fn take(&self, bytes: usize) -> Result<(), NoRoom> {
+        let add = |taken| Some(taken + bytes).filter(|taken| *taken <= limits::PAGE_BYTES);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map(drop).map_err(|_| NoRoom)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_read_only_where_there_is_room_for_it() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let (room, request) = (OnePage::default(), PageRequest { wait: MINUTE, ..PageRequest::default() });
+    let receive = async || relay.services.mailboxes.receive(&principal(&bob), request, &room).await;
+    assert_eq!(receive().await.unwrap().entries, []);
+    assert_eq!(room.0.load(Ordering::Relaxed), 0, "who waits takes no room");
+    let letter = Letter::new(&alice, &[&bob]);
+    relay.send(&alice, &letter).await.unwrap();
+    room.take(1).unwrap();
+    assert_eq!(receive().await.unwrap_err().code(), ErrorCode::Unavailable);
+    assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
+    room.give_back(1);
+    assert_eq!(receive().await.unwrap().entries.len(), 1);
+    assert_eq!(room.0.load(Ordering::Relaxed), limits::PAGE_BYTES, "for as long as the page is there");
 }

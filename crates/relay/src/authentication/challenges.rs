@@ -8,7 +8,7 @@ use aws_lc_rs::{
 use sealpost_protocol::Timestamp;
 
 use super::{AuthenticationError, Issued, single_use::SingleUse};
-use crate::limits;
+use crate::{limits, peer::Peer};
 
 const RANDOM: usize = 16;
 const TIME: usize = 8;
@@ -54,8 +54,13 @@ impl Challenges {
         }
     }
 
-    pub(super) fn use_up(&self, challenge: FreshChallenge, now: Timestamp) -> Result<(), AuthenticationError> {
-        match self.used.use_up(&challenge.random, challenge.expires, now) {
+    pub(super) fn use_up(
+        &self,
+        peer: Peer,
+        challenge: FreshChallenge,
+        now: Timestamp,
+    ) -> Result<(), AuthenticationError> {
+        match self.used.use_up(peer, &challenge.random, challenge.expires, now) {
             Ok(true) => Ok(()),
             Ok(false) => Err(AuthenticationError::Challenge),
             Err(error) => Err(error),

@@ -8,15 +8,25 @@ use std::{
 use sealpost_protocol::Timestamp;
 
 use super::Caller;
-use crate::limits;
+use crate::{limits, peer::Peer};
 
 /// The tokens proven on one connection.
-#[derive(Default)]
 pub(crate) struct ConnectionTokens {
+    /// Where the client is.
+    pub(crate) peer: Peer,
     proven: Mutex<HashMap<String, Caller>>,
 }
 
 impl ConnectionTokens {
+    pub(crate) fn new(peer: Peer) -> Self {
+        Self { peer, proven: Mutex::default() }
+    }
+
+    /// Whether one of them is good at this time.
+    pub(crate) fn has_good(&self, now: Timestamp) -> bool {
+        self.proven.lock().unwrap_or_else(PoisonError::into_inner).values().any(|caller| caller.until > now)
+    }
+
     pub(super) fn caller(&self, token: &str) -> Option<Caller> {
         self.proven.lock().unwrap_or_else(PoisonError::into_inner).get(token).copied()
     }

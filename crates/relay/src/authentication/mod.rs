@@ -31,7 +31,7 @@ use self::{
     proofs::{Expected, Proofs},
     tokens::Tokens,
 };
-use crate::{limits, node_keys::NodeKeys, origin::Origin};
+use crate::{limits, node_keys::NodeKeys, origin::Origin, peer::Peer};
 
 /// Makes and checks tokens.
 pub(crate) struct Authenticator {
@@ -161,8 +161,8 @@ impl Authenticator {
         Ok((answer, signature))
     }
 
-    /// A token for whoever signed the claim. The challenge is used up only by a claim that holds.
-    pub(crate) fn issue_token(&self, request: TokenRequest) -> Result<Issued<String>, AuthenticationError> {
+    /// A token for whoever signed the claim, and has sent it from `peer`. The challenge is used up only by a claim that holds.
+    pub(crate) fn issue_token(&self, peer: Peer, request: TokenRequest) -> Result<Issued<String>, AuthenticationError> {
         let now = self.clock.now();
         if !request.origin.parse().is_ok_and(|origin| self.origins.contains(&origin)) {
             return Err(AuthenticationError::Origin(request.origin));
@@ -182,7 +182,7 @@ impl Authenticator {
         claim.verify(&request.signature).map_err(|_| AuthenticationError::Signature)?;
         IdentityKey::from_array(claim.token_key).map_err(|_| AuthenticationError::TokenKey)?;
         let token = self.tokens.issue(claim.identity.agent_id(), &claim.token_key, now)?;
-        self.challenges.use_up(challenge, now)?;
+        self.challenges.use_up(peer, challenge, now)?;
         Ok(token)
     }
 
@@ -200,6 +200,7 @@ impl Authenticator {
         let checked = self.tokens.check(token, now)?;
         let proof = credentials.proof.ok_or(AuthenticationError::NoProof)?;
         let expected = Expected {
+            peer: connection.peer,
             token,
             key_thumbprint: &checked.key_thumbprint,
             method: credentials.method,

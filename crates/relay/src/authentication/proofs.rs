@@ -12,7 +12,7 @@ use sealpost_protocol::Timestamp;
 use serde::Deserialize;
 
 use super::{AuthenticationError, single_use::SingleUse};
-use crate::{limits, origin::Origin};
+use crate::{limits, origin::Origin, peer::Peer};
 
 /// Checks proofs, each once.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub(super) struct Proofs {
 /// What a proof must have been made for.
 #[derive(Clone, Copy)]
 pub(super) struct Expected<'a> {
+    /// From where.
+    pub(super) peer: Peer,
     /// The token.
     pub(super) token: &'a str,
     /// The thumbprint of the token's key.
@@ -68,7 +70,7 @@ impl Proofs {
         }
         let forget = made.saturating_add(2 * limits::PROOF_AGE);
         let name = format!("{} {}", expected.key_thumbprint, claims.jti); // nobody can use up another's names
-        if !self.used.use_up(name.as_bytes(), forget, now)? {
+        if !self.used.use_up(expected.peer, name.as_bytes(), forget, now)? {
             return refuse("was used before");
         }
         Ok(())

@@ -73,7 +73,7 @@ impl Node {
     /// A token of `agent`, bound to the key of this seed.
     fn token(&self, agent: &Agent, seed: u8) -> Bought {
         let key = TokenKey::new(seed);
-        let issued = self.authenticator.issue_token(signed(&self.claim(agent, &key), agent)).unwrap();
+        let issued = self.authenticator.issue_token(Peer::nearby(), signed(&self.claim(agent, &key), agent)).unwrap();
         Bought { token: issued.value, key }
     }
 
@@ -107,7 +107,7 @@ impl Node {
     fn refusal_of(&self, request: TokenRequest) -> AuthenticationError {
         let secrets = [&request.challenge, &request.token_key.to_vec(), &request.signature.0.to_vec()]
             .map(|bytes| [STANDARD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes), format!("{bytes:?}")]);
-        let error = self.authenticator.issue_token(request).err().expect("a refusal");
+        let error = self.authenticator.issue_token(Peer::nearby(), request).err().expect("a refusal");
         says_nothing_of(&error, secrets.as_flattened().iter().map(String::as_str));
         error
     }

@@ -14,29 +14,32 @@ use tokio::time::Instant;
 
 use crate::{
     limits,
-    memory::{Memory, MemoryShort, Share},
+    memory::{MemoryShort, Share},
 };
 
 /// A request's body: what is read of it counts into `share`.
 pub(super) fn incoming(body: Body, share: Arc<Share>) -> Body {
-    Body::new(Metered { body, meter: move |data: Bytes| share.grow(data.len()).map(|()| data) })
+    Body::new(Metered { body, meter: move |data: Bytes| share.grow(data.len()).map(|()| data), untouched: None })
 }
 
-/// An answer's body: each piece counts for itself, until the connection has taken it.
-pub(super) fn outgoing(body: Body, memory: Memory, untaken: Arc<Untaken>) -> Body {
+/// An answer's body: its request's share lasts as long as it, and each piece counts for itself, until the connection has
+/// taken it.
+pub(super) fn outgoing(body: Body, request: Arc<Share>, untaken: Arc<Untaken>) -> Body {
+    let untouched = Some(Waiting::new(&untaken));
     let meter = move |data: Bytes| {
-        let share = memory.share();
+        let share = request.memory().share();
         share.grow(data.len())?;
-        let number = untaken.add();
-        Ok(Bytes::from_owner(Piece { data, number, untaken: Arc::clone(&untaken), _share: share }))
+        Ok(Bytes::from_owner(Piece { data, _waiting: Waiting::new(&untaken), _share: share }))
     };
-    Body::new(Metered { body, meter })
+    Body::new(Metered { body, meter, untouched })
 }
 
 /// A body whose data passes through a meter. Without memory it breaks off.
 struct Metered<M> {
     body: Body,
     meter: M,
+    /// An answer waits for its client as a whole until its first piece is asked for.
+    untouched: Option<Waiting>,
 }
 
 impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered<M> {
@@ -47,6 +50,7 @@ impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        drop(self.untouched.take());
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             end => return Poll::Ready(end),
@@ -69,8 +73,7 @@ impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered
 /// The bytes of one piece of an answer. Whoever sends them holds on to this until they are sent.
 struct Piece {
     data: Bytes,
-    number: u64,
-    untaken: Arc<Untaken>,
+    _waiting: Waiting,
     _share: Share,
 }
 
@@ -80,13 +83,25 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-impl Drop for Piece {
+/// One of the [`Untaken`], until this is dropped.
+struct Waiting {
+    number: u64,
+    untaken: Arc<Untaken>,
+}
+
+impl Waiting {
+    fn new(untaken: &Arc<Untaken>) -> Self {
+        Self { number: untaken.add(), untaken: Arc::clone(untaken) }
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.untaken.remove(self.number);
     }
 }
 
-/// Pieces of answers that one connection has not taken yet, and since when each waits.
+/// Answers, and pieces of them, that one connection has not taken yet, and since when each waits.
 #[derive(Debug, Default)]
 pub(crate) struct Untaken {
     pieces: Mutex<Pieces>,
@@ -133,6 +148,20 @@ mod tests {
     use futures::StreamExt;
 
     use super::*;
+    use crate::memory::Memory;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_begins_to_read_keeps_its_request_s_share_and_stalls_its_connection() {
+        let (memory, untaken) = (Memory::new(10), Arc::<Untaken>::default());
+        let share = Arc::new(memory.share());
+        share.grow(8).unwrap();
+        let body = outgoing(Body::from("12345678"), share, Arc::clone(&untaken));
+        untaken.stalled().await;
+        assert!(!memory.has_free(3));
+        drop(body);
+        assert!(memory.has_free(10));
+        assert_eq!(untaken.longest_wait(), Duration::ZERO);
+    }
 
     #[tokio::test]
     async fn a_request_s_share_lasts_as_long_as_the_request() {
@@ -150,7 +179,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_piece_of_an_answer_counts_until_its_last_byte_is_taken() {
         let (memory, untaken) = (Memory::new(10), Arc::<Untaken>::default());
-        let mut body = outgoing(Body::from("12345678"), memory.clone(), Arc::clone(&untaken)).into_data_stream();
+        let mut body =
+            outgoing(Body::from("12345678"), Arc::new(memory.share()), Arc::clone(&untaken)).into_data_stream();
         let mut piece = body.next().await.unwrap().unwrap();
         assert!(body.next().await.is_none());
         drop(body);
@@ -185,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_finds_no_memory_breaks_off() {
-        let body = outgoing(Body::from("12345678"), Memory::new(7), Arc::default());
+        let body = outgoing(Body::from("12345678"), Arc::new(Memory::new(7).share()), Arc::default());
         assert!(to_bytes(body, 100).await.is_err());
     }
 }

@@ -10,32 +10,37 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
+use sealpost_protocol::Clock;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::Notify,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{bodies::Untaken, respond::Transports};
-use crate::{app::App, authentication::ConnectionTokens, limits, tasks::Tasks};
+use super::{
+    bodies::Untaken,
+    places::{Place, Places},
+    respond::Transports,
+};
+use crate::{app::App, authentication::ConnectionTokens, limits, peer::Peer, tasks::Tasks};
 
 /// What the requests of one connection share. It has its place among the connections for as long as anyone holds this.
 pub(crate) struct Connection {
     pub(super) tokens: ConnectionTokens,
     pub(super) untaken: Arc<Untaken>,
-    pub(super) first_request: Notify,
-    _place: OwnedSemaphorePermit,
+    pub(super) request: Notify,
+    _place: Place,
     _task: TaskTrackerToken,
 }
 
 impl Connection {
-    fn new(place: OwnedSemaphorePermit, tasks: &Tasks) -> Self {
+    fn new(peer: Peer, place: Place, tasks: &Tasks) -> Self {
         Self {
-            tokens: ConnectionTokens::default(),
+            tokens: ConnectionTokens::new(peer),
             untaken: Arc::default(),
-            first_request: Notify::new(),
+            request: Notify::new(),
             _place: place,
             _task: tasks.token(),
         }
@@ -43,28 +48,36 @@ impl Connection {
 
     /// A connection without a client.
     #[cfg(test)]
-    pub(super) fn for_test(tasks: &Tasks) -> Self {
-        Self::new(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(), tasks)
+    pub(super) async fn for_test(tasks: &Tasks) -> Self {
+        let (places, peer) = (Places::new(), Peer::nearby());
+        Self::new(peer, places.give(places.next().await.unwrap(), peer).unwrap(), tasks)
     }
 }
 
 /// Accepts connections until the relay stops.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, app: Arc<App>) {
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let places = Places::new();
     let tasks = app.tasks.clone();
     let transports = Arc::new(Transports::new(app));
     while let Some(accepted) = tasks.stopping().run_until_cancelled(accept(&listener, &places)).await {
-        let Some((stream, place)) = accepted else { continue };
-        let connection = Arc::new(Connection::new(place, &tasks));
+        let Some((stream, peer, place)) = accepted else { continue };
+        let connection = Arc::new(Connection::new(peer, place, &tasks));
         tasks.spawn(serve_stream(Arc::clone(&transports), tls.clone(), stream, connection));
     }
 }
 
 /// The next connection, once there is a place for it.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, Peer, Place)> {
+    let free = places.next().await?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, address)) => {
+            let peer = Peer::from(address.ip());
+            let place = places.give(free, peer);
+            if place.is_none() {
+                tracing::debug!(?peer, "connection closed: its peer has too many");
+            }
+            Some((stream, peer, place?))
+        }
         Err(error) => {
             tracing::warn!(%error, "connection not accepted");
             tokio::time::sleep(limits::ACCEPT_PAUSE).await;
@@ -98,7 +111,7 @@ where
 {
     let tasks = transports.app.tasks.clone();
     let service = service_fn(|request| {
-        connection.first_request.notify_one();
+        connection.request.notify_one();
         let (transports, connection) = (Arc::clone(&transports), Arc::clone(&connection));
         async move { Ok::<_, Infallible>(transports.respond(&connection, request).await) }
     });
@@ -110,7 +123,9 @@ where
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-        () = silent(&connection) => return tracing::debug!("connection closed: no request came"),
+        () = idle(&connection, transports.app.clock.as_ref()) => {
+            return tracing::debug!("connection closed: no request came");
+        }
         () = connection.untaken.stalled() => return tracing::debug!("connection closed: its client does not read"),
     };
     if let Err(error) = ended {
@@ -135,10 +150,15 @@ fn builder(tasks: &Tasks) -> Builder<Tasks> {
     builder
 }
 
-/// Completes when a client has not sent one request in time. The HTTP library's own timeout begins only once it knows
-/// which HTTP it is spoken to.
-async fn silent(connection: &Connection) {
-    if timeout(limits::HEADER_TIMEOUT, connection.first_request.notified()).await.is_ok() {
-        std::future::pending().await
+/// Completes when a client has not sent one request in time, or later none for a while, and has no good token. The HTTP
+/// library's own timeout begins only once it knows which HTTP it is spoken to, and HTTP/2 has none for what follows.
+async fn idle(connection: &Connection, clock: &dyn Clock) {
+    let mut patience = limits::HEADER_TIMEOUT;
+    loop {
+        if timeout(patience, connection.request.notified()).await.is_ok() {
+            patience = limits::STRANGER_IDLE;
+        } else if !connection.tokens.has_good(clock.now()) {
+            return;
+        }
     }
 }

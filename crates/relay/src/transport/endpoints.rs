@@ -7,7 +7,7 @@ use sealpost_api::{
     v1,
 };
 use sealpost_core::{
-    BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmissionError, SubmittedBody,
+    BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmittedBody,
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
@@ -15,26 +15,34 @@ use sealpost_protocol::{
 };
 
 use super::{refusal::Refusal, uploads::upload_id};
-use crate::{app::App, authentication::TokenRequest};
+use crate::{app::App, authentication::TokenRequest, memory::Share, peer::Peer};
+
+/// Bytes of all deliveries of the largest message, with what proves each receipt: some 700 each.
+const STATUS_BYTES: usize = limits::RECIPIENTS * 1_024;
 
 pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
     let (answer, signature) = app.authenticator.challenge(array("nonce", &request.nonce)?)?;
     Ok(v1::ChallengeResponse::from_signed(answer, &signature))
 }
 
-pub(crate) fn issue_token(app: &App, request: v1::IssueTokenRequest) -> Result<v1::IssueTokenResponse, Refusal> {
+pub(crate) fn issue_token(
+    app: &App,
+    peer: Peer,
+    request: v1::IssueTokenRequest,
+) -> Result<v1::IssueTokenResponse, Refusal> {
     if request.origin.len() > limits::ORIGIN {
         return Err(Refusal::new(ErrorCode::TooLarge, "origin: too long"));
     }
     let identity: IdentityKey = decode("identity_key", &request.identity_key)?;
-    let token = app.authenticator.issue_token(TokenRequest {
+    let request = TokenRequest {
         identity,
         origin: request.origin,
         challenge: request.challenge,
         expires: timestamp("expires_at_ms", request.expires_at_ms)?,
         token_key: array("token_key", &request.token_key)?,
         signature: Signature(array("signature", &request.signature)?),
-    })?;
+    };
+    let token = app.authenticator.issue_token(peer, request)?;
     Ok(v1::IssueTokenResponse { token: token.value, expires_at_ms: millis(token.expires) })
 }
 
@@ -82,14 +90,19 @@ pub(crate) async fn get_manifest(
 pub(crate) async fn send(
     app: &Arc<App>,
     caller: Principal,
+    share: Arc<Share>,
     request: v1::SendRequest,
 ) -> Result<v1::SendResponse, Refusal> {
     if request.header.len() > limits::HEADER {
         return Err(Refusal::new(ErrorCode::TooLarge, format!("header: at most {} bytes", limits::HEADER)));
     }
     let header: Header = decode("header", &request.header)?;
-    if request.parts.len() > header.fields().recipients.as_slice().len() {
-        return Err(SubmissionError::Recipients.into());
+    let recipients = header.fields().recipients.as_slice().len();
+    if request.parts.len() > recipients {
+        return Err(Refusal::new(
+            ErrorCode::Malformed,
+            format!("at most one part for each of {recipients} recipients"),
+        ));
     }
     let part = |part: v1::Part| -> Result<Part, Refusal> {
         Ok(Part::new(agent_id("recipient", &part.recipient)?, attempt(part.attempt)?, part.envelope)?)
@@ -103,13 +116,14 @@ pub(crate) async fn send(
     };
     let submission = Submission::new(header, body, parts)?;
     let send = |app: Arc<App>| async move { app.services.delivery_router.send(&caller, submission).await };
-    let accepted = write(app, send).await?;
+    let accepted = write(app, share, send).await?;
     Ok(v1::SendResponse { accepted_at_ms: millis(accepted.at) })
 }
 
 pub(crate) async fn receive(
     app: &App,
     caller: &Principal,
+    share: &Share,
     request: v1::ReceiveRequest,
 ) -> Result<v1::ReceiveResponse, Refusal> {
     let page = PageRequest {
@@ -117,7 +131,7 @@ pub(crate) async fn receive(
         entries: usize::try_from(request.limit).unwrap_or(usize::MAX),
         wait: Duration::from_millis(request.wait_ms.into()),
     };
-    let received = app.services.mailboxes.receive(caller, page);
+    let received = app.services.mailboxes.receive(caller, page, share);
     let page = app.tasks.stopping().run_until_cancelled(received).await.ok_or_else(Refusal::stopping)??;
     Ok(page_message(page))
 }
@@ -125,11 +139,12 @@ pub(crate) async fn receive(
 pub(crate) async fn acknowledge(
     app: &Arc<App>,
     caller: Principal,
+    share: Arc<Share>,
     request: v1::AcknowledgeRequest,
 ) -> Result<v1::AcknowledgeResponse, Refusal> {
     let batch: ReceiptBatch = decode("receipts", &request.receipts)?;
     let record = |app: Arc<App>| async move { app.services.receipts.record(&caller, batch).await };
-    let countersigned = write(app, record).await?;
+    let countersigned = write(app, share, record).await?;
     let refused = |refused: &RefusedReceipt| v1::RefusedReceipt {
         index: u32::try_from(refused.index).unwrap_or(u32::MAX),
         code: refused.code().to_string(),
@@ -144,9 +159,11 @@ pub(crate) async fn acknowledge(
 pub(crate) async fn get_status(
     app: &App,
     caller: &Principal,
+    share: &Share,
     request: v1::GetStatusRequest,
 ) -> Result<v1::GetStatusResponse, Refusal> {
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
+    share.grow(STATUS_BYTES)?;
     let statuses = app.services.message_query.status(caller, message).await?;
     Ok(v1::GetStatusResponse { deliveries: statuses.iter().map(v1::DeliveryStatus::from).collect() })
 }
@@ -154,9 +171,11 @@ pub(crate) async fn get_status(
 pub(crate) async fn get_body(
     app: &App,
     caller: &Principal,
+    share: &Share,
     request: v1::GetBodyRequest,
 ) -> Result<v1::GetBodyResponse, Refusal> {
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
+    share.grow(limits::INLINE_BODY)?;
     Ok(body_message(app.services.message_query.body(caller, message, request.offset).await?))
 }
 
@@ -174,16 +193,21 @@ pub(crate) async fn list_events(
 }
 
 /// Does a write to its end, whatever becomes of the request.
-pub(super) async fn write<T, E, F>(app: &Arc<App>, work: impl FnOnce(Arc<App>) -> F) -> Result<T, Refusal>
+pub(super) async fn write<T, E, F>(
+    app: &Arc<App>,
+    share: Arc<Share>,
+    work: impl FnOnce(Arc<App>) -> F,
+) -> Result<T, Refusal>
 where
     T: Send + 'static,
     E: Send + 'static,
     F: Future<Output = Result<T, E>> + Send + 'static,
     Refusal: From<E>,
 {
-    match app.write(work(Arc::clone(app))).await {
+    match app.write(share, work(Arc::clone(app))).await {
         Some(done) => Ok(done?),
-        None => Err(Refusal::new(ErrorCode::Internal, "the relay failed")),
+        // What came before the panic may be stored, and both writes may be repeated as they are.
+        None => Err(Refusal::new(ErrorCode::Unavailable, "the relay failed; it may have been done")),
     }
 }
 
@@ -222,4 +246,45 @@ pub(crate) fn event_message(change: &Change) -> v1::Event {
 
 fn counts_message(counts: PrekeyCounts) -> v1::PrekeyCounts {
     v1::PrekeyCounts { one_time_curve: counts.one_time_curve, one_time_kem: counts.one_time_kem }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_core::conformance::{Agent, Letter};
+
+    use super::*;
+    use crate::{app::tests::app, limits::MEMORY};
+
+    #[tokio::test]
+    async fn a_write_that_panics_may_be_repeated() {
+        let app = Arc::new(app());
+        let share = Arc::new(app.memory.share());
+        let work = |_| async { if std::hint::black_box(true) { panic!("a defect") } else { Ok::<(), Refusal>(()) } };
+        assert!(write(&app, share, work).await.unwrap_err().code.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn an_answer_finds_its_memory_before_it_is_read() {
+        let app = app();
+        let bob = Agent::bob();
+        let caller = Principal::authenticated(bob.id());
+        let letter = Letter::new(&bob, &[&bob]).body(b"body");
+        app.services.key_agreement.publish(&caller, bob.upload(1, 1..=5)).await.unwrap();
+        app.services.delivery_router.send(&caller, letter.submission()).await.unwrap();
+        let (sender, message_id) = (bob.id().to_string(), letter.message().id.to_string());
+        let others = app.memory.share();
+        others.grow(MEMORY - 1_000).unwrap();
+        let share = app.memory.share();
+        let body = v1::GetBodyRequest { sender: sender.clone(), message_id: message_id.clone(), offset: 0 };
+        let status = v1::GetStatusRequest { sender, message_id };
+        assert!(receive(&app, &caller, &share, v1::ReceiveRequest::default()).await.is_err());
+        assert!(get_body(&app, &caller, &share, body.clone()).await.is_err());
+        assert!(get_status(&app, &caller, &share, status.clone()).await.is_err());
+        drop(others);
+        let before = get_status(&app, &caller, &share, status).await.unwrap();
+        assert_eq!(before.deliveries.first().unwrap().state, "pending", "it was not read");
+        assert_eq!(receive(&app, &caller, &share, v1::ReceiveRequest::default()).await.unwrap().entries.len(), 1);
+        assert_eq!(get_body(&app, &caller, &share, body).await.unwrap().body, b"body");
+        assert!(!app.memory.has_free(MEMORY - sealpost_core::limits::PAGE_BYTES), "the answers have it");
+    }
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod connection;
 mod endpoints;
 mod grpc;
+mod places;
 mod refusal;
 mod respond;
 mod rest;

@@ -43,14 +43,15 @@ impl Transports {
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let is_grpc = is_grpc(request.headers());
-        let share = Arc::new(self.app.memory.share());
+        let memory = if is_open(request.uri().path()) { &self.app.open_memory } else { &self.app.memory };
+        let share = Arc::new(memory.share());
         let response = match self.admit(connection, &share, request) {
             Ok(request) => self.route(is_grpc, &share, request).await,
             Err(refusal) => Err(refusal),
         };
         let response =
             response.unwrap_or_else(|refusal| if is_grpc { grpc::refusal(refusal) } else { refusal.into_response() });
-        response.map(|body| bodies::outgoing(body, self.app.memory.clone(), Arc::clone(&connection.untaken)))
+        response.map(|body| bodies::outgoing(body, share, Arc::clone(&connection.untaken)))
     }
 
     /// Checks who sends a request, and that there is room for it.
@@ -75,6 +76,7 @@ impl Transports {
             }
             authenticate(&self.app, &connection.tokens, &mut request)?;
         }
+        request.extensions_mut().insert(Arc::clone(share));
         request.extensions_mut().insert(Arc::clone(connection));
         Ok(request)
     }
@@ -86,7 +88,10 @@ impl Transports {
             Ok(Ok(response)) if is_grpc => Ok(grpc::name_refusal(response)),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(never)) => match never {},
-            Err(_) => Err(Refusal::new(ErrorCode::Unavailable, "the request took too long; it may yet be done")),
+            Err(_) => Err(Refusal::new(
+                ErrorCode::Unavailable,
+                "the request took too long; it may have been done, and may yet be",
+            )),
         }
     }
 }
@@ -112,12 +117,16 @@ mod tests {
     /// What a relay that has so many bytes left answers.
     async fn answer_with(bytes_left: usize, request: Request<Body>) -> Response<Bytes> {
         let transports = Transports::new(Arc::new(app()));
-        let others = transports.app.memory.share();
-        others.grow(limits::MEMORY - bytes_left).unwrap();
-        let connection = Arc::new(Connection::for_test(&transports.app.tasks));
+        let app = &transports.app;
+        let is_open = is_open(request.uri().path());
+        let (memory, all) =
+            if is_open { (&app.open_memory, limits::OPEN_MEMORY) } else { (&app.memory, limits::MEMORY) };
+        let others = memory.share();
+        others.grow(all - bytes_left).unwrap();
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks).await);
         let (head, body) = transports.respond(&connection, request).await.into_parts();
         let body = Bytes::copy_from_slice(&to_bytes(body, usize::MAX).await.unwrap());
-        assert!(transports.app.memory.has_free(bytes_left), "the request's own share was not given back");
+        assert!(memory.has_free(bytes_left), "the request's own share was not given back");
         Response::from_parts(head, body)
     }
 
@@ -130,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_memory_is_short_members_are_refused_and_questions_about_health_are_not() {
+    async fn when_memory_is_short_members_are_refused() {
         for (content_type, status) in
             [("text/plain", StatusCode::SERVICE_UNAVAILABLE), ("application/grpc", StatusCode::OK)]
         {
@@ -138,8 +147,22 @@ mod tests {
             let answer = answer_with(limits::REQUEST_BYTES - 1, receive).await;
             assert_eq!(code_of(&answer), (status, "unavailable"));
         }
-        let answer = answer_with(limits::REQUEST_BYTES - 1, request("GET", "/healthz", "", Body::empty())).await;
-        assert_eq!((answer.status(), answer.body().as_ref()), (StatusCode::OK, b"ok\n".as_slice()));
+    }
+
+    #[tokio::test]
+    async fn members_and_strangers_have_no_part_of_each_other_s_memory() {
+        let transports = Transports::new(Arc::new(app()));
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks).await);
+        let members = transports.app.memory.share();
+        members.grow(limits::MEMORY).unwrap();
+        let answer = transports.respond(&connection, request("GET", "/healthz", "", Body::empty())).await;
+        assert_eq!(to_bytes(answer.into_body(), 100).await.unwrap(), "ok\n");
+        drop(members);
+        let strangers = transports.app.open_memory.share();
+        strangers.grow(limits::OPEN_MEMORY).unwrap();
+        let receive = request("GET", "/messaging/receive", "text/plain", Body::empty());
+        let answer = transports.respond(&connection, receive).await;
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "it is looked at");
     }
 
     #[tokio::test]
@@ -156,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_get_brings_along_is_dropped_before_it_is_answered() {
         let transports = Transports::new(Arc::new(app()));
-        let connection = Arc::new(Connection::for_test(&transports.app.tasks));
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks).await);
         let (held, is_dropped) = tokio::sync::oneshot::channel::<()>();
         let body = Body::from_stream(futures::stream::once(async move {
             let _held = held;

@@ -27,7 +27,8 @@ pub(crate) fn mail(
     let pages = stream::try_unfold(state, move |(app, after)| async move {
         let request = PageRequest { after, entries: 0, wait: limits::RECEIVE_WAIT };
         loop {
-            let page = app.services.mailboxes.receive(&caller.principal, request).await?;
+            let share = app.memory.share();
+            let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;
             if let Some(last) = page.entries.last() {
                 let after = last.mailbox_seq;
                 return Ok(Some((page_message(page), (app, after))));
@@ -60,7 +61,8 @@ pub(crate) fn body(
 ) -> impl Stream<Item = Result<v1::GetBodyResponse, Refusal>> {
     let state = (Arc::clone(&app), request);
     let pieces = stream::try_unfold(state, move |(app, mut request)| async move {
-        let piece = endpoints::get_body(&app, &caller.principal, request.clone()).await?;
+        let share = app.memory.share();
+        let piece = endpoints::get_body(&app, &caller.principal, &share, request.clone()).await?;
         request.offset += piece.body.len() as u64;
         Ok((!piece.body.is_empty()).then_some((piece, (app, request))))
     });
@@ -77,7 +79,8 @@ pub(crate) fn pieces(
     let answers = stream::try_unfold(state, move |(app, mut pieces)| async move {
         let Some(piece) = pieces.next().await else { return Ok(None) };
         let piece = piece.map_err(|status| Refusal::new(ErrorCode::Malformed, status.message()))?;
-        let answer = uploads::append(&app, caller.principal, piece).await?;
+        let share = Arc::new(app.memory.share());
+        let answer = uploads::append(&app, caller.principal, share, piece).await?;
         Ok(Some((answer, (app, pieces))))
     });
     until_over(&app, caller, answers)

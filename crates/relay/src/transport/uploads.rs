@@ -10,11 +10,12 @@ use sealpost_core::{Principal, UploadStatus, ports::UploadDescription};
 use sealpost_protocol::{BodyDescription, ErrorCode, Scheme, UploadId, limits};
 
 use super::{endpoints::write, refusal::Refusal};
-use crate::app::App;
+use crate::{app::App, memory::Share};
 
 pub(crate) async fn begin(
     app: &Arc<App>,
     caller: Principal,
+    share: Arc<Share>,
     request: v1::BeginUploadRequest,
 ) -> Result<v1::UploadStatus, Refusal> {
     let id = upload_id(&request.upload_id)?;
@@ -23,12 +24,13 @@ pub(crate) async fn begin(
     let body = BodyDescription { sealed_length: request.length, hash: array("hash", &request.hash)? };
     let description = UploadDescription { scheme, body };
     let begin = |app: Arc<App>| async move { app.services.uploading.begin(&caller, id, description).await };
-    Ok(status_message(write(app, begin).await?))
+    Ok(status_message(write(app, share, begin).await?))
 }
 
 pub(crate) async fn append(
     app: &Arc<App>,
     caller: Principal,
+    share: Arc<Share>,
     request: v1::AppendRequest,
 ) -> Result<v1::AppendResponse, Refusal> {
     let v1::AppendRequest { upload_id: id, offset, piece } = request;
@@ -37,7 +39,7 @@ pub(crate) async fn append(
         return Err(Refusal::new(ErrorCode::TooLarge, format!("piece: at most {} bytes", limits::BODY_PIECE)));
     }
     let append = move |app: Arc<App>| async move { app.services.uploading.append(&caller, id, offset, piece).await };
-    let expires = write(app, append).await?;
+    let expires = write(app, share, append).await?;
     Ok(v1::AppendResponse { offset, expires_at_ms: millis(expires) })
 }
 
@@ -53,10 +55,11 @@ pub(crate) async fn get(
 pub(crate) async fn cancel(
     app: &Arc<App>,
     caller: Principal,
+    share: Arc<Share>,
     request: v1::UploadRequest,
 ) -> Result<v1::CancelUploadResponse, Refusal> {
     let id = upload_id(&request.upload_id)?;
-    write(app, |app: Arc<App>| async move { app.services.uploading.cancel(&caller, id).await }).await?;
+    write(app, share, |app: Arc<App>| async move { app.services.uploading.cancel(&caller, id).await }).await?;
     Ok(v1::CancelUploadResponse {})
 }
 

@@ -3,6 +3,11 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
+use http::{Request, StatusCode};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sealpost_api::v1;
 use sealpost_core::conformance::Agent;
 use sealpost_relay::limits;
 use tokio::{
@@ -51,6 +56,37 @@ async fn an_http_1_connection_is_closed_when_it_has_been_idle() {
     let (patience, answer) = patience_with(&relay, b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
     assert!(patience <= limits::HEADER_TIMEOUT + Duration::from_secs(1), "{patience:?}");
+}
+
+#[tokio::test]
+async fn an_http_2_connection_without_a_good_token_is_closed_when_it_has_been_idle() {
+    let relay = TestRelay::start().await;
+    let stream = TcpStream::connect(relay.relay.address()).await.unwrap();
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut client, connection) = handshake.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get("http://x/readyz").body(Body::empty()).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), StatusCode::OK);
+    tokio::time::pause();
+    let begin = Instant::now();
+    let closed = tokio::time::timeout(Duration::from_secs(3_600), connection).await;
+    assert!(closed.is_ok(), "still open after an hour");
+    let patience = begin.elapsed();
+    let bounds = limits::STRANGER_IDLE..=limits::STRANGER_IDLE + Duration::from_secs(1);
+    assert!(bounds.contains(&patience), "{patience:?}");
+}
+
+#[tokio::test]
+async fn a_member_s_connection_stays_open_until_its_token_ends() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let wire = relay.grpc().await;
+    wire.ask(&alice, v1::ReceiveRequest::default()).await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(10 * limits::STRANGER_IDLE).await;
+    tokio::time::resume();
+    let known = wire.ask(&alice.without_proof(), v1::ReceiveRequest::default()).await;
+    assert!(known.is_ok(), "it is another connection, which has seen no proof");
 }
 
 #[tokio::test]

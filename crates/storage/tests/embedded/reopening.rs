@@ -157,7 +157,8 @@ async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobo
     assert_eq!(file.execute("UPDATE messages SET header = zeroblob(length(header)) WHERE id = 1", []).unwrap(), 1);
     drop(file);
     let services = services(&open(directory.path()));
-    let page = services.mailboxes.receive(&Principal::authenticated(bob.id()), PageRequest::default()).await.unwrap();
+    let page =
+        services.mailboxes.receive(&Principal::authenticated(bob.id()), PageRequest::default(), &()).await.unwrap();
     let headers: Vec<_> = page.entries.iter().map(|entry| entry.header.as_slice()).collect();
     assert_eq!(headers, [letters[1].header().as_bytes()]);
     let told =

@@ -14,12 +14,12 @@ fn a_right_claim_buys_a_token_that_names_its_agent_until_its_end() {
     let claim = node.claim(&alice, &key);
     assert_eq!(claim.expires, NOW.saturating_add(limits::CHALLENGE_LIFE));
 
-    let issued = node.authenticator.issue_token(signed(&claim, &alice)).unwrap();
+    let issued = node.authenticator.issue_token(Peer::nearby(), signed(&claim, &alice)).unwrap();
     let life = issued.expires.since(NOW);
     assert!(life <= limits::TOKEN_LIFE && life > limits::TOKEN_LIFE - Duration::from_secs(1), "{life:?}");
 
     let bought = Bought { token: issued.value, key };
-    let caller = node.present(&ConnectionTokens::default(), &bought.token, Some(&bought.proof(&node)));
+    let caller = node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&bought.proof(&node)));
     assert_eq!(caller, Ok(Caller { principal: Principal::authenticated(alice.id()), until: issued.expires }));
 }
 
@@ -46,7 +46,7 @@ fn each_wrong_claim_has_its_refusal_and_none_uses_up_the_challenge() {
     refusals.push(format!("another's signature: {error} [{}]", error.code()));
     insta::assert_snapshot!(refusals.join("\n"));
 
-    assert!(node.authenticator.issue_token(right).is_ok(), "the challenge is still good");
+    assert!(node.authenticator.issue_token(Peer::nearby(), right).is_ok(), "the challenge is still good");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_signature_covers_every_field() {
     }
     let for_another_node = AccessClaim { node: Node::new().authenticator.node_id(), ..claim.clone() };
     assert_eq!(node.refusal_of(signed(&for_another_node, &alice)), AuthenticationError::Signature);
-    assert!(node.authenticator.issue_token(right()).is_ok(), "the challenge is still good");
+    assert!(node.authenticator.issue_token(Peer::nearby(), right()).is_ok(), "the challenge is still good");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_challenge_is_good_until_its_end() {
         |claim: &AccessClaim| AccessClaim { expires: end.saturating_add(limits::TOKEN_LIFE), ..claim.clone() };
 
     node.clock.set(Timestamp::from_millis(end.as_millis() - 1));
-    assert!(node.authenticator.issue_token(signed(&lasting(&claims[0]), &alice)).is_ok());
+    assert!(node.authenticator.issue_token(Peer::nearby(), signed(&lasting(&claims[0]), &alice)).is_ok());
     node.clock.set(end);
     assert_eq!(node.refusal_of(signed(&lasting(&claims[1]), &alice)), AuthenticationError::Challenge);
 }
@@ -107,7 +107,7 @@ fn a_challenge_is_good_until_its_end() {
 fn a_challenge_is_good_once() {
     let (node, alice) = (Node::new(), Agent::alice());
     let claim = node.claim(&alice, &TokenKey::new(1));
-    assert!(node.authenticator.issue_token(signed(&claim, &alice)).is_ok());
+    assert!(node.authenticator.issue_token(Peer::nearby(), signed(&claim, &alice)).is_ok());
     assert_eq!(node.refusal_of(signed(&claim, &alice)), AuthenticationError::Challenge);
 
     let other = AccessClaim { identity: Agent::bob().identity_key(), ..claim };
@@ -132,7 +132,7 @@ fn of_concurrent_claims_over_one_challenge_exactly_one_gets_a_token() {
                 let (node, start) = (&node, &start);
                 scope.spawn(move || {
                     start.wait();
-                    node.authenticator.issue_token(request).map(|_| ())
+                    node.authenticator.issue_token(Peer::nearby(), request).map(|_| ())
                 })
             })
             .collect();

@@ -12,7 +12,7 @@ use super::*;
 fn a_connection_asks_for_proof_once_for_each_token() {
     let (node, alice, bob) = (Node::new(), Agent::alice(), Agent::bob());
     let (first, second, bobs) = (node.token(&alice, 1), node.token(&alice, 2), node.token(&bob, 3));
-    for connection in [ConnectionTokens::default(), ConnectionTokens::default()] {
+    for connection in [ConnectionTokens::new(Peer::nearby()), ConnectionTokens::new(Peer::nearby())] {
         for (bought, agent) in [(&first, &alice), (&second, &alice), (&bobs, &bob)] {
             assert_eq!(node.present(&connection, &bought.token, None), Err(AuthenticationError::NoProof));
             let caller = node.present(&connection, &bought.token, Some(&bought.proof(&node))).unwrap();
@@ -24,7 +24,7 @@ fn a_connection_asks_for_proof_once_for_each_token() {
 
 #[test]
 fn each_wrong_proof_has_its_refusal_and_none_is_remembered() {
-    let (node, connection) = (Node::new(), ConnectionTokens::default());
+    let (node, connection) = (Node::new(), ConnectionTokens::new(Peer::nearby()));
     let (alice, other) = (node.token(&Agent::alice(), 1), node.token(&Agent::alice(), 2));
     let with = |claim: &str, value: Value| {
         let mut claims = alice.claims(&node);
@@ -79,7 +79,7 @@ fn a_proof_is_good_for_as_long_as_the_limit_says_on_either_side() {
         node.clock.set(now);
         let proof = bought.proof(&node);
         node.clock.set(turned);
-        node.present(&ConnectionTokens::default(), &bought.token, Some(&proof)).map(|_| ())
+        node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&proof)).map(|_| ())
     };
     assert_eq!(at_offset(now.saturating_add(limits::PROOF_AGE)), Ok(()));
     assert_eq!(at_offset(now.saturating_sub(limits::PROOF_AGE)), Ok(()));
@@ -96,10 +96,10 @@ fn a_proof_is_good_on_one_connection_for_all_of_its_life() {
     node.clock.set(begin.saturating_add(limits::PROOF_AGE));
     let proof = bought.proof(&node);
     node.clock.set(begin); // made by a clock that is ahead: the longest life that a proof can have
-    assert!(node.present(&ConnectionTokens::default(), &bought.token, Some(&proof)).is_ok());
+    assert!(node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&proof)).is_ok());
     for later in [Duration::ZERO, limits::PROOF_AGE, 2 * limits::PROOF_AGE] {
         node.clock.set(begin.saturating_add(later));
-        let replayed = node.present(&ConnectionTokens::default(), &bought.token, Some(&proof));
+        let replayed = node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&proof));
         assert_eq!(replayed, Err(AuthenticationError::BadProof("was used before")), "after {later:?}");
     }
 }
@@ -111,13 +111,13 @@ fn nobody_can_use_up_the_name_of_another_s_proof() {
         let mut claims = bought.claims(&node);
         claims["jti"] = json!("1");
         let proof = bought.key.sign(&bought.key.header(), &claims);
-        assert!(node.present(&ConnectionTokens::default(), &bought.token, Some(&proof)).is_ok());
+        assert!(node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&proof)).is_ok());
     }
 }
 
 #[test]
 fn a_connection_remembers_no_more_tokens_than_its_limit_and_forgets_expired_ones_first() {
-    let (node, connection, alice) = (Node::new(), ConnectionTokens::default(), Agent::alice());
+    let (node, connection, alice) = (Node::new(), ConnectionTokens::new(Peer::nearby()), Agent::alice());
     let prove = |bought: &Bought| node.present(&connection, &bought.token, Some(&bought.proof(&node))).unwrap().until;
     let is_remembered = |bought: &Bought| node.present(&connection, &bought.token, None).is_ok();
 
@@ -149,9 +149,9 @@ fn an_origin_is_known_however_it_is_written() {
     let key = TokenKey::new(1);
     for written in ["https://post.example", "HTTPS://POST.example:443"] {
         let claim = AccessClaim { origin: written.to_owned(), ..node.claim(&Agent::alice(), &key) };
-        let token = node.authenticator.issue_token(signed(&claim, &Agent::alice())).unwrap().value;
+        let token = node.authenticator.issue_token(Peer::nearby(), signed(&claim, &Agent::alice())).unwrap().value;
         let claims = proof_claims(written, METHOD, &format!("{written}{PATH}"), &token, node.clock.now());
         let proof = key.sign(&key.header(), &claims);
-        assert!(node.present(&ConnectionTokens::default(), &token, Some(&proof)).is_ok(), "{written}");
+        assert!(node.present(&ConnectionTokens::new(Peer::nearby()), &token, Some(&proof)).is_ok(), "{written}");
     }
 }

@@ -18,7 +18,7 @@ fn token_claims(node: &Node, agent: &Agent) -> Value {
 
 /// The token would be asked for proof, so it is one of the node's.
 fn is_known(node: &Node, token: &str) -> bool {
-    match node.present(&ConnectionTokens::default(), token, None) {
+    match node.present(&ConnectionTokens::new(Peer::nearby()), token, None) {
         Err(AuthenticationError::NoProof) => true,
         Err(AuthenticationError::BadToken) => false,
         other => panic!("{other:?}"),
@@ -27,7 +27,7 @@ fn is_known(node: &Node, token: &str) -> bool {
 
 #[test]
 fn without_a_token_there_is_no_caller() {
-    let (node, connection) = (Node::new(), ConnectionTokens::default());
+    let (node, connection) = (Node::new(), ConnectionTokens::new(Peer::nearby()));
     let bought = node.token(&Agent::alice(), 1);
     let bearer = format!("Bearer {}", bought.token);
     for authorization in [None, Some(""), Some("DPoP"), Some(bearer.as_str()), Some(bought.token.as_str())] {
@@ -43,7 +43,10 @@ fn the_name_of_the_scheme_has_no_case() {
     let node = Node::new();
     let bought = node.token(&Agent::alice(), 1);
     let authorization = format!("dpop {}", bought.token);
-    assert!(node.authenticate(&ConnectionTokens::default(), Some(&authorization), Some(&bought.proof(&node))).is_ok());
+    assert!(
+        node.authenticate(&ConnectionTokens::new(Peer::nearby()), Some(&authorization), Some(&bought.proof(&node)))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn a_token_for_anything_else_is_refused_although_the_node_signed_it() {
 
 #[test]
 fn a_token_ends_on_new_connections_and_on_those_that_know_it() {
-    let (node, connection) = (Node::new(), ConnectionTokens::default());
+    let (node, connection) = (Node::new(), ConnectionTokens::new(Peer::nearby()));
     let bought = node.token(&Agent::alice(), 1);
     let until = node.present(&connection, &bought.token, Some(&bought.proof(&node))).unwrap().until;
 
@@ -120,7 +123,7 @@ fn a_token_ends_on_new_connections_and_on_those_that_know_it() {
     node.clock.set(until);
     assert_eq!(node.present(&connection, &bought.token, None), Err(AuthenticationError::TokenExpired));
     let proof = bought.proof(&node);
-    let elsewhere = node.present(&ConnectionTokens::default(), &bought.token, Some(&proof));
+    let elsewhere = node.present(&ConnectionTokens::new(Peer::nearby()), &bought.token, Some(&proof));
     assert_eq!(elsewhere, Err(AuthenticationError::TokenExpired));
 }
 

@@ -10,8 +10,8 @@ use sealpost_api::v1::{
 use sealpost_protocol::ErrorCode;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::super::{endpoints, refusal::Refusal, streams, uploads};
-use crate::{app::App, authentication::Caller};
+use super::super::{connection::Connection, endpoints, refusal::Refusal, streams, uploads};
+use crate::{app::App, authentication::Caller, memory::Share};
 
 /// The services' state.
 #[derive(Clone)]
@@ -24,6 +24,12 @@ type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 fn caller<T>(request: &Request<T>) -> Result<Caller, Refusal> {
     let caller = request.extensions().get::<Caller>().copied();
     caller.ok_or_else(|| Refusal::new(ErrorCode::Unauthenticated, "no caller is known"))
+}
+
+/// What every request has.
+fn known<K: Clone + Send + Sync + 'static, T>(request: &Request<T>) -> Result<K, Refusal> {
+    let known = request.extensions().get::<K>().cloned();
+    known.ok_or_else(|| Refusal::new(ErrorCode::Internal, "the relay failed"))
 }
 
 fn answer<T>(result: Result<T, Refusal>) -> Answer<T> {
@@ -41,7 +47,8 @@ impl Authentication for Grpc {
     }
 
     async fn issue_token(&self, request: Request<v1::IssueTokenRequest>) -> Answer<v1::IssueTokenResponse> {
-        answer(endpoints::issue_token(&self.0, request.into_inner()))
+        let peer = known::<Arc<Connection>, _>(&request)?.tokens.peer;
+        answer(endpoints::issue_token(&self.0, peer, request.into_inner()))
     }
 }
 
@@ -66,13 +73,13 @@ impl KeyAgreement for Grpc {
 #[async_trait]
 impl DeliveryRouter for Grpc {
     async fn send(&self, request: Request<v1::SendRequest>) -> Answer<v1::SendResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::send(&self.0, caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::send(&self.0, caller, share, request.into_inner()).await)
     }
 
     async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Answer<v1::ReceiveResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::receive(&self.0, &caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::receive(&self.0, &caller, &share, request.into_inner()).await)
     }
 
     type FollowStream = Streamed<v1::ReceiveResponse>;
@@ -83,21 +90,21 @@ impl DeliveryRouter for Grpc {
     }
 
     async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Answer<v1::AcknowledgeResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::acknowledge(&self.0, caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::acknowledge(&self.0, caller, share, request.into_inner()).await)
     }
 }
 
 #[async_trait]
 impl Messages for Grpc {
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::get_status(&self.0, &caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::get_status(&self.0, &caller, &share, request.into_inner()).await)
     }
 
     async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<v1::GetBodyResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::get_body(&self.0, &caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::get_body(&self.0, &caller, &share, request.into_inner()).await)
     }
 
     type StreamBodyStream = Streamed<v1::GetBodyResponse>;
@@ -111,13 +118,13 @@ impl Messages for Grpc {
 #[async_trait]
 impl Uploads for Grpc {
     async fn begin(&self, request: Request<v1::BeginUploadRequest>) -> Answer<v1::UploadStatus> {
-        let caller = caller(&request)?.principal;
-        answer(uploads::begin(&self.0, caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(uploads::begin(&self.0, caller, share, request.into_inner()).await)
     }
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
-        let caller = caller(&request)?.principal;
-        answer(uploads::append(&self.0, caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(uploads::append(&self.0, caller, share, request.into_inner()).await)
     }
 
     type AppendAllStream = Streamed<v1::AppendResponse>;
@@ -133,8 +140,8 @@ impl Uploads for Grpc {
     }
 
     async fn cancel(&self, request: Request<v1::UploadRequest>) -> Answer<v1::CancelUploadResponse> {
-        let caller = caller(&request)?.principal;
-        answer(uploads::cancel(&self.0, caller, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        answer(uploads::cancel(&self.0, caller, share, request.into_inner()).await)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     super::{connection::Connection, endpoints, refusal::Refusal, uploads, websocket},
     extract::{JsonBody, PathText, QueryString},
 };
-use crate::{app::App, authentication::Caller, limits};
+use crate::{app::App, authentication::Caller, limits, memory::Share};
 
 type Answer<T> = Result<Json<T>, Refusal>;
 
@@ -29,9 +29,10 @@ pub(super) async fn challenge(
 
 pub(super) async fn issue_token(
     State(app): State<Arc<App>>,
+    Extension(connection): Extension<Arc<Connection>>,
     JsonBody(request): JsonBody<v1::IssueTokenRequest>,
 ) -> Answer<v1::IssueTokenResponse> {
-    endpoints::issue_token(&app, request).map(Json)
+    endpoints::issue_token(&app, connection.tokens.peer, request).map(Json)
 }
 
 pub(super) async fn upload_prekeys(
@@ -66,29 +67,32 @@ pub(super) async fn get_manifest(
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::SendRequest>,
 ) -> Answer<v1::SendResponse> {
-    endpoints::send(&app, caller.principal, request).await.map(Json)
+    endpoints::send(&app, caller.principal, share, request).await.map(Json)
 }
 
 pub(super) async fn begin_upload(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::BeginUploadRequest>,
 ) -> Answer<v1::UploadStatus> {
-    uploads::begin(&app, caller.principal, request).await.map(Json)
+    uploads::begin(&app, caller.principal, share, request).await.map(Json)
 }
 
 pub(super) async fn append_piece(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(upload_id): PathText,
     JsonBody(request): JsonBody<v1::AppendRequest>,
 ) -> Answer<v1::AppendResponse> {
     if !request.upload_id.is_empty() && request.upload_id != upload_id {
         return Err(Refusal::new(ErrorCode::Malformed, "upload_id: the path names another"));
     }
-    uploads::append(&app, caller.principal, v1::AppendRequest { upload_id, ..request }).await.map(Json)
+    uploads::append(&app, caller.principal, share, v1::AppendRequest { upload_id, ..request }).await.map(Json)
 }
 
 pub(super) async fn get_upload(
@@ -102,25 +106,28 @@ pub(super) async fn get_upload(
 pub(super) async fn cancel_upload(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(upload_id): PathText,
 ) -> Answer<v1::CancelUploadResponse> {
-    uploads::cancel(&app, caller.principal, v1::UploadRequest { upload_id }).await.map(Json)
+    uploads::cancel(&app, caller.principal, share, v1::UploadRequest { upload_id }).await.map(Json)
 }
 
 pub(super) async fn receive(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     QueryString(request): QueryString<v1::ReceiveRequest>,
 ) -> Answer<v1::ReceiveResponse> {
-    endpoints::receive(&app, &caller.principal, request).await.map(Json)
+    endpoints::receive(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 pub(super) async fn acknowledge(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::AcknowledgeRequest>,
 ) -> Answer<v1::AcknowledgeResponse> {
-    endpoints::acknowledge(&app, caller.principal, request).await.map(Json)
+    endpoints::acknowledge(&app, caller.principal, share, request).await.map(Json)
 }
 
 /// Whose message an id names, where it is not the caller's.
@@ -133,11 +140,12 @@ pub(super) struct SenderQuery {
 pub(super) async fn get_status(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(message_id): PathText,
     QueryString(query): QueryString<SenderQuery>,
 ) -> Answer<v1::GetStatusResponse> {
     let request = v1::GetStatusRequest { sender: query.sender, message_id };
-    endpoints::get_status(&app, &caller.principal, request).await.map(Json)
+    endpoints::get_status(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 /// Whose message an id names, and from where on its body is asked for.
@@ -151,11 +159,12 @@ pub(super) struct BodyQuery {
 pub(super) async fn get_body(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    Extension(share): Extension<Arc<Share>>,
     PathText(message_id): PathText,
     QueryString(query): QueryString<BodyQuery>,
 ) -> Answer<v1::GetBodyResponse> {
     let request = v1::GetBodyRequest { sender: query.sender, message_id, offset: query.offset };
-    endpoints::get_body(&app, &caller.principal, request).await.map(Json)
+    endpoints::get_body(&app, &caller.principal, &share, request).await.map(Json)
 }
 
 pub(super) async fn list_events(
