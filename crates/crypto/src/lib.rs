@@ -19,6 +19,7 @@ pub mod limits;
 mod aead;
 mod curve;
 mod hkdf;
+mod identity_file;
 mod identity_keys;
 mod kdf_chain;
 mod kem;
@@ -47,6 +48,7 @@ mod testing;
 mod vectors;
 
 pub use curve::CurvePrivateKey;
+pub use identity_file::{ExportedIdentity, IdentityFile, IdentityFileError};
 pub use identity_keys::IdentityPrivateKey;
 pub use kem::KemPrivateKey;
 pub use master_key::{

@@ -3,6 +3,11 @@
 //! One random store key seals everything; it is stored sealed itself, under the master key, so that a new passphrase
 //! rewrites 97 bytes and not the store. Every row has a key of its own, derived from its table, its name and its
 //! version: a row that was swapped with another, or put back to an older version, does not open.
+//!
+//! A store key is replaced in three steps, any of which may be the last before a crash: [`Vault::rotated`] gives a vault
+//! that has both keys, whose sealed form is stored; every row that is not [current](Vault::is_current) is opened and sealed
+//! again; [`Vault::forget_previous`] gives up the old key, and the sealed form is stored once more. A new passphrase needs
+//! nothing but [`Vault::sealed_store_key`] under the new master key.
 
 use std::fmt;
 
@@ -19,7 +24,7 @@ use crate::{
     aead::{self, NONCE, OpenFailure, TAG},
     hkdf,
     primitives::{Primitives, PrimitivesError, random},
-    secret::{MasterKey, SecretBytes, StoreKey},
+    secret::{MasterKey, SecretBytes, StoreKey, encode_secret},
 };
 
 const FORMAT: u8 = 1;
@@ -40,8 +45,21 @@ const COMMITMENT: usize = 32;
 pub struct Vault {
     agent: AgentId,
     generation: Generation,
+    current: Keys,
+    /// The store key before, while rows may still be sealed under it.
+    previous: Option<Keys>,
+}
+
+/// A store key, and what row keys derive from.
+struct Keys {
     store_key: StoreKey,
     rows: Prk,
+}
+
+impl Keys {
+    fn copy_of(store_key: &[u8; 32]) -> Self {
+        Self { store_key: StoreKey::copy_of(store_key), rows: hkdf::extract(&[], store_key) }
+    }
 }
 
 /// Which of the agent's store keys a row is sealed under, from 1; it rises when the store key is replaced.
@@ -72,6 +90,10 @@ pub enum VaultError {
     /// The sealed store key was altered, or is another agent's.
     #[error("the sealed store key is damaged, or another agent's")]
     StoreKeyDamaged,
+    /// There is no store key after the last generation, or one rotation has not ended: rows may be sealed under its old
+    /// key.
+    #[error("the store key cannot be replaced now")]
+    RotationUnderWay,
     /// The row is sealed under a store key that this vault does not have.
     #[error("the row is sealed under generation {found} of the store key, and this is generation {ours}")]
     OtherGeneration {
@@ -94,15 +116,44 @@ impl Vault {
     /// # Errors
     /// [`PrimitivesError`].
     pub fn create(primitives: &dyn Primitives, agent: AgentId) -> Result<Self, PrimitivesError> {
-        Ok(Self::new(agent, Generation(1), &*random(primitives)?))
+        let current = Keys::copy_of(&*random(primitives)?);
+        Ok(Self { agent, generation: Generation(1), current, previous: None })
     }
 
-    fn new(agent: AgentId, generation: Generation, store_key: &[u8; 32]) -> Self {
-        Self { agent, generation, store_key: StoreKey::copy_of(store_key), rows: hkdf::extract(&[], store_key) }
+    /// The same vault with a new store key, which also opens what is sealed under the old one. Store
+    /// [`Self::sealed_store_key`] before anything that it seals.
+    ///
+    /// # Errors
+    /// [`VaultError::RotationUnderWay`] if the old key replaced another one that is still there,
+    /// [`VaultError::Primitives`]; the old vault is given up either way and must be unlocked again.
+    pub fn rotated(self, primitives: &dyn Primitives) -> Result<Self, VaultError> {
+        let generation = self.generation.0.checked_add(1).filter(|_| self.previous.is_none());
+        let generation = Generation(generation.ok_or(VaultError::RotationUnderWay)?);
+        let current = Keys::copy_of(&*random(primitives)?);
+        Ok(Self { generation, current, previous: Some(self.current), ..self })
     }
 
-    /// The store key, sealed under `master`: 97 bytes. Sealing it again under another master key is how a passphrase
-    /// changes.
+    /// Whether a rotation has begun and not ended.
+    #[must_use]
+    pub fn is_rotating(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Erases the store key before: when every row is [current](Self::is_current).
+    pub fn forget_previous(&mut self) {
+        self.previous = None;
+    }
+
+    /// Whether a row is sealed under the newest store key; all others must be sealed again before a rotation ends.
+    ///
+    /// # Errors
+    /// [`VaultError::Format`].
+    pub fn is_current(&self, sealed: &[u8]) -> Result<bool, VaultError> {
+        Ok(read_head(&mut Reader::new(sealed))? == self.generation)
+    }
+
+    /// The store key, sealed under `master`: 97 bytes; during a rotation both, 129 bytes. Sealing it again under another
+    /// master key is how a passphrase changes.
     ///
     /// # Errors
     /// [`PrimitivesError`].
@@ -113,10 +164,13 @@ impl Vault {
     ) -> Result<Vec<u8>, PrimitivesError> {
         let [key, commitment] = &*wrapping_keys(master)?;
         let nonce: [u8; NONCE] = *random(primitives)?;
-        let mut ciphertext = [0; 32];
-        let associated_data = store_key_ad(self.generation, &self.agent);
-        let tag = aead::seal(key, nonce, &associated_data, self.store_key.expose(), &mut ciphertext)?;
-        let mut writer = Writer::with_capacity(HEAD + COMMITMENT + NONCE + 32 + TAG);
+        let keys = [Some(&self.current), self.previous.as_ref()].into_iter().flatten();
+        let plaintext = encode_secret(2 * 32, |writer| {
+            keys.for_each(|keys| _ = writer.array(keys.store_key.expose()));
+        });
+        let mut ciphertext = vec![0; plaintext.len()];
+        let tag = aead::seal(key, nonce, &store_key_ad(self.generation, &self.agent), &plaintext, &mut ciphertext)?;
+        let mut writer = Writer::with_capacity(HEAD + COMMITMENT + NONCE + 2 * 32 + TAG);
         writer.u8(FORMAT).u32(self.generation.0).array(commitment).array(&nonce).array(&ciphertext).array(&tag);
         Ok(writer.into_bytes())
     }
@@ -130,16 +184,22 @@ impl Vault {
         let mut reader = Reader::new(sealed_store_key);
         let generation = read_head(&mut reader)?;
         let found: [u8; COMMITMENT] = reader.array()?;
-        let (nonce, ciphertext, tag) = (reader.array()?, reader.array::<32>()?, reader.array()?);
-        reader.finish()?;
+        let nonce = reader.array()?;
+        let (ciphertext, tag) = reader.rest().split_last_chunk().ok_or(DecodeError::Truncated)?;
+        match ciphertext.len() {
+            32 | 64 => {}
+            ..32 | 33..64 => return Err(DecodeError::Truncated.into()),
+            longer => return Err(DecodeError::Trailing(longer - 64).into()),
+        }
         let [key, commitment] = &*wrapping_keys(master)?;
         if !bool::from(found.ct_eq(commitment)) {
             return Err(VaultError::WrongMasterKey);
         }
-        let store_key = aead::open(key, nonce, &store_key_ad(generation, &agent), &ciphertext, &tag)
+        let store_keys = aead::open(key, nonce, &store_key_ad(generation, &agent), ciphertext, tag)
             .map_err(|failure| or_else(failure, VaultError::StoreKeyDamaged))?;
-        let store_key = store_key.first_chunk().ok_or(VaultError::StoreKeyDamaged)?;
-        Ok(Self::new(agent, generation, store_key))
+        let (current, previous) = store_keys.split_first_chunk().ok_or(VaultError::StoreKeyDamaged)?;
+        let previous = previous.first_chunk().map(Keys::copy_of);
+        Ok(Self { agent, generation, current: Keys::copy_of(current), previous })
     }
 
     /// Seals a row: format ‖ generation ‖ nonce ‖ ciphertext ‖ tag, [`SEALED_ROW_OVERHEAD`] bytes more than the
@@ -154,7 +214,7 @@ impl Vault {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, PrimitivesError> {
         let nonce: [u8; NONCE] = *random(primitives)?;
-        let [key] = &*self.row_key(address)?;
+        let [key] = &*row_key(&self.current, address)?;
         let mut sealed = Vec::with_capacity(plaintext.len() + SEALED_ROW_OVERHEAD);
         sealed.extend_from_slice(&head(self.generation));
         sealed.extend_from_slice(&nonce);
@@ -172,12 +232,11 @@ impl Vault {
     pub fn open(&self, address: &RowAddress<'_>, sealed: &[u8]) -> Result<SecretBytes, VaultError> {
         let mut reader = Reader::new(sealed);
         let generation = read_head(&mut reader)?;
-        if generation != self.generation {
-            return Err(VaultError::OtherGeneration { found: generation.0, ours: self.generation.0 });
-        }
+        let other = VaultError::OtherGeneration { found: generation.0, ours: self.generation.0 };
+        let keys = self.keys_of(generation).ok_or(other)?;
         let nonce = reader.array()?;
         let (ciphertext, tag) = reader.rest().split_last_chunk().ok_or(DecodeError::Truncated)?;
-        let [key] = &*self.row_key(address)?;
+        let [key] = &*row_key(keys, address)?;
         aead::open(key, nonce, &head(generation), ciphertext, tag)
             .map_err(|failure| or_else(failure, VaultError::WrongRow))
     }
@@ -188,11 +247,19 @@ impl Vault {
         self.generation
     }
 
-    fn row_key(&self, address: &RowAddress<'_>) -> Result<Zeroizing<[[u8; 32]; 1]>, PrimitivesError> {
-        let mut info = Writer::with_capacity(64 + address.table.len() + address.row.len());
-        info.bytes(ROW_LABEL).bytes(address.table.as_bytes()).bytes(address.row).u64(address.version);
-        hkdf::expand(&self.rows, &[&info.into_bytes()])
+    fn keys_of(&self, generation: Generation) -> Option<&Keys> {
+        match &self.previous {
+            _ if generation == self.generation => Some(&self.current),
+            Some(previous) if generation.0.checked_add(1) == Some(self.generation.0) => Some(previous),
+            _ => None,
+        }
     }
+}
+
+fn row_key(keys: &Keys, address: &RowAddress<'_>) -> Result<Zeroizing<[[u8; 32]; 1]>, PrimitivesError> {
+    let mut info = Writer::with_capacity(64 + address.table.len() + address.row.len());
+    info.bytes(ROW_LABEL).bytes(address.table.as_bytes()).bytes(address.row).u64(address.version);
+    hkdf::expand(&keys.rows, &[&info.into_bytes()])
 }
 
 impl fmt::Debug for Vault {

@@ -140,3 +140,47 @@ fn the_sealed_form_never_changes() {
     Vault { agent: agent1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqsy7ed9m, generation: Generation(1), .. }
     ");
 }
+
+#[test]
+fn a_rotation_survives_a_crash_after_any_of_its_steps() {
+    let before = vault();
+    let old_row = before.seal(&SystemPrimitives, &ROW, b"state").unwrap();
+    let unlock = |stored: &[u8]| Vault::unlock(stored, agent(1), &master(9)).unwrap();
+    let rotating = before.rotated(&SeededPrimitives::new(5)).unwrap();
+    let stored = rotating.sealed_store_key(&SystemPrimitives, &master(9)).unwrap();
+    assert_eq!((stored.len(), rotating.generation()), (129, Generation(2)));
+    let mut rotating = unlock(&stored);
+    assert!(rotating.is_rotating() && !rotating.is_current(&old_row).unwrap());
+    assert_eq!(*rotating.open(&ROW, &old_row).unwrap(), *b"state");
+    let new_row = rotating.seal(&SystemPrimitives, &ROW, b"state").unwrap();
+    assert!(rotating.is_current(&new_row).unwrap());
+    rotating.forget_previous();
+    let stored = rotating.sealed_store_key(&SystemPrimitives, &master(9)).unwrap();
+    assert_eq!(stored.len(), 97);
+    let after = unlock(&stored);
+    assert_eq!(*after.open(&ROW, &new_row).unwrap(), *b"state");
+    assert_eq!(after.open(&ROW, &old_row), Err(VaultError::OtherGeneration { found: 1, ours: 2 }));
+    assert!(!after.is_rotating());
+}
+
+#[test]
+fn a_second_rotation_waits_for_the_end_of_the_first() {
+    let rotating = vault().rotated(&SystemPrimitives).unwrap();
+    assert_eq!(rotating.rotated(&SystemPrimitives).map(drop), Err(VaultError::RotationUnderWay));
+    let mut ended = vault().rotated(&SystemPrimitives).unwrap();
+    ended.forget_previous();
+    assert_eq!(ended.rotated(&SystemPrimitives).unwrap().generation(), Generation(3));
+    let last = Vault { generation: Generation(u32::MAX), ..vault() };
+    assert_eq!(last.rotated(&SystemPrimitives).map(drop), Err(VaultError::RotationUnderWay));
+    let broken = vault().rotated(&FailingPrimitives::after(0));
+    assert_eq!(broken.map(drop), Err(VaultError::Primitives(PrimitivesError::Randomness)));
+}
+
+#[test]
+fn a_row_of_the_old_key_does_not_pass_for_one_of_the_new() {
+    let old_row = vault().seal(&SystemPrimitives, &ROW, b"state").unwrap();
+    let rotating = vault().rotated(&SystemPrimitives).unwrap();
+    let mut renamed = old_row;
+    renamed[4] = 2;
+    assert_eq!(rotating.open(&ROW, &renamed), Err(VaultError::WrongRow));
+}
