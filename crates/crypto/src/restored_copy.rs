@@ -6,7 +6,7 @@
 //! it [retires](crate::Session::retire) every session and replaces its prekeys, in one commit, before it seals anything.
 //! A relay that lies can cost an agent its sessions that way, and nothing else.
 
-use sealpost_protocol::MessageId;
+use sealpost_protocol::PartHash;
 use thiserror::Error;
 
 /// How far an agent has come, as its store or its relay has it; zeros before the beginning.
@@ -20,9 +20,9 @@ pub struct Progress {
     pub one_time_curve: usize,
     /// The same of one-time KEM keys.
     pub one_time_kem: usize,
-    /// The last message that the relay accepted from the agent. The store's own word is not asked for: it may have made
-    /// newer ones since.
-    pub last_send: Option<MessageId>,
+    /// The last envelope, of whatever class, that the relay accepted from the agent. The store's own word is not asked for:
+    /// it may have sealed others since. A message's id would not do, for a message may be sealed anew.
+    pub last_send: Option<PartHash>,
 }
 
 /// The store is an old copy; this is what gave it away.
@@ -48,20 +48,20 @@ pub enum RestoredCopy {
     /// The relay hands out keys whose private halves the store does not have.
     #[error("the relay has more one-time keys than the store")]
     OneTimeKeys,
-    /// The relay has accepted a message that the store does not know of.
-    #[error("the relay has accepted message {0}, which the store does not know")]
-    Send(MessageId),
+    /// The relay has accepted an envelope that the store does not know of.
+    #[error("the relay has accepted an envelope that the store does not know")]
+    Send(PartHash),
 }
 
-/// Compares the store's progress with the relay's. `has_sealed` tells whether the store knows a message as sealed,
-/// whatever became of it.
+/// Compares the store's progress with the relay's. `has_sealed` tells whether the store knows an envelope as
+/// sealed, whatever became of it.
 ///
 /// # Errors
 /// [`RestoredCopy`] if the relay is further on.
 pub fn check_progress(
     store: &Progress,
     relay: &Progress,
-    has_sealed: impl Fn(&MessageId) -> bool,
+    has_sealed: impl Fn(&PartHash) -> bool,
 ) -> Result<(), RestoredCopy> {
     if relay.manifest_version > store.manifest_version {
         return Err(RestoredCopy::Manifest { store: store.manifest_version, relay: relay.manifest_version });
@@ -73,7 +73,7 @@ pub fn check_progress(
         return Err(RestoredCopy::OneTimeKeys);
     }
     match relay.last_send {
-        Some(message) if !has_sealed(&message) => Err(RestoredCopy::Send(message)),
+        Some(envelope) if !has_sealed(&envelope) => Err(RestoredCopy::Send(envelope)),
         _ => Ok(()),
     }
 }
@@ -81,22 +81,21 @@ pub fn check_progress(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::NOW;
 
     fn store() -> Progress {
         Progress { manifest_version: 3, receipt_batch: 40, one_time_curve: 100, one_time_kem: 90, last_send: None }
     }
 
-    fn message(byte: u8) -> MessageId {
-        MessageId::new(NOW, [byte; 10])
+    fn envelope(byte: u8) -> PartHash {
+        PartHash([byte; 32])
     }
 
     #[test]
     fn a_relay_that_knows_no_more_than_the_store_gives_nothing_away() {
-        let known = message(1);
+        let known = envelope(1);
         let behind = Progress { manifest_version: 2, receipt_batch: 38, one_time_curve: 50, ..Progress::default() };
         for relay in [store(), behind, Progress::default(), Progress { last_send: Some(known), ..store() }] {
-            assert_eq!(check_progress(&store(), &relay, |message| *message == known), Ok(()));
+            assert_eq!(check_progress(&store(), &relay, |sent| *sent == known), Ok(()));
         }
     }
 
@@ -107,20 +106,18 @@ mod tests {
             Progress { receipt_batch: 41, ..store() },
             Progress { one_time_curve: 101, ..store() },
             Progress { one_time_kem: 91, ..store() },
-            Progress { last_send: Some(message(2)), ..store() },
+            Progress { last_send: Some(envelope(2)), ..store() },
         ];
         let found: Vec<String> = cases
             .iter()
-            .map(|relay| {
-                check_progress(&store(), relay, |message| *message == self::message(1)).unwrap_err().to_string()
-            })
+            .map(|relay| check_progress(&store(), relay, |sent| *sent == envelope(1)).unwrap_err().to_string())
             .collect();
         insta::assert_snapshot!(found.join("\n"), @"
         the relay has version 4 of the manifest, and the store version 3
         the relay has 41 batches of receipts, and the store 40
         the relay has more one-time keys than the store
         the relay has more one-time keys than the store
-        the relay has accepted message 01a20348-b063-7202-8202-020202020202, which the store does not know
+        the relay has accepted an envelope that the store does not know
         ");
     }
 }

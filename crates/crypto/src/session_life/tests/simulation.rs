@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use sealpost_protocol::{
-    Attempt, Bundle, CurveKey, Envelope, Header, KeyId, MessageClass, MessageId, OneTimePrekey, RefusalReason, Suite,
-    Timestamp, encoding::Encode,
+    Attempt, Bundle, CurveKey, Envelope, Header, KeyId, MessageClass, MessageId, OneTimePrekey, PartHash,
+    RefusalReason, Suite, Timestamp, encoding::Encode,
 };
 
 use crate::{
@@ -66,6 +66,7 @@ pub(super) struct Store {
     receipt_batch: u64,
     pub(super) sent: BTreeMap<MessageId, Sent>,
     pub(super) inbox: HashSet<MessageId>,
+    sealed: HashSet<PartHash>,
 }
 
 pub(super) struct End {
@@ -176,8 +177,8 @@ impl World {
             ..Progress::default()
         };
         let relay = Progress { one_time_curve: mailbox.one_time.len(), ..mailbox.progress };
-        let sent = &end.store.sent;
-        if check_progress(&store, &relay, |message| sent.contains_key(message)).is_ok() {
+        let sealed = &end.store.sealed;
+        if check_progress(&store, &relay, |envelope| sealed.contains(envelope)).is_ok() {
             return;
         }
         assert!(end.restored, "only a restored store is behind a truthful relay");
@@ -189,8 +190,8 @@ impl World {
         }
         end.store.receipt_batch = relay.receipt_batch;
         self.replace_prekeys(side);
-        // Whatever the lost store has sent is known to have been, from here on.
-        self.mailbox(side).progress.last_send = None;
+        // What the lost store has sealed last is known to have been, from here on.
+        self.end(side).store.sealed.extend(relay.last_send);
     }
 
     fn claim(&mut self, target: Side) -> VerifiedBundle {
@@ -232,6 +233,9 @@ impl World {
         let before = self.keys_used.insert(key, envelope.to_bytes());
         assert!(before.is_none(), "a key seals twice");
         assert!(self.nonces_used.insert((key.0, key.1, key.2, envelope.nonce)));
+        let part = PartHash::of(&envelope.to_bytes());
+        self.end(side).store.sealed.insert(part);
+        self.mailbox(side).progress.last_send = Some(part);
         self.mailbox(side.other()).waiting.push_back(Entry { header: header.clone(), envelope });
         session.id()
     }
@@ -253,7 +257,6 @@ impl World {
         let session = self.seal(side, place, &header, &plaintext(&text));
         self.end(side).store.sent.get_mut(&message).unwrap().session = session;
         self.status.insert(message, (attempt, Status::Waiting));
-        self.mailbox(side).progress.last_send = Some(message);
     }
 
     /// Fetches, opens, gives receipts, looks what became of what was sent, answers requests, and tidies up.

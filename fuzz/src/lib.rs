@@ -1,0 +1,3 @@
+//! The bodies of the fuzz targets; the targets themselves are one line each.
+
+pub mod targets;

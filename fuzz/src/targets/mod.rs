@@ -1,0 +1,159 @@
+//! What is fuzzed. A target takes any bytes and panics if something is wrong.
+//!
+//! Decoders: whatever is read is written again as it was, so that every value has one encoding. State: what does not
+//! verify changes nothing, and every message opens once. The corpora in `fuzz/corpus` are replayed by the tests of
+//! `sealpost-crypto`, which include this file; `scripts/fuzz` makes them grow.
+
+mod conversation;
+pub mod world;
+
+use std::str::FromStr;
+
+use sealpost_crypto::{
+    Control, KeyFileProvider, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, PassphraseParameters, Payload,
+    RowAddress, SealingPrekey, Session, SignedPrekey, Vault,
+};
+use sealpost_protocol::{
+    AgentId, Bundle, CurveKey, Envelope, Header, KemKey, MessageId, NodeId, OneTimePrekey, ReceiptBatch, ReceiptProof,
+    SignedManifest, SignedReceiptHead,
+    encoding::{Decode, Encode},
+};
+
+pub use self::world::{AGENT, Seeded, World};
+
+/// A target's name, and what it does with its input.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: [Target; 12] = [
+    ("header", header),
+    ("envelope", envelope),
+    ("manifest", manifest),
+    ("one_time_prekey", one_time_prekey),
+    ("bundle", bundle),
+    ("receipts", receipts),
+    ("ids", ids),
+    ("payload", payload),
+    ("stored_state", stored_state),
+    ("sealed_row", sealed_row),
+    ("opening", opening),
+    ("conversation", conversation::conversation),
+];
+
+/// Runs the target of that name.
+///
+/// # Panics
+/// If there is none, or the target finds something wrong.
+pub fn run(name: &str, input: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(target, _)| *target == name).expect("there is such a target");
+    target(input);
+}
+
+/// Reads a value, and writes it as it was.
+fn reads_canonically<T: Encode + Decode>(input: &[u8]) -> Option<T> {
+    let value = T::from_bytes(input).ok()?;
+    assert_eq!(value.to_bytes(), input, "a value has one encoding");
+    Some(value)
+}
+
+fn header(input: &[u8]) {
+    if let Some(header) = reads_canonically::<Header>(input) {
+        assert_eq!(header.fields().message.id.timestamp(), header.fields().created);
+    }
+}
+
+fn envelope(input: &[u8]) {
+    if let Some(envelope) = reads_canonically::<Envelope>(input) {
+        assert_eq!(envelope.opening.is_some(), envelope.header.opens_session);
+    }
+}
+
+fn manifest(input: &[u8]) {
+    if let Some(signed) = reads_canonically::<SignedManifest>(input) {
+        assert!(signed.fields().expires > signed.fields().created);
+    }
+}
+
+fn one_time_prekey(input: &[u8]) {
+    let _ = reads_canonically::<OneTimePrekey<CurveKey>>(input);
+    let _ = reads_canonically::<OneTimePrekey<KemKey>>(input);
+}
+
+fn bundle(input: &[u8]) {
+    let _ = Bundle::from_bytes(input);
+}
+
+fn receipts(input: &[u8]) {
+    let _ = reads_canonically::<SignedReceiptHead>(input);
+    let _ = reads_canonically::<ReceiptProof>(input);
+    if let Some(batch) = reads_canonically::<ReceiptBatch>(input) {
+        assert_eq!(batch.proofs().len(), batch.leaves().len());
+    }
+}
+
+fn ids(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if let Ok(id) = AgentId::from_str(text) {
+        assert_eq!(AgentId::from_str(&id.to_string()), Ok(id));
+    }
+    if let Ok(id) = NodeId::from_str(text) {
+        assert_eq!(NodeId::from_str(&id.to_string()), Ok(id));
+    }
+    if let Ok(id) = MessageId::from_str(text) {
+        assert_eq!(MessageId::from_str(&id.to_string()), Ok(id));
+    }
+    let _ = KeyFileProvider::from_contents(input);
+}
+
+/// Without its padding: the tests of the crate itself have the padding.
+fn payload(input: &[u8]) {
+    if let Ok(payload) = Payload::from_bytes(input) {
+        let mut canonical = input.to_vec();
+        canonical[2] = 0;
+        assert_eq!(payload.to_bytes(), canonical, "a payload differs in the request for a step alone");
+        assert_eq!(payload.to_plaintext().to_payload(), Ok(payload));
+    }
+    let _ = reads_canonically::<Control>(input);
+}
+
+fn stored_state(input: &[u8]) {
+    if let Ok(session) = Session::decode(input) {
+        assert_eq!(*session.encode(), *input, "a state has one encoding");
+    }
+    if let Ok(key) = SignedPrekey::decode(input) {
+        assert_eq!(*key.encode(), *input);
+    }
+    if let Ok(key) = OneTimeCurvePrekey::decode(input) {
+        assert_eq!(*key.encode(), *input);
+    }
+    if let Ok(key) = OneTimeKemPrekey::decode(input) {
+        assert_eq!(*key.encode(), *input);
+    }
+    let _ = (LastResortKemPrekey::decode(input), SealingPrekey::decode(input));
+    let _ = reads_canonically::<PassphraseParameters>(input);
+}
+
+/// The place of the row that the corpus holds.
+pub const ROW: RowAddress<'_> = RowAddress { table: "session", row: b"bob", version: 1 };
+
+fn sealed_row(input: &[u8]) {
+    let vault = Vault::create(&Seeded::new(1), AGENT).expect("randomness");
+    if let Ok(row) = vault.open(&ROW, input) {
+        assert!(!row.is_empty(), "only what was sealed opens");
+    }
+    let master = KeyFileProvider::from_contents(&[9; 32]).expect("32 bytes");
+    let master = sealpost_crypto::MasterKeyProvider::master_key(&master).expect("a key that is there");
+    let _ = Vault::unlock(input, AGENT, &master);
+}
+
+/// Any envelope at all, given to an agent that has no session yet, and one that has.
+fn opening(input: &[u8]) {
+    let Ok(envelope) = Envelope::from_bytes(input) else { return };
+    let mut world = World::new();
+    let header = world.header_to_bob();
+    assert!(world.respond(&header, &envelope).is_none() || world.is_genuine(input), "a forged opening");
+    world.meet();
+    let before = world.state_of_bob();
+    assert!(world.open_at_bob(&header, &envelope).is_err(), "a forged envelope");
+    assert_eq!(world.state_of_bob(), before, "what does not verify changes nothing");
+}
