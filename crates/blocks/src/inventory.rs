@@ -102,9 +102,8 @@ impl Inventory {
             return died;
         }
         died.push(record.address);
-        if record.kind == Kind::Whitened
-            && let Some(epoch) = self.epochs.get_mut(&record.epoch)
-        {
+        let is_borrowing = record.kind == Kind::Whitened || record.kind == Kind::Void && record.epoch > 0;
+        if is_borrowing && let Some(epoch) = self.epochs.get_mut(&record.epoch) {
             epoch.live = epoch.live.saturating_sub(1);
             died.extend(self.end_of_epoch(record.epoch));
         }

@@ -84,7 +84,12 @@ impl Log {
         let (mut written, mut records, mut copied) = (0, Vec::new(), 0);
         while let Some(placed) = scanner.next()? {
             let record = placed.record;
-            if segment.dead.contains(&record.address.slot) || !record.kind.is_block() {
+            if segment.dead.contains(&record.address.slot) {
+                continue;
+            }
+            if !record.kind.is_block() {
+                // A shredding was interrupted here: there is nothing to copy.
+                copied += record.units();
                 continue;
             }
             let position = ((written + pending.len() as u64) / UNIT) as u32;

@@ -21,7 +21,7 @@ impl Log {
         let mut count = 0;
         for block in blocks {
             let record = match self.record(block.address) {
-                Ok(record) => record.filter(|record| record.id == block.id && record.kind.is_block()),
+                Ok(record) => record.filter(|record| is_this(record, block)),
                 Err(BlockError::Missing(_) | BlockError::Damaged(_)) => None,
                 Err(error) => return Err(error),
             };
@@ -65,6 +65,11 @@ impl Log {
         }
         Ok(())
     }
+}
+
+/// Whether a record is the block's, or what an interrupted shredding left of it.
+pub(super) fn is_this(record: &Record, block: &StoredBlock) -> bool {
+    record.kind == Kind::Void || record.id == block.id && record.kind.is_block()
 }
 
 /// The addresses in the block of such a record.

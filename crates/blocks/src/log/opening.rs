@@ -194,9 +194,14 @@ impl Recovered {
             // Before the mark it was flushed; behind it a header may have outlived its block.
             if is_new && !is_committed && scanner.hash(&placed)? != record.id {
                 scanner.met_garbage = true;
+                self.inventory.add(&Record { kind: Kind::Void, ..record });
                 continue;
             }
             records.push(placed);
+            if !is_new && record.kind == Kind::Void {
+                // A shredding that was interrupted before it was written down.
+                self.inventory.remove(&record);
+            }
             if is_new {
                 self.inventory.add(&record);
                 self.keep_length(&placed, generation);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io};
 
-use super::{BlockError, Log, segment_name};
+use super::{BlockError, Log, discarding, segment_name};
 use crate::{
     block_id::BlockId,
     record::{HEADER, Kind, Record, UNIT},
@@ -22,7 +22,7 @@ impl Log {
         let (mut touched, mut shredded) = (BTreeSet::new(), Vec::new());
         for block in blocks {
             let record = match self.record(block.address) {
-                Ok(record) => record.filter(|record| record.id == block.id && record.kind.is_block()),
+                Ok(record) => record.filter(|record| discarding::is_this(record, block)),
                 Err(BlockError::Missing(_) | BlockError::Damaged(_)) => None,
                 Err(error) => return Err(error),
             };

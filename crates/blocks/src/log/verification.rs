@@ -9,7 +9,7 @@ use crate::{
     block_size::BlockSize,
     files,
     inventory::{Inventory, Segment},
-    record::{self, HEADER, UNIT},
+    record::{self, HEADER, Kind, UNIT},
     scanner::{Extent, Scanner},
     table::{Placed, Table},
 };
@@ -131,7 +131,9 @@ impl Log {
             return Ok(());
         };
         for placed in table.records().iter().filter(|placed| is_live(placed, &segment)) {
-            if found.get(&placed.record.address.slot) != Some(placed) {
+            let there = found.get(&placed.record.address.slot);
+            // What an interrupted shredding left is no damage.
+            if there != Some(placed) && there.is_none_or(|there| there.record.kind != Kind::Void) {
                 damage(DamagedPart::RecordHeader(placed.record.address));
             }
         }
