@@ -34,16 +34,21 @@ struct Rewritten {
 }
 
 impl Log {
-    /// Compacts every closed segment of which more than `dead` of 1 is dead.
+    /// Compacts every segment of which more than `dead` of 1 is dead; the growing one is closed for it.
     pub(crate) fn compact(&self, dead: f64) -> io::Result<Compaction> {
         let mut report = Compaction::default();
-        let (segments, active) = {
-            let state = self.state();
-            let enough = |segment: &Segment| f64::from(segment.dead_units) > dead * f64::from(segment.length - 1);
+        let segments = {
+            let mut state = self.state();
+            let enough =
+                |segment: &Segment| f64::from(segment.dead_units) > dead * f64::from(segment.length.saturating_sub(1));
+            let active = state.active.segment;
+            if state.inventory.segments.get(&active).is_some_and(enough) {
+                self.close_segment(&mut state)?;
+            }
             let segments = state.inventory.segments.iter().filter(|(_, segment)| enough(segment));
-            (segments.map(|(number, _)| *number).collect::<Vec<_>>(), state.active.segment)
+            segments.map(|(number, _)| *number).collect::<Vec<_>>()
         };
-        for number in segments.into_iter().filter(|number| *number != active) {
+        for number in segments {
             self.compact_segment(number, &mut report)?;
         }
         Ok(report)
