@@ -119,9 +119,12 @@ impl Pools {
     /// XORs what was borrowed into a block: whitens it, or takes the whitening away.
     pub(crate) fn apply(&self, log: &Log, borrowed: Borrowed, block: &mut [u8]) -> Result<(), BlockError> {
         let Borrowed { purpose, epoch, counter } = borrowed;
-        for (strip, use_) in block.chunks_mut(purpose.strip.bytes()).zip(counter..) {
-            let subset = purpose.subset(use_);
-            let blocks = subset.into_iter().map(|index| self.fetch(log, epoch, index));
+        let strips = (block.len() / purpose.strip.bytes()) as u32;
+        let end = counter.checked_add(strips).filter(|end| *end <= purpose.uses());
+        let uses = counter..end.ok_or(BlockError::NotBorrowed { epoch, counter })?;
+        for (strip, counter) in block.chunks_mut(purpose.strip.bytes()).zip(uses) {
+            let subset = purpose.subset(counter);
+            let blocks = subset.into_iter().map(|index| self.fetch(log, Borrowed { purpose, epoch, counter }, index));
             let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
             let mut pairs = blocks.chunks_exact(2);
             for pair in &mut pairs {
@@ -134,23 +137,24 @@ impl Pools {
         Ok(())
     }
 
-    fn fetch(&self, log: &Log, epoch: u32, index: u32) -> Result<Arc<[u8]>, BlockError> {
+    /// A block of the pool that something borrowed.
+    fn fetch(&self, log: &Log, borrowed: Borrowed, index: u32) -> Result<Arc<[u8]>, BlockError> {
+        let Borrowed { purpose, epoch, counter } = borrowed;
         if let Some(block) = self.cache().blocks.get(&(epoch, index)) {
             return Ok(Arc::clone(block));
         }
-        let nowhere = crate::Address { segment: 0, slot: 0 };
-        let (address, size) = {
+        let address = {
             let state = log.state();
-            let found = state.inventory.epochs.get(&epoch).ok_or(BlockError::Missing(nowhere))?;
-            let address = usize::try_from(index).ok().and_then(|index| found.blocks.get(index));
-            (*address.ok_or(BlockError::Missing(nowhere))?, found.purpose.strip)
+            let found = state.inventory.epochs.get(&epoch).filter(|found| found.purpose == purpose);
+            let address = found.and_then(|found| found.blocks.get(index as usize));
+            *address.ok_or(BlockError::NotBorrowed { epoch, counter })?
         };
         let record = log.record(address)?.ok_or(BlockError::Damaged(address))?;
         if (record.kind, record.epoch, record.counter) != (Kind::Pool, epoch, index) {
             return Err(BlockError::Damaged(address));
         }
         let mut block = Vec::new();
-        log.read(&StoredBlock { address, id: record.id }, size, &mut block)?;
+        log.read(&StoredBlock { address, id: record.id }, purpose.strip, &mut block)?;
         let block: Arc<[u8]> = block.into();
         self.cache().insert((epoch, index), Arc::clone(&block));
         Ok(block)

@@ -27,6 +27,14 @@ pub enum BlockError {
     /// Its bytes are not those that were stored.
     #[error("the block at {0} is damaged")]
     Damaged(Address),
+    /// The pool that it borrowed from does not have what it borrowed.
+    #[error("epoch {epoch} has no use {counter}")]
+    NotBorrowed {
+        /// The pool's epoch.
+        epoch: u32,
+        /// The first of its uses.
+        counter: u32,
+    },
     /// The file layer failed.
     #[error("the store's files failed")]
     Files(#[source] io::Error),
