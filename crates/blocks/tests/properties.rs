@@ -1,6 +1,6 @@
 //! What holds for any content, any handle, and any number of callers.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
+#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
 
 use std::{
     sync::{Arc, LazyLock},

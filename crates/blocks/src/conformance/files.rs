@@ -14,7 +14,6 @@ macro_rules! files_conformance {
             what_was_flushed_is_there_when_opened_again
             bytes_inside_a_file_are_replaced
             a_small_file_is_replaced_whole
-            a_file_is_cut
             files_are_listed_and_removed
             what_is_not_there_is_told_so
         }
@@ -88,23 +87,6 @@ pub fn a_small_file_is_replaced_whole(open: &Opener) {
     assert_eq!(listed(&*files), [("a".to_owned(), 0)]);
 }
 
-pub fn a_file_is_cut(open: &Opener) {
-    let files = open();
-    files.append("a", 0, b"0123").unwrap();
-    files.sync("a").unwrap();
-    files.append("a", 4, b"4567").unwrap();
-    files.truncate("a", 6).unwrap();
-    files.truncate("a", 2).unwrap();
-    assert_eq!(files.truncate("a", 3).unwrap_err().kind(), ErrorKind::UnexpectedEof);
-    files.append("a", 2, b"xy").unwrap();
-    files.sync("a").unwrap();
-    assert_eq!(read(&*files, "a", 0, 4), b"01xy");
-    drop(files);
-    let files = open();
-    assert_eq!(read(&*files, "a", 0, 4), b"01xy");
-    assert_eq!(listed(&*files), [("a".to_owned(), 4)]);
-}
-
 pub fn files_are_listed_and_removed(open: &Opener) {
     let files = open();
     assert_eq!(listed(&*files), []);
@@ -126,7 +108,6 @@ pub fn what_is_not_there_is_told_so(open: &Opener) {
     assert_eq!(files.read("a", 0, &mut [0]).unwrap_err().kind(), missing);
     assert_eq!(files.overwrite("a", 0, b"x").unwrap_err().kind(), missing);
     assert_eq!(files.sync("a").unwrap_err().kind(), missing);
-    assert_eq!(files.truncate("a", 0).unwrap_err().kind(), missing);
     files.append("a", 0, b"abc").unwrap();
     assert_eq!(files.read("a", 1, &mut [0; 3]).unwrap_err().kind(), ErrorKind::UnexpectedEof);
     assert_eq!(files.read("a", u64::MAX, &mut [0; 3]).unwrap_err().kind(), ErrorKind::UnexpectedEof);

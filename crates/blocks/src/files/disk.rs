@@ -168,16 +168,6 @@ impl Files for DiskFiles {
         self.sync_directory()
     }
 
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        let open = self.file(name, false)?;
-        if length > open.length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        open.file.set_len(length)?;
-        self.written(name, Some(length));
-        Ok(())
-    }
-
     fn remove(&self, name: &str) -> io::Result<()> {
         self.table().remove(name);
         match fs::remove_file(self.directory.join(name)) {

@@ -67,16 +67,6 @@ impl Files for MemoryFiles {
         Ok(())
     }
 
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        let mut files = self.files();
-        let kept = usize::try_from(length).map_err(io::Error::other)?;
-        part(&mut files, name, 0, kept)?;
-        if let Some(file) = files.get_mut(name) {
-            file.truncate(kept);
-        }
-        Ok(())
-    }
-
     fn remove(&self, name: &str) -> io::Result<()> {
         self.files().remove(name);
         Ok(())

@@ -56,12 +56,6 @@ pub trait Files: Send + Sync {
     /// What the layer below reports; the old file is then still there.
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts the file to `length` bytes, no more than it has.
-    ///
-    /// # Errors
-    /// `NotFound`, `UnexpectedEof`.
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()>;
-
     /// Removes a file. One that is not there is no error.
     ///
     /// # Errors

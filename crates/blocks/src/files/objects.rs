@@ -212,29 +212,6 @@ impl Files for ObjectFiles {
         Ok(())
     }
 
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        let mut files = self.files();
-        let parts = files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        if length > parts.end() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let kept = length.saturating_sub(parts.uploaded_end());
-        parts.pending.truncate(usize::try_from(kept).map_err(io::Error::other)?);
-        while let Some((offset, size)) = parts.uploaded.last_key_value().map(|(offset, size)| (*offset, *size)) {
-            if offset >= length && offset > 0 {
-                self.delete(name, offset)?;
-                parts.uploaded.remove(&offset);
-            } else if offset + size > length {
-                let whole = self.download(name, offset..offset + size, offset..length)?;
-                self.upload(name, offset, whole.to_vec())?;
-                parts.uploaded.insert(offset, length - offset);
-            } else {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut files = self.files();
         let Some(parts) = files.get(name) else { return Ok(()) };

@@ -131,17 +131,6 @@ impl Files for ForgetfulFiles {
         Ok(())
     }
 
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.change()?;
-        let mut files = self.files.lock().unwrap();
-        let file = files.get_mut(name).filter(|file| !file.is_removed).ok_or(io::ErrorKind::NotFound)?;
-        if length > file.now.len() as u64 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        file.now.truncate(length as usize);
-        Ok(())
-    }
-
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change()?;
         if let Some(file) = self.files.lock().unwrap().get_mut(name) {

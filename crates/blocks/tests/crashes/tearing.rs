@@ -3,8 +3,8 @@
 use std::{io, sync::Arc};
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, DamagedPart, Files, Handle, MemoryFiles, Policy, Recovery,
-    conformance::{NOW, content, store},
+    BlockStore, ContentOptions, DamagedPart, Files, Handle, MemoryFiles, OpenError, Options, Policy, Recovery,
+    conformance::{NOW, content, keys, store},
 };
 
 const POLICIES: [Policy; 2] = [Policy::Pooled, Policy::Fresh];
@@ -173,6 +173,22 @@ fn every_flipped_bit_of_a_handle_is_refused() {
     }
 }
 
+#[test]
+fn a_segment_of_another_store_is_refused() {
+    let make = || {
+        let files = Arc::new(MemoryFiles::default());
+        let (store, _) = store(files.clone(), Recovery::Everything);
+        append(&store, 1, 3_000);
+        store.close().unwrap();
+        files
+    };
+    let (ours, theirs) = (make(), make());
+    let stranger = read_file(&*theirs, "00000001-00000000.segment");
+    ours.replace("00000001-00000000.segment", &stranger).unwrap();
+    let opened = BlockStore::open(ours, Options::new(Recovery::Everything, keys(1)));
+    assert!(matches!(opened, Err(OpenError::Foreign(name)) if name == "00000001-00000000.segment"));
+}
+
 /// A layer whose flushes fail.
 #[derive(Debug, Default)]
 struct Unflushable(MemoryFiles, std::sync::atomic::AtomicBool);
@@ -198,9 +214,6 @@ impl Files for Unflushable {
     }
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.0.replace(name, bytes)
-    }
-    fn truncate(&self, name: &str, length: u64) -> io::Result<()> {
-        self.0.truncate(name, length)
     }
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.remove(name)
