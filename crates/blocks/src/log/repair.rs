@@ -67,7 +67,9 @@ impl Log {
         let Some((number, generation, _)) = super::parse_name(name) else { return Ok(false) };
         let Some(segment) = self.state().inventory.segments.get(&number).cloned() else { return Ok(false) };
         let end = u64::from(segment.length) * UNIT;
-        let mut scanner = Scanner::new(&*self.files, self.store, Extent { name, segment: number, generation, end });
+        let file = segment_name(number, generation);
+        let extent = Extent { name: &file, segment: number, generation, end };
+        let mut scanner = Scanner::new(&*self.files, self.store, extent);
         let (mut records, mut live) = (Vec::new(), 0);
         while let Some(placed) = scanner.next()? {
             live += if is_live(&placed, &segment) { placed.record.units() } else { 0 };

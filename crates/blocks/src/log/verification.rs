@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, io};
 
-use super::{Log, STATE, segment_name};
+use super::{Log, STATE, segment_name, table_name};
 use crate::{
     address::Address,
     block_id::BlockId,
@@ -124,10 +124,11 @@ impl Log {
             }
         }
         let Some(table) = table else {
-            damage(DamagedPart::Table);
             if scanner.met_garbage {
                 damage(DamagedPart::RecordHeader(Address { segment: number, slot: 0 }));
             }
+            let file = table_name(number, segment.generation);
+            report.damage.push(Damage { file, part: DamagedPart::Table });
             return Ok(());
         };
         for placed in table.records().iter().filter(|placed| is_live(placed, &segment)) {
