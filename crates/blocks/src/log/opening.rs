@@ -187,8 +187,14 @@ impl Recovered {
         let has_header = self.has_header(&name, number, generation, end)?;
         let mut records = Vec::new();
         let mut dropped = 0;
+        let mut end_of_last = 1;
         while let Some(placed) = scanner.next()? {
             let record = placed.record;
+            let garbage = Address { segment: number, slot: end_of_last };
+            if matches!(recovery, Recovery::Committed(mark) if !mark.covers(garbage)) && !tail.covers(garbage) {
+                self.bury_garbage(garbage, placed.position);
+            }
+            end_of_last = placed.position + record.units();
             let is_new = !tail.covers(record.address);
             let is_committed = matches!(recovery, Recovery::Committed(mark) if mark.covers(record.address));
             // Before the mark it was flushed; behind it a header may have outlived its block.
@@ -230,6 +236,14 @@ impl Recovered {
             self.files.replace(&table_name(number, 0), &table.encode(self.store))?;
         }
         Ok(())
+    }
+
+    /// What lies between two records behind the mark is torn, and nobody's. Before the mark it is damage, and counts as
+    /// alive: compaction then leaves the segment to repair.
+    fn bury_garbage(&mut self, garbage: Address, end: u32) {
+        if let Some(segment) = self.inventory.segments.get_mut(&garbage.segment) {
+            segment.dead_units += end.saturating_sub(garbage.slot);
+        }
     }
 
     /// A compacted record is not where its slot says.

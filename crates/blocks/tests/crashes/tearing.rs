@@ -62,6 +62,27 @@ fn a_tail_torn_anywhere_loses_nothing_acknowledged() {
     }
 }
 
+#[test]
+fn what_a_torn_tail_leaves_between_records_is_given_back() {
+    let files = Arc::new(MemoryFiles::default());
+    let (first, _) = store(files.clone(), Recovery::Everything);
+    let handles = append(&first, 1, 3_000);
+    let mark = first.sync().unwrap();
+    let name = "00000001-00000000.segment";
+    let acknowledged = read_file(&*files, name).len() as u64;
+    append(&first, 2, 9_000);
+    first.sync().unwrap();
+    drop(first);
+    files.overwrite(name, acknowledged + 1_088, &[0; 3 * 1_088]).unwrap();
+    let (store, _) = store(files, Recovery::Committed(mark));
+    store.discard(&handles[0]).unwrap();
+    let compaction = store.compact(0.0).unwrap();
+    assert!(compaction.rewritten > 0 && compaction.damaged == 0, "{compaction:?}");
+    assert!(store.read(&handles[1]).unwrap() == content(1, 3_000));
+    assert_eq!(store.stats().dead_bytes, 0);
+    assert_eq!(store.verify().unwrap().damage, []);
+}
+
 /// A store with contents, CBLs, pools, a compacted segment and its table.
 fn sample() -> (Arc<MemoryFiles>, Vec<[Handle; 2]>) {
     let files = Arc::new(MemoryFiles::default());
