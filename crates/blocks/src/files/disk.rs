@@ -1,0 +1,290 @@
+//! Files in a directory that one process holds.
+//!
+//! A new file's name is made durable by flushing the directory with the file's first [`Files::sync`]; a replaced file
+//! is written beside, flushed, renamed, and the directory flushed.
+
+use std::{
+    collections::HashMap,
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::Files;
+use crate::limits;
+
+/// The file whose lock is the right to the directory.
+const LOCK: &str = "lock";
+
+/// What a file is called until it is whole.
+const UNFINISHED: &str = ".new";
+
+/// Files of one directory.
+#[derive(Debug)]
+pub struct DiskFiles {
+    directory: PathBuf,
+    open: Mutex<HashMap<String, Open>>,
+    _lock: File,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    file: Arc<File>,
+    /// Its end.
+    length: u64,
+    /// Whether its name in the directory may still be lost.
+    is_new: bool,
+    /// Whether there is something to flush.
+    is_dirty: bool,
+}
+
+impl DiskFiles {
+    /// Takes the directory, and makes it if it is missing, readable by its owner only.
+    ///
+    /// # Errors
+    /// `WouldBlock` while another process, or another value in this one, has it; what the operating system reports.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        make(directory)?;
+        let lock = File::options().read(true).write(true).create(true).truncate(false).open(directory.join(LOCK))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let files = Self { directory: directory.to_owned(), open: Mutex::default(), _lock: lock };
+        files.remove_unfinished()?;
+        // What a killed process made may still be missing from the directory that is on the disk.
+        files.sync_directory()?;
+        Ok(files)
+    }
+
+    fn remove_unfinished(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(|name| name.ends_with(UNFINISHED)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open file of this name. With `create` a missing one is made.
+    fn file(&self, name: &str, create: bool) -> io::Result<Open> {
+        let mut table = self.table();
+        if let Some(open) = table.get(name) {
+            return Ok(open.clone());
+        }
+        let path = self.directory.join(name);
+        let is_new = create && !path.exists();
+        let file = File::options().read(true).write(true).create(create).truncate(false).open(path)?;
+        let open = Open { length: file.metadata()?.len(), file: Arc::new(file), is_new, is_dirty: is_new };
+        if table.len() >= limits::OPEN_FILES {
+            table.retain(|_, open| open.is_dirty);
+        }
+        table.insert(name.to_owned(), open.clone());
+        Ok(open)
+    }
+
+    fn written(&self, name: &str, end: Option<u64>) {
+        if let Some(open) = self.table().get_mut(name) {
+            open.is_dirty = true;
+            open.length = end.unwrap_or(open.length);
+        }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        sync_directory(&self.directory)
+    }
+}
+
+impl Files for DiskFiles {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok().filter(|name| name != LOCK);
+            if let Some(name) = name.filter(|name| !name.ends_with(UNFINISHED)) {
+                files.push((name, entry.metadata()?.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn append(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let open = match self.file(name, offset == 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(io::ErrorKind::InvalidInput.into()),
+            other => other?,
+        };
+        if open.length != offset {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.written(name, None);
+        positional::write(&open.file, offset, bytes)?;
+        self.written(name, Some(offset + bytes.len() as u64));
+        Ok(())
+    }
+
+    fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let open = self.file(name, false)?;
+        if offset.saturating_add(buffer.len() as u64) > open.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        positional::read(&open.file, offset, buffer)
+    }
+
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let open = self.file(name, false)?;
+        if offset.saturating_add(bytes.len() as u64) > open.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.written(name, None);
+        positional::write(&open.file, offset, bytes)
+    }
+
+    fn sync(&self, name: &str) -> io::Result<()> {
+        let open = self.file(name, false)?;
+        open.file.sync_data()?;
+        if open.is_new {
+            self.sync_directory()?;
+        }
+        if let Some(open) = self.table().get_mut(name) {
+            (open.is_new, open.is_dirty) = (false, false);
+        }
+        Ok(())
+    }
+
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let unfinished = self.directory.join(format!("{name}{UNFINISHED}"));
+        let file = File::create(&unfinished)?;
+        positional::write(&file, 0, bytes)?;
+        file.sync_data()?;
+        self.table().remove(name);
+        fs::rename(&unfinished, self.directory.join(name))?;
+        self.sync_directory()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.table().remove(name);
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Makes the directory and what is missing above it, each entry durable.
+fn make(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make(parent)?;
+    match builder().create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
+        other => other?,
+    }
+    sync_directory(parent)
+}
+
+#[cfg(unix)]
+fn builder() -> DirBuilder {
+    use std::os::unix::fs::DirBuilderExt;
+
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+#[cfg(not(unix))]
+fn builder() -> DirBuilder {
+    DirBuilder::new()
+}
+
+/// Only Unix lets a directory be opened and flushed; elsewhere the file system keeps its own journal of entries.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+mod positional {
+    use std::{fs::File, io, os::unix::fs::FileExt};
+
+    pub(super) fn read(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        file.read_exact_at(buffer, offset)
+    }
+
+    pub(super) fn write(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
+}
+
+#[cfg(not(unix))]
+mod positional {
+    //! The file's one cursor, moved under one lock.
+
+    use std::{
+        fs::File,
+        io::{self, Read, Seek, SeekFrom, Write},
+        sync::{Mutex, PoisonError},
+    };
+
+    static CURSOR: Mutex<()> = Mutex::new(());
+
+    pub(super) fn read(mut file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let _held = CURSOR.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(buffer)
+    }
+
+    pub(super) fn write(mut file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let _held = CURSOR.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_for_its_owner_and_held_by_one() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a/b");
+        let files = DiskFiles::open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0);
+        assert_eq!(DiskFiles::open(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(files);
+        DiskFiles::open(&path).unwrap();
+    }
+
+    #[test]
+    fn what_a_crash_left_unfinished_is_swept_away() {
+        let base = tempfile::tempdir().unwrap();
+        fs::write(base.path().join("state.new"), b"half").unwrap();
+        let files = DiskFiles::open(base.path()).unwrap();
+        assert!(!base.path().join("state.new").exists());
+        assert_eq!(files.list().unwrap(), []);
+    }
+
+    #[test]
+    fn more_files_than_may_be_open_are_all_there() {
+        let base = tempfile::tempdir().unwrap();
+        let files = DiskFiles::open(base.path()).unwrap();
+        for number in 0..2 * limits::OPEN_FILES {
+            files.append(&number.to_string(), 0, &number.to_be_bytes()).unwrap();
+            files.sync(&number.to_string()).unwrap();
+        }
+        assert!(files.table().len() <= limits::OPEN_FILES);
+        let mut bytes = [0; 8];
+        files.read("0", 0, &mut bytes).unwrap();
+        assert_eq!(bytes, [0; 8]);
+    }
+}
