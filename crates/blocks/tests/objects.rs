@@ -57,7 +57,7 @@ mod files {
     sealpost_blocks::files_conformance!(super::make);
 }
 
-/// Those checks of the suite that need no large contents: the server keeps up with 30 MB/s.
+/// Those checks of the suite that need no large contents: over this server, each of the others takes minutes.
 mod store {
     sealpost_blocks::block_conformance_tests! { super::make, store:
         contents_of_many_lengths_come_back_under_every_option
