@@ -13,6 +13,7 @@ mod lost_answers;
 mod other_node;
 mod prekeys;
 mod renewal;
+mod restored;
 mod scripted;
 mod sending;
 mod sessions;
