@@ -143,7 +143,7 @@ fn the_sealed_form_never_changes() {
 
 #[test]
 fn a_replacement_opens_nothing_of_the_vault_before_and_is_of_the_next_generation() {
-    let primitives = &crate::SystemPrimitives;
+    let primitives = &SystemPrimitives;
     let agent = AgentId::from_array([1; 32]);
     let vault = Vault::create(primitives, agent).unwrap();
     let replacement = vault.replacement(primitives).unwrap();
