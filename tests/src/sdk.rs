@@ -86,6 +86,30 @@ impl SdkAgent {
         Self { agent, folder: Arc::clone(&self.folder) }
     }
 
+    /// A copy of the agent's folder as it is now, opened as the agent itself: a backup that was put back.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn backup(&self) -> Arc<TempDir> {
+        let copy = Arc::new(tempfile::tempdir().unwrap());
+        std::fs::create_dir(copy.path().join("agent")).unwrap();
+        for file in std::fs::read_dir(self.folder.path().join("agent")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), copy.path().join("agent").join(file.file_name())).unwrap();
+        }
+        copy
+    }
+
+    /// The agent that such a copy makes.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn restored(backup: Arc<TempDir>, origin: &str) -> Self {
+        let agent = Agent::open(&backup.path().join("agent"), master_key()).await.unwrap();
+        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder: backup }
+    }
+
     /// The identity once more, in a folder of its own, by way of a file.
     ///
     /// # Panics

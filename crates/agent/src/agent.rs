@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
 };
 
@@ -58,6 +58,8 @@ pub struct Agent {
     pub(crate) holds: Holds,
     /// Up to where the mailbox holds nothing that could still be answered.
     pub(crate) passed: AtomicU64,
+    /// Whether the store was found to be no old copy since the relay was last out of reach.
+    pub(crate) is_current: AtomicBool,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
@@ -169,6 +171,7 @@ impl Agent {
             message_ids: MessageIds::default(),
             holds: Holds::default(),
             passed: AtomicU64::new(0),
+            is_current: AtomicBool::new(false),
             fruitless: AtomicUsize::new(0),
             relay: None,
         }

@@ -91,6 +91,9 @@ pub enum SendError {
     /// An earlier message to the same recipient waits, and this one behind it.
     #[error("an earlier message to the same recipient waits")]
     Behind,
+    /// The store is an old copy, and its prekeys could not be replaced; the message stays a draft.
+    #[error(transparent)]
+    Prekeys(#[from] PrekeysError),
     /// It could not be sealed; it stays a draft.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -106,7 +109,7 @@ impl SendError {
     /// Whether the same call may succeed later without anything else being done.
     #[must_use]
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Relay(error) if error.is_passing())
+        matches!(self, Self::Relay(error) | Self::Prekeys(PrekeysError::Relay(error)) if error.is_passing())
     }
 }
 

@@ -33,6 +33,11 @@ pub enum Event {
         /// What the recipient said of the one before.
         reason: RefusalReason,
     },
+    /// The store was an old copy that had been put back: all sessions were retired and all prekeys replaced.
+    RestoredCopy {
+        /// What gave it away.
+        sign: String,
+    },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
         /// The message.
@@ -102,6 +107,7 @@ impl Encode for Event {
             Self::SealedAnew { message, recipient, attempt, reason } => {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
+            Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
         };
     }
@@ -125,6 +131,7 @@ impl Decode for Event {
                 recipient: AgentId::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
+            4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

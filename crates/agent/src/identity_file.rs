@@ -10,7 +10,7 @@ use sealpost_crypto::{
     IdentityPrivateKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, RowAddress, SecretBytes, Vault,
 };
 use sealpost_protocol::{
-    IdentityKey, KeyId,
+    IdentityKey,
     encoding::{Decode, DecodeError, Reader, Writer},
 };
 use zeroize::Zeroizing;
@@ -129,14 +129,7 @@ impl Agent {
 /// the manifest's version by what the relay says.
 fn read_floor(reader: &mut Reader<'_>) -> Result<FloorRecord, DecodeError> {
     let manifest_version = reader.u64()?;
-    let ids = NextKeyIds::decode(reader)?;
-    let above = |id: KeyId| KeyId(id.0.saturating_add(limits::IMPORT_GAP));
-    let next_ids = NextKeyIds {
-        manifest: above(ids.manifest),
-        one_time_curve: above(ids.one_time_curve),
-        one_time_kem: above(ids.one_time_kem),
-    };
-    Ok(FloorRecord { manifest_version, next_ids })
+    Ok(FloorRecord { manifest_version, next_ids: NextKeyIds::decode(reader)?.beyond_the_gap() })
 }
 
 fn read_rows<T: Record>(reader: &mut Reader<'_>, changes: &mut Changes) -> Result<(), DecodeError> {

@@ -35,6 +35,7 @@ mod receipts;
 mod records;
 mod relay_client;
 mod renewal;
+mod restored;
 mod sessions;
 mod status;
 mod store;

@@ -57,15 +57,18 @@ pub const SWEEP: Duration = Duration::from_secs(24 * 3600);
 /// Rows that one round looks at while it sweeps: a few milliseconds.
 pub const SWEPT_ROWS: usize = 500;
 
-/// Key ids that an imported identity leaves free above those it brought: the copy it was exported from may have used so
-/// many meanwhile, and no id may be used twice. Thousands of imports fit.
-pub const IMPORT_GAP: u32 = 1 << 20;
+/// Key ids that a copy of an agent, imported or put back, leaves free above those it brought: the other copy may have used
+/// so many meanwhile, and no id may be used twice. Thousands of copies fit.
+pub const COPY_GAP: u32 = 1 << 20;
 
 /// Bytes of a row's key in an exported identity.
 pub const ROW_KEY: usize = 512;
 
 /// Bytes of a refusal's code.
 pub const CODE: usize = 64;
+
+/// Bytes of the sentence that says what gave an old copy away.
+pub const SIGN: usize = 256;
 
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -54,18 +54,30 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; the old keys stay in use until the relay has confirmed the new ones.
     pub async fn rotate_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        self.rotate_with(Changes::default(), None).await
+    }
+
+    /// Replaces the keys in one commit with `changes`. With `above`, someone else has published for this identity, up to
+    /// that version and under who knows which ids.
+    pub(crate) async fn rotate_with(
+        &self,
+        mut changes: Changes,
+        above: Option<u64>,
+    ) -> Result<PrekeyStatus, PrekeysError> {
         let known = match self.manifest_record().await? {
             Some(known) => Some(self.for_this_ledger(known).await?),
             None => None,
         };
         let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
-        let (version, mut ids) = match &known {
+        let (mut version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
             None => self.published_elsewhere().await?,
         };
+        if let Some(above) = above {
+            (version, ids) = (version.max(above), ids.beyond_the_gap());
+        }
         let prekeys = ManifestPrekeys::generate(self.primitives.as_ref(), SUITES.to_vec(), ids.manifest, validity)?;
         ids.manifest = next(ids.manifest);
-        let mut changes = Changes::default();
         keep(&mut changes, &prekeys.signed);
         keep(&mut changes, &prekeys.sealing);
         if let Some(kem) = &prekeys.last_resort_kem {
@@ -288,7 +300,7 @@ impl Agent {
         Ok(rows.iter().filter(|row| !row.value.published).count())
     }
 
-    async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
+    pub(crate) async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
         let mut rows: Vec<Versioned<PrekeyRecord>> = Vec::new();
         loop {
             let after = rows.last().map(|row| row.key.clone()).unwrap_or_default();

@@ -4,8 +4,9 @@ use prost::Message as _;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
-    AgentId, Attempt, CountersignedHead, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageRef, NodeId,
-    PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest, Timestamp, Verdict,
+    AgentId, Attempt, CountersignedHead, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageId, MessageRef,
+    NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest, Timestamp,
+    Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -14,6 +15,7 @@ use zeroize::Zeroize;
 
 use crate::{
     events::Event,
+    limits,
     status::ReceiptCheck,
     store::{Area, Record},
 };
@@ -123,6 +125,16 @@ pub(crate) struct NextKeyIds {
 
 impl NextKeyIds {
     pub(crate) const FIRST: Self = Self { manifest: KeyId(1), one_time_curve: KeyId(1), one_time_kem: KeyId(1) };
+
+    /// Well above what another copy of the agent may have used.
+    pub(crate) fn beyond_the_gap(self) -> Self {
+        let beyond = |id: KeyId| KeyId(id.0.saturating_add(limits::COPY_GAP));
+        Self {
+            manifest: beyond(self.manifest),
+            one_time_curve: beyond(self.one_time_curve),
+            one_time_kem: beyond(self.one_time_kem),
+        }
+    }
 }
 
 impl Encode for NextKeyIds {
@@ -266,6 +278,15 @@ record! {
     /// How far one ledger's feed of changes has been read.
     FeedRecord in Feed {
         after: u64 => number,
+    }
+}
+
+record! {
+    /// How far the store has been compared with what one node accepted from the agent.
+    ComparedRecord in Compared {
+        after: u64 => number,
+        /// Up to here, the messages that the store does not know are an earlier copy's, and were answered for.
+        forgiven: Option<MessageId> => option,
     }
 }
 

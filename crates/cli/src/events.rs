@@ -11,7 +11,8 @@ const PAGE: usize = 100;
 #[derive(Serialize)]
 struct Told {
     event: &'static str,
-    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +38,7 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
 
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
-    let told = |event, id: String, reason| Told { event, id, recipient: None, attempt: None, reason, at };
+    let told = |event, id: String, reason| Told { event, id: Some(id), recipient: None, attempt: None, reason, at };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
             let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
@@ -53,6 +54,11 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let text = format!("{recipient} refused {message} for good: {reason}");
             let told = told("message:refused", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), ..told }, text)
+        }
+        Event::RestoredCopy { sign } => {
+            let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");
+            let told = told("agent:restored-copy", String::new(), sign.clone());
+            (Told { id: None, ..told }, text)
         }
         _ => return None,
     })

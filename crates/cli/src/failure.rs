@@ -150,6 +150,7 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Relay(error) => error.into(),
+            SendError::Prekeys(error) => error.into(),
             SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
             SendError::Content(_) | SendError::Header(_) | SendError::ToItself => Self::usage(chain(&error)),
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),

@@ -6,12 +6,12 @@
 //! it [retires](crate::Session::retire) every session and replaces its prekeys, in one commit, before it seals anything.
 //! A relay that lies can cost an agent its sessions that way, and nothing else.
 
-use sealpost_protocol::PartHash;
 use thiserror::Error;
 
-/// How far an agent has come, as its store or its relay has it; zeros before the beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+/// How far an agent has come, as its store or its relay has it; zeros before the beginning. An `Envelope` is whatever
+/// names one: its part hash, or message, recipient and attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress<Envelope> {
     /// The version of its newest manifest.
     pub manifest_version: u64,
     /// The number of its newest batch of receipts.
@@ -22,7 +22,13 @@ pub struct Progress {
     pub one_time_kem: usize,
     /// The last envelope, of whatever class, that the relay accepted from the agent. The store's own word is not asked for:
     /// it may have sealed others since. A message's id would not do, for a message may be sealed anew.
-    pub last_send: Option<PartHash>,
+    pub last_send: Option<Envelope>,
+}
+
+impl<Envelope> Default for Progress<Envelope> {
+    fn default() -> Self {
+        Self { manifest_version: 0, receipt_batch: 0, one_time_curve: 0, one_time_kem: 0, last_send: None }
+    }
 }
 
 /// The store is an old copy; this is what gave it away.
@@ -50,7 +56,7 @@ pub enum RestoredCopy {
     OneTimeKeys,
     /// The relay has accepted an envelope that the store does not know of.
     #[error("the relay has accepted an envelope that the store does not know")]
-    Send(PartHash),
+    Send,
 }
 
 /// Compares the store's progress with the relay's. `has_sealed` tells whether the store knows an envelope as
@@ -58,10 +64,10 @@ pub enum RestoredCopy {
 ///
 /// # Errors
 /// [`RestoredCopy`] if the relay is further on.
-pub fn check_progress(
-    store: &Progress,
-    relay: &Progress,
-    has_sealed: impl Fn(&PartHash) -> bool,
+pub fn check_progress<Envelope>(
+    store: &Progress<Envelope>,
+    relay: &Progress<Envelope>,
+    has_sealed: impl Fn(&Envelope) -> bool,
 ) -> Result<(), RestoredCopy> {
     if relay.manifest_version > store.manifest_version {
         return Err(RestoredCopy::Manifest { store: store.manifest_version, relay: relay.manifest_version });
@@ -72,17 +78,19 @@ pub fn check_progress(
     if relay.one_time_curve > store.one_time_curve || relay.one_time_kem > store.one_time_kem {
         return Err(RestoredCopy::OneTimeKeys);
     }
-    match relay.last_send {
-        Some(envelope) if !has_sealed(&envelope) => Err(RestoredCopy::Send(envelope)),
+    match &relay.last_send {
+        Some(envelope) if !has_sealed(envelope) => Err(RestoredCopy::Send),
         _ => Ok(()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sealpost_protocol::PartHash;
+
     use super::*;
 
-    fn store() -> Progress {
+    fn store() -> Progress<PartHash> {
         Progress { manifest_version: 3, receipt_batch: 40, one_time_curve: 100, one_time_kem: 90, last_send: None }
     }
 

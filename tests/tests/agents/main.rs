@@ -14,6 +14,7 @@ mod other_ledger;
 mod other_node;
 mod prekeys;
 mod renewal;
+mod restored;
 mod scripted;
 mod sending;
 mod sessions;

@@ -10,7 +10,7 @@ mod refusals;
 mod transmit;
 mod waiting;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use sealpost_crypto::{Payload, SecretBytes};
 use sealpost_protocol::{
@@ -148,7 +148,10 @@ impl Agent {
                 };
                 match result.as_ref().map_err(fate) {
                     Ok(_) => self.holds.remove(&recipients),
-                    Err(Fate::AllWait) => return result,
+                    Err(Fate::AllWait) => {
+                        self.is_current.store(false, Ordering::Relaxed);
+                        return result;
+                    }
                     Err(Fate::Unsent) => {}
                     Err(Fate::Waits) => {
                         if !matches!(result, Err(SendError::Behind)) {
@@ -233,8 +236,10 @@ impl Agent {
             return self.transmit(id, row, is_wanted).await.map(Some);
         }
         if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
+            self.ensure_current().await?;
             self.seal(id, draft, is_wanted).await?;
         } else if let Some(renewal) = self.store.find::<RenewalRecord>(id.as_bytes()).await? {
+            self.ensure_current().await?;
             self.seal_anew(id, renewal).await?;
         }
         match self.store.find::<OutgoingRecord>(id.as_bytes()).await? {

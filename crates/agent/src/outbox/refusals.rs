@@ -19,6 +19,7 @@ pub(crate) enum Fate {
 pub(crate) fn fate(error: &SendError) -> Fate {
     match error {
         SendError::Relay(error) => after_relay(error),
+        SendError::Prekeys(_) => Fate::AllWait,
         _ => Fate::Waits,
     }
 }

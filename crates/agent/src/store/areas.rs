@@ -49,11 +49,13 @@ pub(crate) enum Area {
     Contact,
     /// Agents whose fingerprints were compared, by id.
     Verified,
+    /// How far the store has been compared with a node, by node.
+    Compared,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 22] = [
+    const SEALED: [Self; 23] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -76,6 +78,7 @@ impl Area {
         Self::Floor,
         Self::Contact,
         Self::Verified,
+        Self::Compared,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -108,6 +111,7 @@ impl Area {
             Self::Floor => 20,
             Self::Contact => 21,
             Self::Verified => 22,
+            Self::Compared => 23,
         }
     }
 
@@ -136,6 +140,7 @@ impl Area {
             Self::Floor => "floor",
             Self::Contact => "contact",
             Self::Verified => "verified",
+            Self::Compared => "compared",
         }
     }
 }

@@ -81,7 +81,7 @@ pub(super) struct End {
 pub(super) struct Mailbox {
     pub(super) waiting: VecDeque<Entry>,
     one_time: VecDeque<OneTimePrekey<CurveKey>>,
-    progress: Progress,
+    progress: Progress<PartHash>,
 }
 
 pub(super) struct World {

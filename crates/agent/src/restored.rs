@@ -1,0 +1,160 @@
+//! Whether the store is an old copy of itself that was put back: asked before the first seal, and again whenever the relay
+//! was out of reach. What stands in an old copy has been used since; sealing on from there would use keys twice.
+//!
+//! The relay's word is enough, for it costs an agent its sessions and nothing else.
+
+use std::sync::atomic::Ordering;
+
+use sealpost_api::convert;
+use sealpost_api::v1;
+use sealpost_crypto::{Progress, RestoredCopy, Session, check_progress};
+use sealpost_protocol::{
+    AgentId, Attempt, ErrorCode, MessageId, PrekeyKind, SignedManifest,
+    encoding::{Decode, Encode},
+};
+
+use crate::{
+    Agent, Event, RelayError, SendError, limits,
+    records::{ComparedRecord, ManifestRecord, OutgoingRecord, SentRecord, SessionRecord, UnsentRecord},
+    store::{Changes, StoreAccessError, Versioned},
+    sweep,
+};
+
+/// Events of a page that is not the last.
+const FULL_PAGE: usize = 100;
+
+/// How far the store has been compared with what the relay accepted from the agent.
+struct Compared {
+    known: Option<Versioned<ComparedRecord>>,
+    after: u64,
+    /// The last message that the relay has and the store does not.
+    unknown: Option<MessageId>,
+}
+
+impl Agent {
+    /// Compares the store with the relay, unless that was done. If it is behind, all sessions are retired and all prekeys
+    /// replaced before anything is sealed.
+    pub(crate) async fn ensure_current(&self) -> Result<(), SendError> {
+        if self.is_current.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        // One after the other: a call that is given up half-way leaves its failure to the next.
+        let published = self.published().await?;
+        let compared = self.compare().await?;
+        let relay = Progress { last_send: compared.unknown, ..published };
+        let behind = check_progress(&self.progress().await?, &relay, |_| false);
+        let mut changes = Changes::default();
+        let (before, forgiven) =
+            compared.known.as_ref().map_or((0, None), |known| (known.value.after, known.value.forgiven));
+        if before != compared.after {
+            let record = ComparedRecord { after: compared.after, forgiven: forgiven.max(compared.unknown) };
+            changes.upsert(&self.ledger().await?.to_bytes(), compared.known.as_ref(), &record);
+        }
+        match behind {
+            Ok(()) => self.store.commit(changes).await?,
+            Err(sign) => self.begin_anew(changes, sign, relay.manifest_version).await?,
+        }
+        self.is_current.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// One commit, before anything is sealed.
+    async fn begin_anew(&self, mut changes: Changes, sign: RestoredCopy, published: u64) -> Result<(), SendError> {
+        tracing::warn!(%sign, "the store is an old copy; its sessions are retired and its prekeys replaced");
+        let mut after = Vec::new();
+        loop {
+            let rows = self.store.list::<SessionRecord>(&[], &after, limits::ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            after.clone_from(&last.key);
+            for row in &rows {
+                let mut session = Session::decode(&row.value.session)?;
+                session.retire();
+                let used = row.value.used;
+                changes.replace(row, &SessionRecord { session: session.encode(), sends: false, used });
+            }
+        }
+        self.note(&mut changes, Event::RestoredCopy { sign: sign.to_string() })?;
+        self.rotate_with(changes, Some(published)).await?;
+        Ok(())
+    }
+
+    async fn progress(&self) -> Result<Progress<MessageId>, SendError> {
+        let manifest = self.store.find::<ManifestRecord>(&[]).await?;
+        Ok(Progress {
+            manifest_version: manifest.map_or(0, |known| known.value.manifest.fields().version),
+            receipt_batch: 0,
+            one_time_curve: self.prekey_rows(PrekeyKind::OneTimeCurve).await?.len(),
+            one_time_kem: self.prekey_rows(PrekeyKind::OneTimeKem).await?.len(),
+            last_send: None,
+        })
+    }
+
+    /// What the relay has of the agent's prekeys.
+    async fn published(&self) -> Result<Progress<MessageId>, SendError> {
+        let relay = self.relay().await?;
+        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
+        let manifest_version = match relay.manifest(request).await {
+            Ok(answer) => {
+                let manifest = SignedManifest::from_bytes(&answer.manifest);
+                let ours = manifest.ok().filter(|manifest| manifest.fields().identity == self.identity_key());
+                ours.ok_or(RelayError::Answer("the manifest is not the agent's"))?.fields().version
+            }
+            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, wait_ms: 0 };
+        let counts = relay.receive(nothing).await?.prekeys.unwrap_or_default();
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(Progress {
+            manifest_version,
+            one_time_curve: count(counts.one_time_curve),
+            one_time_kem: count(counts.one_time_kem),
+            ..Progress::default()
+        })
+    }
+
+    /// Reads on in what the relay accepted from the agent. The comparison goes from where the last one ended.
+    async fn compare(&self) -> Result<Compared, SendError> {
+        let known = self.store.find::<ComparedRecord>(&self.ledger().await?.to_bytes()).await?;
+        let (after, forgiven) = known.as_ref().map_or((0, None), |known| (known.value.after, known.value.forgiven));
+        let mut compared = Compared { known, after, unknown: None };
+        let own = self.id().to_string();
+        loop {
+            let page = self.relay().await?.changes(v1::ListEventsRequest { after: compared.after }).await?;
+            for event in page.events.iter().filter(|event| event.sender == own) {
+                let Ok(id) = event.message_id.parse::<MessageId>() else { continue };
+                let (Ok(recipient), Ok(attempt)) = (event.recipient.parse(), convert::attempt(event.attempt)) else {
+                    continue;
+                };
+                if Some(id) > forgiven
+                    && !sweep::is_forgotten(id.timestamp(), self.clock.now())
+                    && !self.has_sealed(id, recipient, attempt).await?
+                {
+                    compared.unknown = compared.unknown.max(Some(id));
+                }
+            }
+            let Some(last) = page.events.last() else { return Ok(compared) };
+            compared.after = last.seq;
+            if page.events.len() < FULL_PAGE {
+                return Ok(compared);
+            }
+        }
+    }
+
+    /// Whether the store knows an envelope as sealed, whatever became of it: a message may be sealed anew, as its next
+    /// attempt.
+    async fn has_sealed(&self, id: MessageId, recipient: AgentId, attempt: Attempt) -> Result<bool, StoreAccessError> {
+        let key = id.as_bytes();
+        if self.store.find::<UnsentRecord>(key).await?.is_some() {
+            return Ok(true);
+        }
+        let mut sealed = Vec::new();
+        if let Some(sent) = self.store.find::<SentRecord>(key).await? {
+            sealed.extend(sent.value.parts.iter().map(|part| (part.recipient, part.attempt)));
+        }
+        if let Some(outgoing) = self.store.find::<OutgoingRecord>(key).await? {
+            sealed.extend(outgoing.value.parts.iter().map(|part| (part.recipient, part.attempt)));
+        }
+        Ok(sealed.into_iter().any(|(to, sealed)| to == recipient && sealed >= attempt))
+    }
+}
