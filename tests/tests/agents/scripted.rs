@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sealpost_agent::{LocalState, Outgoing, SendError, SendOutcome};
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, Header, RefusalReason, Verdict, encoding::Decode};
+use sealpost_protocol::{
+    ErrorCode, Header, ReceiptLeaf, RefusalReason, Verdict,
+    encoding::{Decode, Encode},
+};
 use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within};
 
 use super::assert_accepted;
@@ -130,4 +133,25 @@ async fn a_round_ends_with_the_first_page_that_was_not_full() {
     let synced = within("a round", alice.sync(Duration::ZERO)).await.unwrap();
     assert_eq!((synced.received, synced.more), (3, false));
     assert_eq!(relay.script().receives.len(), 1);
+}
+
+#[tokio::test]
+async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let entry = entries(&relay, &alice, &["hello"]).remove(0);
+    let mut altered = entry.clone();
+    // The last byte of the end of its life: still a header, and not the one that was sealed.
+    let lasts = Header::from_bytes(&entry.header).unwrap().fields().expires.to_bytes();
+    let place = entry.header.windows(lasts.len()).position(|bytes| bytes == lasts).expect("the end of its life");
+    altered.header[place + lasts.len() - 1] ^= 1;
+    assert_eq!(Header::from_bytes(&altered.header).unwrap().message(), Header::from_bytes(&entry.header).unwrap().message());
+    relay.script().mailbox = vec![altered];
+    assert_eq!(alice.take_texts().await, Vec::<String>::new());
+    assert!(matches!(relay.script().receipts[..], [ReceiptLeaf { verdict: Verdict::Refused(_), .. }]));
+
+    relay.script().mailbox = vec![v1::MailboxEntry { mailbox_seq: 2, ..entry.clone() }];
+    assert_eq!(alice.take_texts().await, ["hello"]);
+    relay.script().mailbox = vec![v1::MailboxEntry { mailbox_seq: 3, ..entry }];
+    assert_eq!(alice.take_texts().await, Vec::<String>::new(), "and is shown once");
 }

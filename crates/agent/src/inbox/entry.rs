@@ -83,8 +83,9 @@ impl Agent {
         let message = arrived.header.message();
         let known = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
         match known {
-            Some(known) if known.value.header != arrived.header.hash() => {
-                // Another message under a used name: the first one stands.
+            // Another message under a name whose message was authenticated: the first one stands. What was refused was not,
+            // and takes no name from the true message.
+            Some(known) if known.value.header != arrived.header.hash() && !is_refused(&known.value) => {
                 let refused = arrived.record(Verdict::Refused(RefusalReason::Replay), SecretBytes::default());
                 self.receipt_only(arrived, message, &refused).await
             }
@@ -164,8 +165,12 @@ impl Agent {
 
 /// Whether a known message needs no opening: the same bytes again, or another attempt of what is stored already.
 fn answers_again(known: &InboxRecord, arrived: &Arrived) -> bool {
-    let is_same = known.part == arrived.part && known.attempt == arrived.attempt;
-    is_same || !matches!(known.verdict, Verdict::Refused(_))
+    let is_same = (known.header, known.part, known.attempt) == (arrived.header.hash(), arrived.part, arrived.attempt);
+    is_same || !is_refused(known)
+}
+
+fn is_refused(known: &InboxRecord) -> bool {
+    matches!(known.verdict, Verdict::Refused(_))
 }
 
 impl Arrived {
