@@ -1,6 +1,7 @@
 //! A relay that says what a test tells it to: refusals, entries and pages that an honest one never hands out.
 
 use std::{
+    collections::HashMap,
     net::Ipv4Addr,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -37,8 +38,18 @@ pub struct Script {
     pub refuses_tokens: Option<ErrorCode>,
     /// What every message is refused with.
     pub refuses_messages: Option<ErrorCode>,
+    /// What every batch of receipts is refused with.
+    pub refuses_receipts: Option<ErrorCode>,
+    /// One-time keys that are in the way of every upload of them.
+    pub spent: Vec<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
+    /// What is said of messages, by their ids.
+    pub statuses: HashMap<String, Vec<v1::DeliveryStatus>>,
+    /// The feed of changes.
+    pub changes: Vec<v1::Event>,
+    /// The messages whose status was asked for.
+    pub status_requests: Vec<String>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
@@ -68,7 +79,12 @@ impl ScriptedRelay {
         let script = Arc::new(Mutex::new(Script {
             refuses_tokens: None,
             refuses_messages: None,
+            refuses_receipts: None,
+            spent: Vec::new(),
             bundle: None,
+            statuses: HashMap::new(),
+            changes: Vec::new(),
+            status_requests: Vec::new(),
             mailbox: Vec::new(),
             page: 100,
             sends: 0,
@@ -152,8 +168,14 @@ impl KeyAgreement for Scripted {
         &self,
         request: Request<v1::UploadPrekeysRequest>,
     ) -> Result<Response<v1::UploadPrekeysResponse>, Status> {
-        self.script().uploaded = Some(request.into_inner());
-        answer(None, v1::UploadPrekeysResponse { counts: Some(full()) })
+        let request = request.into_inner();
+        let mut script = self.script();
+        let is_spent = |key: &Vec<u8>| script.spent.contains(key);
+        let conflicts = request.one_time_curve.iter().chain(&request.one_time_kem).any(is_spent);
+        if !conflicts {
+            script.uploaded = Some(request);
+        }
+        answer(conflicts.then_some(ErrorCode::Conflict), v1::UploadPrekeysResponse { counts: Some(full()) })
     }
 
     async fn claim_prekey_bundle(
@@ -202,6 +224,9 @@ impl DeliveryRouter for Scripted {
     ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
         let batch = ReceiptBatch::from_bytes(&request.into_inner().receipts).unwrap();
         let mut script = self.script();
+        if let Some(code) = script.refuses_receipts {
+            return Err(refusal(code));
+        }
         for leaf in batch.leaves() {
             script.mailbox.retain(|entry| HeaderHash::of(&entry.header) != leaf.header);
             script.receipts.push(leaf.clone());
@@ -214,8 +239,18 @@ impl DeliveryRouter for Scripted {
 
 #[tonic::async_trait]
 impl Messages for Scripted {
-    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
-        Err(refusal(ErrorCode::NotFound))
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let id = request.into_inner().message_id;
+        let mut script = self.script();
+        script.status_requests.push(id.clone());
+        let deliveries = script.statuses.get(&id).cloned();
+        answer(
+            deliveries.is_none().then_some(ErrorCode::NotFound),
+            v1::GetStatusResponse { deliveries: deliveries.unwrap_or_default() },
+        )
     }
 
     async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
@@ -231,8 +266,10 @@ impl Events for Scripted {
         Err(refusal(ErrorCode::Unavailable))
     }
 
-    async fn list(&self, _: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
-        answer(None, v1::ListEventsResponse::default())
+    async fn list(&self, request: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let after = request.into_inner().after;
+        let events = self.script().changes.iter().filter(|event| event.seq > after).cloned().collect();
+        answer(None, v1::ListEventsResponse { events })
     }
 }
 

@@ -8,7 +8,7 @@ use sealpost_protocol::{
     ErrorCode, Header, ReceiptLeaf, RefusalReason, Verdict,
     encoding::{Decode, Encode},
 };
-use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within};
+use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
 
 use super::assert_accepted;
 
@@ -145,7 +145,10 @@ async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
     let lasts = Header::from_bytes(&entry.header).unwrap().fields().expires.to_bytes();
     let place = entry.header.windows(lasts.len()).position(|bytes| bytes == lasts).expect("the end of its life");
     altered.header[place + lasts.len() - 1] ^= 1;
-    assert_eq!(Header::from_bytes(&altered.header).unwrap().message(), Header::from_bytes(&entry.header).unwrap().message());
+    assert_eq!(
+        Header::from_bytes(&altered.header).unwrap().message(),
+        Header::from_bytes(&entry.header).unwrap().message()
+    );
     relay.script().mailbox = vec![altered];
     assert_eq!(alice.take_texts().await, Vec::<String>::new());
     assert!(matches!(relay.script().receipts[..], [ReceiptLeaf { verdict: Verdict::Refused(_), .. }]));
@@ -154,4 +157,24 @@ async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
     assert_eq!(alice.take_texts().await, ["hello"]);
     relay.script().mailbox = vec![v1::MailboxEntry { mailbox_seq: 3, ..entry }];
     assert_eq!(alice.take_texts().await, Vec::<String>::new(), "and is shown once");
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_no_receipts_keeps_nobody_from_mail_and_makes_none_pile_up() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let texts: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    relay.script().mailbox = entries(&relay, &alice, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    relay.script().refuses_receipts = Some(ErrorCode::ReceiptsOutOfSequence);
+    assert_eq!(alice.sync_inbox().await.iter().map(words).collect::<Vec<_>>(), texts);
+    for _ in 0..5 {
+        alice.sync_inbox().await;
+    }
+    relay.script().refuses_receipts = None;
+    within("the receipts", alice.give_receipts()).await.unwrap();
+    let given = relay.script().receipts.len();
+    assert!(
+        (250..=350).contains(&given),
+        "each once, and the first batch, which was signed already, once more: {given}"
+    );
 }

@@ -3,15 +3,14 @@
 use sealpost_api::v1;
 use sealpost_crypto::SecretBytes;
 use sealpost_protocol::{
-    Attempt, Envelope, Header, HeaderHash, MessageClass, MessageRef, PartHash, ReceiptLeaf, RefusalReason, Scheme,
-    Timestamp, Verdict,
+    Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme, Timestamp,
+    Verdict,
     encoding::{Decode, Encode},
 };
 
-use super::receipt_key;
 use crate::{
     Agent, SyncError, limits,
-    records::{InboxRecord, ReceiptRecord, UnreadRecord, arrival_key},
+    records::{InboxRecord, UnreadRecord, arrival_key},
     sessions::NotOpened,
     store::{Changes, Versioned},
 };
@@ -72,9 +71,10 @@ impl Agent {
             at,
             blind: self.blind()?,
         };
+        // Nothing is recorded of it but this; its own time and number give it the same place each time.
+        let place = arrival_key(message.id.timestamp(), entry.mailbox_seq);
         let mut changes = Changes::default();
-        let key = receipt_key(&arrival_key(at, entry.mailbox_seq), &leaf);
-        changes.insert(key, &ReceiptRecord { leaf });
+        self.queue_receipt(&mut changes, &place, leaf).await?;
         self.store.commit(changes).await?;
         Ok(false)
     }
@@ -87,13 +87,16 @@ impl Agent {
             // and takes no name from the true message.
             Some(known) if known.value.header != arrived.header.hash() && !is_refused(&known.value) => {
                 let refused = arrived.record(Verdict::Refused(RefusalReason::Replay), SecretBytes::default());
-                self.receipt_only(arrived, message, &refused).await
+                let mut changes = Changes::default();
+                self.queue_receipt(&mut changes, &known.value.arrival, self.leaf(message, &refused)?).await?;
+                self.store.commit(changes).await?;
+                Ok(false)
             }
             Some(known) if answers_again(&known.value, arrived) => {
                 let again = InboxRecord { part: arrived.part, attempt: arrived.attempt, ..known.value.clone() };
                 let mut changes = Changes::default();
                 changes.replace(&known, &again);
-                self.queue_receipt(&mut changes, arrived, message, &again)?;
+                self.queue_receipt(&mut changes, &again.arrival, self.leaf(message, &again)?).await?;
                 self.store.commit(changes).await?;
                 Ok(false)
             }
@@ -118,7 +121,7 @@ impl Agent {
         if is_new {
             changes.insert(arrived.key(), &UnreadRecord { message });
         }
-        self.queue_receipt(&mut changes, arrived, message, &record)?;
+        self.queue_receipt(&mut changes, &record.arrival, self.leaf(message, &record)?).await?;
         self.store.commit(changes).await?;
         Ok(is_new)
     }
@@ -136,30 +139,6 @@ impl Agent {
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
         let payload = plaintext.to_payload().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))?;
         Ok(SecretBytes::from(payload.to_bytes()))
-    }
-
-    async fn receipt_only(
-        &self,
-        arrived: &Arrived,
-        message: MessageRef,
-        record: &InboxRecord,
-    ) -> Result<bool, SyncError> {
-        let mut changes = Changes::default();
-        self.queue_receipt(&mut changes, arrived, message, record)?;
-        self.store.commit(changes).await?;
-        Ok(false)
-    }
-
-    fn queue_receipt(
-        &self,
-        changes: &mut Changes,
-        arrived: &Arrived,
-        message: MessageRef,
-        record: &InboxRecord,
-    ) -> Result<(), SyncError> {
-        let leaf = self.leaf(message, record)?;
-        changes.insert(receipt_key(&arrived.key(), &leaf), &ReceiptRecord { leaf });
-        Ok(())
     }
 }
 

@@ -6,13 +6,14 @@ mod entry;
 use sealpost_crypto::Payload;
 use sealpost_protocol::{
     MessageRef, Priority, ReceiptLeaf, Timestamp, Verdict,
-    encoding::{Decode, Encode},
+    encoding::{Decode, Encode, Writer},
 };
+use sha2::{Digest, Sha256};
 
 use crate::{
     Agent, SyncError, limits,
     records::{InboxRecord, ReceiptRecord, UnreadRecord},
-    store::{Changes, Versioned},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 /// A received message.
@@ -77,13 +78,13 @@ impl Agent {
             let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { continue };
             let Some(unread) = self.store.find::<UnreadRecord>(&stored.value.arrival).await? else { continue };
             if unread.value.message == *message {
-                self.note_taken(&mut changes, &unread, &stored)?;
+                self.note_taken(&mut changes, &unread, &stored).await?;
             }
         }
         Ok(self.store.commit(changes).await?)
     }
 
-    fn note_taken(
+    async fn note_taken(
         &self,
         changes: &mut Changes,
         unread: &Versioned<UnreadRecord>,
@@ -91,8 +92,22 @@ impl Agent {
     ) -> Result<(), SyncError> {
         let taken = InboxRecord { verdict: Verdict::Acknowledged, payload: Default::default(), ..stored.value.clone() };
         let leaf = self.leaf(unread.value.message, &taken)?;
-        let key = receipt_key(&unread.key, &leaf);
-        changes.delete(unread).replace(stored, &taken).insert(key, &ReceiptRecord { leaf });
+        self.queue_receipt(changes, &unread.key, leaf).await?;
+        changes.delete(unread).replace(stored, &taken);
+        Ok(())
+    }
+
+    /// Notes that a receipt is due, unless it is already.
+    async fn queue_receipt(
+        &self,
+        changes: &mut Changes,
+        arrival: &[u8],
+        leaf: ReceiptLeaf,
+    ) -> Result<(), StoreAccessError> {
+        let key = receipt_key(arrival, &leaf);
+        if self.store.find::<ReceiptRecord>(&key).await?.is_none() {
+            changes.insert(key, &ReceiptRecord { leaf });
+        }
         Ok(())
     }
 
@@ -116,10 +131,13 @@ impl Agent {
     }
 }
 
-/// Where a receipt waits: by arrival, "stored" before "acknowledged", and apart from others of the same message.
+/// Where a receipt waits: by arrival, "stored" before "acknowledged", and apart from others of the same message. The same
+/// word on the same bytes has the same place, however often they are handed out.
 fn receipt_key(arrival: &[u8], leaf: &ReceiptLeaf) -> Vec<u8> {
     let order = u8::from(leaf.verdict == Verdict::Acknowledged);
-    [arrival, &[order], &leaf.blind].concat()
+    let mut said = Writer::new();
+    said.value(&leaf.message).value(&leaf.attempt).value(&leaf.header).value(&leaf.part).value(&leaf.verdict);
+    [arrival, &[order], &Sha256::digest(said.into_bytes())].concat()
 }
 
 fn open_record(message: MessageRef, record: &InboxRecord) -> Result<InboxMessage, SyncError> {
