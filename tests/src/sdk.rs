@@ -47,6 +47,17 @@ impl SdkAgent {
         Self { agent, folder: Arc::clone(&self.folder) }
     }
 
+    /// Overwrites what is stored in an area, of all rows whose key begins so.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn damage(&self, area: u8, key: &[u8]) {
+        let store = rusqlite::Connection::open(self.folder.path().join("agent/agent.sqlite3")).unwrap();
+        let spoilt = "UPDATE sealed SET content = zeroblob(length(content))
+                      WHERE area = ?1 AND substr(key, 1, length(?2)) = ?2";
+        assert!(store.execute(spoilt, rusqlite::params![area, key]).unwrap() > 0, "no such row");
+    }
+
     /// Sends a text.
     ///
     /// # Panics
@@ -61,7 +72,22 @@ impl SdkAgent {
     /// When the relay does not answer.
     pub async fn sync_inbox(&self) -> Vec<InboxMessage> {
         within("a sync", self.sync(Duration::ZERO)).await.unwrap();
-        self.unread(usize::MAX).await.unwrap()
+        self.inbox().await
+    }
+
+    /// What is in the inbox, in order, read page by page.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn inbox(&self) -> Vec<InboxMessage> {
+        let mut messages: Vec<InboxMessage> = Vec::new();
+        loop {
+            let page = self.unread(messages.last().map(|last| &last.arrival), usize::MAX).await.unwrap();
+            if page.is_empty() {
+                return messages;
+            }
+            messages.extend(page);
+        }
     }
 
     /// Syncs once, takes everything, and returns the texts.

@@ -43,7 +43,7 @@ pub use agent::{Agent, MasterKeySource};
 pub use backoff::Backoff;
 pub use error::{OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
-pub use inbox::InboxMessage;
+pub use inbox::{Arrival, InboxMessage};
 pub use outbox::{Outgoing, SendOutcome, Sent};
 pub use prekeys::PrekeyStatus;
 pub use relay_client::{RelayAddress, RelayError};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use sealpost_agent::{LocalState, Outgoing, SendError, SendOutcome};
 use sealpost_api::v1;
+use sealpost_crypto::limits;
 use sealpost_protocol::{
-    ErrorCode, Header, ReceiptLeaf, RefusalReason, Verdict,
-    encoding::{Decode, Encode},
+    ErrorCode, Header, HeaderFields, Priority, ReceiptLeaf, RefusalReason, Verdict, encoding::Decode,
 };
 use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
 
@@ -140,16 +140,10 @@ async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
     let relay = ScriptedRelay::start().await;
     let alice = SdkAgent::new(relay.origin()).await;
     let entry = entries(&relay, &alice, &["hello"]).remove(0);
-    let mut altered = entry.clone();
-    // The last byte of the end of its life: still a header, and not the one that was sealed.
-    let lasts = Header::from_bytes(&entry.header).unwrap().fields().expires.to_bytes();
-    let place = entry.header.windows(lasts.len()).position(|bytes| bytes == lasts).expect("the end of its life");
-    altered.header[place + lasts.len() - 1] ^= 1;
-    assert_eq!(
-        Header::from_bytes(&altered.header).unwrap().message(),
-        Header::from_bytes(&entry.header).unwrap().message()
-    );
-    relay.script().mailbox = vec![altered];
+    let fields = Header::from_bytes(&entry.header).unwrap().fields().clone();
+    // Still a header, of the same message, and not the one that was sealed.
+    let altered = Header::new(HeaderFields { priority: Priority::Critical, ..fields }).unwrap().as_bytes().to_vec();
+    relay.script().mailbox = vec![v1::MailboxEntry { header: altered, ..entry.clone() }];
     assert_eq!(alice.take_texts().await, Vec::<String>::new());
     assert!(matches!(relay.script().receipts[..], [ReceiptLeaf { verdict: Verdict::Refused(_), .. }]));
 
@@ -177,4 +171,28 @@ async fn a_relay_that_takes_no_receipts_keeps_nobody_from_mail_and_makes_none_pi
         (250..=350).contains(&given),
         "each once, and the first batch, which was signed already, once more: {given}"
     );
+}
+
+#[tokio::test]
+async fn the_inbox_is_read_in_pages_that_are_short_in_messages_and_in_bytes() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let numbers: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    let greatest = "x".repeat(limits::CONTENT);
+    let mut texts: Vec<&str> = numbers.iter().map(String::as_str).collect();
+    texts.extend([greatest.as_str(); 3]);
+    relay.script().page = 50;
+    relay.script().mailbox = entries(&relay, &alice, &texts);
+    while !relay.script().mailbox.is_empty() {
+        within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    }
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = alice.unread(after.as_ref(), usize::MAX).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.arrival.clone());
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [100, 100, 53 - 1, 1], "two of the greatest messages end a page");
+    assert_eq!(alice.inbox().await.iter().map(words).collect::<Vec<_>>(), texts);
 }

@@ -29,28 +29,62 @@ pub struct InboxMessage {
     pub received: Timestamp,
     /// How urgent the sender holds it to be.
     pub priority: Priority,
+    /// Where it is among the unread.
+    pub arrival: Arrival,
 }
 
+/// A place in the order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival(Vec<u8>);
+
 impl Agent {
-    /// Up to `limit` received messages that were not taken yet, in the order of arrival.
+    /// A page of received messages that were not taken yet and arrived after `after`, in the order of arrival: at most
+    /// `limit`, at most 100, and none more once 2 MiB are together. Empty only if there are none.
     ///
     /// # Errors
-    /// [`SyncError::State`], [`SyncError::Damaged`].
-    pub async fn unread(&self, limit: usize) -> Result<Vec<InboxMessage>, SyncError> {
-        let mut messages = Vec::new();
-        let mut after = Vec::new();
-        while messages.len() < limit {
-            let rows = self.store.list::<UnreadRecord>(&[], &after, (limit - messages.len()).min(limits::ROWS)).await?;
-            let Some(last) = rows.last() else { break };
-            after.clone_from(&last.key);
-            for row in rows {
-                let message = row.value.message;
-                if let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? {
-                    messages.push(open_record(message, &stored.value)?);
+    /// [`SyncError::State`], [`SyncError::Damaged`]: what follows does not open. What is damaged stands before nothing that
+    /// does.
+    pub async fn unread(&self, after: Option<&Arrival>, limit: usize) -> Result<Vec<InboxMessage>, SyncError> {
+        let limit = limit.min(limits::PAGE.0);
+        let (mut messages, mut bytes, mut damaged) = (Vec::new(), 0, None);
+        let mut after = after.map(|arrival| arrival.0.clone()).unwrap_or_default();
+        while messages.len() < limit && bytes < limits::PAGE.1 {
+            let page = self.store.page::<UnreadRecord>(&[], &after, 1).await?;
+            let Some(last) = page.last else { break };
+            after = last;
+            let opened = match (page.rows.first(), page.damaged) {
+                (Some(row), _) => self.open_unread(row).await,
+                (None, error) => error.map_or(Ok(None), |error| Err(error.into())),
+            };
+            match opened {
+                Ok(Some(message)) => {
+                    bytes += message.payload.content.as_bytes().len();
+                    messages.push(message);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a received message does not open");
+                    damaged.get_or_insert(error);
                 }
             }
         }
-        Ok(messages)
+        match damaged {
+            Some(error) if messages.is_empty() => Err(error),
+            _ => Ok(messages),
+        }
+    }
+
+    async fn open_unread(&self, unread: &Versioned<UnreadRecord>) -> Result<Option<InboxMessage>, SyncError> {
+        let message = unread.value.message;
+        let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { return Ok(None) };
+        Ok(Some(InboxMessage {
+            message,
+            payload: Payload::from_bytes(&stored.value.payload)?,
+            sent: stored.value.sent,
+            received: stored.value.received,
+            priority: stored.value.priority,
+            arrival: Arrival(unread.key.clone()),
+        }))
     }
 
     /// Takes messages: they are not shown again, their content is erased here, and their senders will learn that they
@@ -138,14 +172,4 @@ fn receipt_key(arrival: &[u8], leaf: &ReceiptLeaf) -> Vec<u8> {
     let mut said = Writer::new();
     said.value(&leaf.message).value(&leaf.attempt).value(&leaf.header).value(&leaf.part).value(&leaf.verdict);
     [arrival, &[order], &Sha256::digest(said.into_bytes())].concat()
-}
-
-fn open_record(message: MessageRef, record: &InboxRecord) -> Result<InboxMessage, SyncError> {
-    Ok(InboxMessage {
-        message,
-        payload: Payload::from_bytes(&record.payload)?,
-        sent: record.sent,
-        received: record.received,
-        priority: record.priority,
-    })
 }

@@ -21,6 +21,15 @@ pub(crate) struct Versioned<T> {
     pub(crate) value: T,
 }
 
+/// Records as they follow in the store; one that is damaged keeps nobody from the others.
+pub(crate) struct Page<T> {
+    pub(crate) rows: Vec<Versioned<T>>,
+    /// The last key that was looked at; `None` at the end.
+    pub(crate) last: Option<Vec<u8>>,
+    /// Why the first of those that do not open does not.
+    pub(crate) damaged: Option<StoreAccessError>,
+}
+
 /// Why a record cannot be read or written.
 #[derive(Debug, Error)]
 pub(crate) enum StoreAccessError {
@@ -67,6 +76,28 @@ impl SealedStore {
     ) -> Result<Vec<Versioned<T>>, StoreAccessError> {
         let rows = self.store.rows(T::AREA, prefix.to_vec(), after.to_vec(), limit).await?;
         rows.into_iter().map(|row| self.open(row)).collect()
+    }
+
+    /// The same, and what does not open is passed over.
+    pub(crate) async fn page<T: Record>(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Page<T>, StoreAccessError> {
+        let found = self.store.rows(T::AREA, prefix.to_vec(), after.to_vec(), limit).await?;
+        let last = found.last().map(|row| row.key.clone());
+        let mut page = Page { rows: Vec::with_capacity(found.len()), last, damaged: None };
+        for row in found {
+            match self.open(row) {
+                Ok(row) => page.rows.push(row),
+                Err(error) => {
+                    tracing::error!(area = T::AREA.name(), %error, "a stored row is damaged");
+                    page.damaged.get_or_insert(error);
+                }
+            }
+        }
+        Ok(page)
     }
 
     /// Saves all of `changes`, or none.

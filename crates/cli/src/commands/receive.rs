@@ -1,7 +1,6 @@
 //! `sealpost receive`: one round, or on and on.
 
 use std::{
-    collections::HashSet,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -9,8 +8,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{Agent, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits};
-use sealpost_protocol::MessageRef;
+use sealpost_agent::{
+    Agent, Arrival, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits,
+};
 use serde::Serialize;
 
 use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress};
@@ -41,8 +41,7 @@ struct Received {
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
     let agent = context.open(&receive.recipient).await?;
-    let mut reader =
-        Reader { context, agent: &agent, peek: receive.peek, save: receive.save.as_deref(), shown: HashSet::new() };
+    let mut reader = Reader { context, agent: &agent, peek: receive.peek, save: receive.save.as_deref(), shown: None };
     if receive.follow {
         tokio::select! {
             result = follow(&mut reader) => result,
@@ -59,13 +58,13 @@ struct Reader<'a> {
     agent: &'a Agent,
     peek: bool,
     save: Option<&'a Path>,
-    /// What was shown and stays in the inbox.
-    shown: HashSet<MessageRef>,
+    /// Up to where the inbox was shown: what stays in it is shown once.
+    shown: Option<Arrival>,
 }
 
 /// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
 async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(), Failure> {
-    let wait = if reader.agent.unread(1).await?.is_empty() { wait } else { Duration::ZERO };
+    let wait = if reader.agent.unread(None, 1).await?.is_empty() { wait } else { Duration::ZERO };
     let deadline = tokio::time::Instant::now() + wait;
     let mut left = limit;
     let mut received = 0;
@@ -105,20 +104,16 @@ impl Reader<'_> {
     /// Shows up to `limit` messages that were not shown yet, then takes them. No other process shows them meanwhile.
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
         let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
-        let page = self.agent.unread(limit.saturating_add(self.shown.len())).await?;
-        let (mut taken, mut stay) = (Vec::new(), Vec::new());
-        let mut count = 0;
-        for message in page.iter().filter(|message| !self.shown.contains(&message.message)).take(limit) {
+        let page = self.agent.unread(self.shown.as_ref(), limit).await?;
+        let mut taken = Vec::new();
+        for message in &page {
             if self.show(message).await? && !self.peek {
                 taken.push(message.message);
-            } else {
-                stay.push(message.message);
             }
-            count += 1;
         }
-        self.shown.extend(stay);
         self.agent.take(&taken).await?;
-        Ok(count)
+        self.shown = page.last().map(|last| last.arrival.clone()).or(self.shown.take());
+        Ok(page.len())
     }
 
     /// Shows one message. Returns whether its content was handed out whole.
