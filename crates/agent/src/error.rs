@@ -140,6 +140,35 @@ pub enum SyncError {
     Damaged(#[from] DecodeError),
 }
 
+impl SyncError {
+    /// Whether the same call may succeed later without anything else being done.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::State(error)
+            | Self::Prekeys(PrekeysError::State(error))
+            | Self::Status(StatusError::State(error)) => error.is_conflict(),
+            error => error.relay().is_some_and(RelayError::is_passing),
+        }
+    }
+
+    /// The relay's part in it, if it has one.
+    #[must_use]
+    pub fn relay(&self) -> Option<&RelayError> {
+        match self {
+            Self::Relay(error)
+            | Self::Prekeys(PrekeysError::Relay(error))
+            | Self::Status(StatusError::Relay(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether it failed on the agent's own side, whoever the relay is.
+    pub(crate) fn is_local(&self) -> bool {
+        self.relay().is_none() && !matches!(self, Self::Countersignature)
+    }
+}
+
 /// Why prekeys were not published; the old ones stay in use.
 #[derive(Debug, Error)]
 #[non_exhaustive]

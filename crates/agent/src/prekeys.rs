@@ -224,15 +224,16 @@ impl Agent {
         Ok(rows.iter().filter(|row| !row.value.published).count())
     }
 
+    /// Those that are damaged are passed over: the others must not run out or grow old for their sake.
     async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
         let mut rows: Vec<Versioned<PrekeyRecord>> = Vec::new();
+        let mut after = Vec::new();
         loop {
-            let after = rows.last().map(|row| row.key.clone()).unwrap_or_default();
-            let page = self.store.list(&[kind.to_byte()], &after, limits::ROWS).await?;
-            let is_last = page.len() < limits::ROWS;
-            rows.extend(page);
-            if is_last {
-                return Ok(rows);
+            let page = self.store.page(&[kind.to_byte()], &after, limits::ROWS).await?;
+            rows.extend(page.rows);
+            match page.last {
+                Some(last) => after = last,
+                None => return Ok(rows),
             }
         }
     }

@@ -41,7 +41,7 @@ impl Agent {
         if let Some((head, batch)) = head.as_ref().and_then(|head| Some((head, head.value.under_way.clone()?))) {
             return Ok(Some((head.clone(), batch)));
         }
-        let due = self.store.list::<ReceiptRecord>(&[], &[], limits::RECEIPTS).await?;
+        let due = self.due_receipts().await?;
         if due.is_empty() {
             return Ok(None);
         }
@@ -57,6 +57,18 @@ impl Agent {
         self.store.commit(changes).await?;
         let version = head.map_or(0, |head| head.version) + 1;
         Ok(Some((Versioned { key: node.as_bytes().to_vec(), version, value: record }, batch)))
+    }
+
+    /// The first that are due. One that is damaged stands before no other.
+    async fn due_receipts(&self) -> Result<Vec<Versioned<ReceiptRecord>>, SyncError> {
+        let mut after = Vec::new();
+        loop {
+            let page = self.store.page::<ReceiptRecord>(&[], &after, limits::RECEIPTS).await?;
+            match (page.last, page.damaged) {
+                (Some(last), Some(_)) if page.rows.is_empty() => after = last,
+                _ => return Ok(page.rows),
+            }
+        }
     }
 
     fn sign(&self, leaves: Vec<ReceiptLeaf>, last: Option<ReceiptHead>) -> Result<ReceiptBatch, SyncError> {

@@ -24,7 +24,7 @@ use self::refusals::{Fate, fate, is_final};
 use crate::{
     Agent, RelayError, SendError, limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
-    store::{Changes, Versioned},
+    store::{Changes, Record, Versioned},
 };
 
 /// A message to send.
@@ -127,15 +127,23 @@ impl Agent {
     /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
     /// it was. A message that cannot go out now holds up later ones to the same recipients, so that the order stays, and
     /// no others; only a relay that cannot be used ends the round. Without `wanted`, what was refused lately is left to a
-    /// later round.
+    /// later round, and what is damaged here is told at the end.
     pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
         let _turn = self.turns.take().await?;
         let mut outcome = Ok(None);
+        let mut damaged = None;
         let mut held_up = HashSet::new();
         for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
-            while let Some((id, recipients)) = self.next_waiting(stage, &after).await? {
-                after = id.as_bytes().to_vec();
+            while let Some((key, waiting)) = self.next_waiting(stage, &after).await? {
+                after = key;
+                let (id, recipients) = match waiting {
+                    Ok(waiting) => waiting,
+                    Err(error) => {
+                        damaged.get_or_insert(error);
+                        continue;
+                    }
+                };
                 let pauses = wanted.is_none() && self.holds.hold(&recipients);
                 let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
                 let result = if pauses || is_behind {
@@ -154,14 +162,19 @@ impl Agent {
                         held_up.extend(recipients);
                     }
                 }
-                if wanted == Some(id) {
-                    outcome = result;
+                match result {
+                    result if wanted == Some(id) => outcome = result,
+                    Err(error @ (SendError::State(_) | SendError::Damaged(_))) => {
+                        damaged.get_or_insert(error);
+                    }
+                    _ => {}
                 }
             }
         }
-        match (wanted, outcome) {
-            (Some(id), Ok(None)) => self.sent_by_another(id).await,
-            (_, outcome) => outcome,
+        match (wanted, outcome, damaged) {
+            (Some(id), Ok(None), _) => self.sent_by_another(id).await,
+            (None, Ok(_), Some(error)) => Err(error),
+            (_, outcome, _) => outcome,
         }
     }
 
@@ -185,24 +198,34 @@ impl Agent {
         Ok(sent.map(|sent| sent.value.accepted))
     }
 
-    /// The first message of a stage after `after`, and for whom it is.
-    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(MessageId, Vec<AgentId>)>, SendError> {
+    /// The first message of a stage after `after`: where it is, its name, and for whom it is.
+    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(Vec<u8>, Waiting)>, SendError> {
         match stage {
             Stage::Outbox => {
-                let Some(row) = self.store.list::<OutgoingRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
-                Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
+                self.next_in(after, |row: OutgoingRecord| of_parts(&row.parts, |part| part.recipient)).await
             }
             Stage::Renewal => {
-                let Some(row) = self.store.list::<RenewalRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
-                Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
+                self.next_in(after, |row: RenewalRecord| of_parts(&row.parts, |part| part.recipient)).await
             }
-            Stage::Draft => {
-                let Some(row) = self.store.list::<DraftRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                Ok(Some((MessageId::from_bytes(&row.key)?, row.value.recipients)))
-            }
+            Stage::Draft => self.next_in(after, |row: DraftRecord| row.recipients).await,
         }
+    }
+
+    async fn next_in<T: Record>(
+        &self,
+        after: &[u8],
+        recipients: impl FnOnce(T) -> Vec<AgentId>,
+    ) -> Result<Option<(Vec<u8>, Waiting)>, SendError> {
+        let mut page = self.store.page::<T>(&[], after, 1).await?;
+        let Some(key) = page.last else { return Ok(None) };
+        let waiting = match (page.rows.pop(), page.damaged) {
+            (Some(row), _) => {
+                MessageId::from_bytes(&key).map(|id| (id, recipients(row.value))).map_err(SendError::from)
+            }
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some((key, waiting)))
     }
 
     /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
@@ -270,6 +293,13 @@ impl Agent {
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }
+}
+
+/// A message that waits, and for whom it is; or why its row cannot be read.
+type Waiting = Result<(MessageId, Vec<AgentId>), SendError>;
+
+fn of_parts<P>(parts: &[P], recipient: impl Fn(&P) -> AgentId) -> Vec<AgentId> {
+    parts.iter().map(recipient).collect()
 }
 
 /// Where a message waits.
