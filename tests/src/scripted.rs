@@ -40,7 +40,13 @@ pub struct Script {
     pub refuses_messages: Option<ErrorCode>,
     /// What every batch of receipts is refused with.
     pub refuses_receipts: Option<ErrorCode>,
-    /// One-time keys that are in the way of every upload of them.
+    /// What every request for changes is refused with.
+    pub refuses_changes: Option<ErrorCode>,
+    /// What every upload is refused with, though it has arrived.
+    pub refuses_uploads: Option<ErrorCode>,
+    /// How many one-time keys it says it has left.
+    pub counts: v1::PrekeyCounts,
+    /// One-time keys and manifests that every upload of them conflicts with.
     pub spent: Vec<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
@@ -80,6 +86,9 @@ impl ScriptedRelay {
             refuses_tokens: None,
             refuses_messages: None,
             refuses_receipts: None,
+            refuses_changes: None,
+            refuses_uploads: None,
+            counts: full(),
             spent: Vec::new(),
             bundle: None,
             statuses: HashMap::new(),
@@ -268,8 +277,9 @@ impl Events for Scripted {
 
     async fn list(&self, request: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
         let after = request.into_inner().after;
-        let events = self.script().changes.iter().filter(|event| event.seq > after).cloned().collect();
-        answer(None, v1::ListEventsResponse { events })
+        let script = self.script();
+        let events = script.changes.iter().filter(|event| event.seq > after).cloned().collect();
+        answer(script.refuses_changes, v1::ListEventsResponse { events })
     }
 }
 

@@ -72,7 +72,7 @@ async fn receive(recipient: Arc<SdkAgent>, stages: Stages) -> Vec<(MessageRef, S
         // A round is left wherever it is: it takes in what arrives meanwhile, and there is always something.
         match timeout(ROUND, recipient.sync(Duration::from_millis(20))).await {
             Ok(Ok(_)) | Err(_) => {}
-            Ok(Err(SyncError::Relay(error))) if error.is_passing() => {
+            Ok(Err(error)) if error.is_passing() => {
                 await_stage(&stages, "the relay's return", |stage| stage.is_up || stage.is_over).await;
             }
             Ok(Err(error)) => panic!("{error}"),

@@ -11,7 +11,7 @@ use std::{
 
 use sealpost_crypto::{
     IdentityPrivateKey, MasterKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, Primitives,
-    SystemPrimitives, Vault,
+    PrimitivesError, SystemPrimitives, Vault,
 };
 use sealpost_protocol::{
     AgentId, Clock, IdentityKey, NodeId, Signer, SystemClock,
@@ -228,6 +228,13 @@ impl Agent {
         }
         Ok(self.store.commit(changes).await?)
     }
+    /// For the length of a pause.
+    pub(crate) fn random(&self) -> Result<u32, PrimitivesError> {
+        let mut random = [0; 4];
+        self.primitives.fill_random(&mut random)?;
+        Ok(u32::from_le_bytes(random))
+    }
+
 }
 
 /// Why there is no relay to call.

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{LocalState, Outgoing, SendError, SendOutcome};
+use sealpost_agent::{LocalState, Outgoing, Round, SendError, SendOutcome};
 use sealpost_api::v1;
 use sealpost_crypto::limits;
 use sealpost_protocol::{
     ErrorCode, Header, HeaderFields, Priority, ReceiptLeaf, RefusalReason, Verdict, encoding::Decode,
 };
-use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
+use sealpost_tests::{Script, ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
 
 use super::assert_accepted;
 
@@ -142,7 +142,7 @@ async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
     let entry = entries(&relay, &alice, &["hello"]).remove(0);
     let fields = Header::from_bytes(&entry.header).unwrap().fields().clone();
     // Still a header, of the same message, and not the one that was sealed.
-    let altered = Header::new(HeaderFields { priority: Priority::Critical, ..fields }).unwrap().as_bytes().to_vec();
+    let altered = Header::new(HeaderFields { priority: Priority::High, ..fields }).unwrap().as_bytes().to_vec();
     relay.script().mailbox = vec![v1::MailboxEntry { header: altered, ..entry.clone() }];
     assert_eq!(alice.take_texts().await, Vec::<String>::new());
     assert!(matches!(relay.script().receipts[..], [ReceiptLeaf { verdict: Verdict::Refused(_), .. }]));
@@ -179,8 +179,8 @@ async fn the_inbox_is_read_in_pages_that_are_short_in_messages_and_in_bytes() {
     let alice = SdkAgent::new(relay.origin()).await;
     let numbers: Vec<String> = (0..250).map(|number| number.to_string()).collect();
     let greatest = "x".repeat(limits::CONTENT);
-    let mut texts: Vec<&str> = numbers.iter().map(String::as_str).collect();
-    texts.extend([greatest.as_str(); 3]);
+    let mut texts = vec![greatest.as_str(); 3];
+    texts.extend(numbers.iter().map(String::as_str));
     relay.script().page = 50;
     relay.script().mailbox = entries(&relay, &alice, &texts);
     while !relay.script().mailbox.is_empty() {
@@ -193,6 +193,51 @@ async fn the_inbox_is_read_in_pages_that_are_short_in_messages_and_in_bytes() {
         after = Some(last.arrival.clone());
         pages.push(page.len());
     }
-    assert_eq!(pages, [100, 100, 53 - 1, 1], "two of the greatest messages end a page");
+    assert_eq!(pages, [3, 100, 100, 50], "three of the greatest messages are more than 2 MiB");
     assert_eq!(alice.inbox().await.iter().map(words).collect::<Vec<_>>(), texts);
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_whatever_passes_wherever_in_a_round_it_comes() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut follower = alice.follow();
+    for refuse in [
+        |script: &mut Script, code| script.refuses_changes = code,
+        |script: &mut Script, code| script.refuses_receipts = code,
+    ] {
+        let mut entry = entries(&relay, &alice, &["hello"]).remove(0);
+        entry.mailbox_seq = 1;
+        relay.script().mailbox.push(entry);
+        refuse(&mut relay.script(), Some(ErrorCode::Unavailable));
+        let round = within("a round", follower.next()).await;
+        assert!(matches!(round, Ok(Round::Interrupted { .. })), "{round:?}");
+        refuse(&mut relay.script(), None);
+        let round = within("a round", follower.next()).await;
+        assert!(matches!(round, Ok(Round::Synced(_))), "{round:?}");
+        assert_eq!(relay.script().mailbox, []);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_ends_when_trying_again_cannot_help() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    relay.script().refuses_changes = Some(ErrorCode::Forbidden);
+    let round = within("a round", alice.follow().next()).await;
+    assert!(matches!(&round, Err(error) if !error.is_passing()), "{round:?}");
+}
+
+#[tokio::test]
+async fn a_follower_does_not_ask_without_pause_when_the_relay_has_nothing_new_and_does_not_wait() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut follower = alice.follow();
+    relay.script().receives.clear();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..4 {
+        within("a round", follower.next()).await.unwrap();
+    }
+    let pauses = begun.elapsed();
+    assert!(pauses >= Duration::from_millis(400), "two pauses at least: {pauses:?}");
 }

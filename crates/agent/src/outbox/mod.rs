@@ -157,7 +157,8 @@ impl Agent {
                     Err(Fate::Unsent) => {}
                     Err(Fate::Waits) => {
                         if !matches!(result, Err(SendError::Behind)) {
-                            self.holds.add(&recipients, self.random()?);
+                            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
+                            self.holds.add(&recipients, random);
                         }
                         held_up.extend(recipients);
                     }
@@ -176,12 +177,6 @@ impl Agent {
             (None, Ok(_), Some(error)) => Err(error),
             (_, outcome, _) => outcome,
         }
-    }
-
-    fn random(&self) -> Result<u32, SendError> {
-        let mut random = [0; 4];
-        self.primitives.fill_random(&mut random).map_err(|error| SendError::Seal(error.into()))?;
-        Ok(u32::from_le_bytes(random))
     }
 
     /// What became of a message that another process of the agent has taken up, and may not be through with.

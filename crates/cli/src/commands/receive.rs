@@ -159,31 +159,15 @@ fn save(folder: &Path, message: &InboxMessage) -> Result<PathBuf, Failure> {
 
 /// On and on; a relay that goes away is waited for.
 async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
-    let mut backoff = Backoff::default();
-    let mut wait = Duration::ZERO;
+    let mut follower = reader.agent.follow();
     loop {
-        let synced = reader.agent.sync_page(wait).await;
+        let round = follower.next().await;
         reader.show_all(usize::MAX).await?;
         events::tell(reader.context.json, reader.agent).await?;
-        match synced {
-            Ok(page) => {
-                backoff.reset();
-                wait = if page.more { Duration::ZERO } else { limits::RECEIVE_WAIT };
-            }
-            Err(SyncError::Relay(error)) if error.is_passing() => pause(&mut backoff, &error).await,
-            Err(error) => return Err(error.into()),
+        if let Round::Interrupted { error, pause } = round? {
+            output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
         }
     }
-}
-
-async fn pause(backoff: &mut Backoff, error: &RelayError) {
-    let mut random = [0; 4];
-    if SystemPrimitives.fill_random(&mut random).is_err() {
-        random = [0xff; 4];
-    }
-    let pause = backoff.pause(u32::from_le_bytes(random));
-    output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
-    tokio::time::sleep(pause).await;
 }
 
 impl Received {
