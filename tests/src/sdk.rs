@@ -43,8 +43,23 @@ impl SdkAgent {
     /// When that fails.
     pub async fn reopen(&self, origin: &str) -> Self {
         let path = self.folder.path().join("agent");
-        let agent = Agent::open(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
-        Self { agent, folder: Arc::clone(&self.folder) }
+        let agent = Agent::open_with(&path, master_key(), surroundings(&self.clock)).await.unwrap();
+        let agent = agent.connect(&address(origin)).await.unwrap();
+        Self { agent, folder: Arc::clone(&self.folder), clock: Arc::clone(&self.clock) }
+    }
+
+    /// What is stored in an area, of all rows whose key begins so: their keys, and how many bytes each has.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    #[must_use]
+    pub fn stored(&self, area: u8, key: &[u8]) -> Vec<(Vec<u8>, usize)> {
+        let store = rusqlite::Connection::open(self.folder.path().join("agent/agent.sqlite3")).unwrap();
+        let found = "SELECT key, length(content) FROM sealed
+                     WHERE area = ?1 AND substr(key, 1, length(?2)) = ?2 ORDER BY key";
+        let mut select = store.prepare(found).unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap()));
+        select.query_map(rusqlite::params![area, key], row).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     /// Overwrites what is stored in an area, of all rows whose key begins so.

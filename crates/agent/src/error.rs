@@ -8,7 +8,7 @@ use sealpost_crypto::{
 use sealpost_protocol::{AgentId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
 use thiserror::Error;
 
-use crate::{relay_client::RelayError, store::StoreAccessError};
+use crate::{limits, relay_client::RelayError, store::StoreAccessError};
 
 /// The local state could not be read or written; nothing has changed.
 #[derive(Debug, Error)]
@@ -77,6 +77,15 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// Sealed for each of its recipients it is more than one request to a relay may hold; nothing was stored.
+    #[error(
+        "sealed for all of its recipients the message has {bytes} bytes; at most {} go out at once",
+        limits::REQUEST
+    )]
+    TooLargeTogether {
+        /// Bytes of the request.
+        bytes: usize,
+    },
     /// The relay refused it for good; it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),

@@ -50,6 +50,14 @@ pub const SYNC_PAGES: usize = 100;
 /// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
 pub const PAGE: (usize, usize) = (100, 2 << 20);
 
+/// Bytes of one request to a relay (`docs/protocol.md`, section 19). A message whose envelopes are more cannot be handed
+/// over, and must not be sealed.
+pub const REQUEST: usize = 8 << 20;
+
+/// Bytes of one part of a message beside its ciphertext, at most: 1,300 of an envelope that opens a session, and a hundred
+/// of its recipient's name and the interface's own.
+pub const PART_OVERHEAD: usize = 1_400;
+
 /// How often a message is sealed for one recipient: once, and twice anew after signed refusals. So no recipient can make
 /// its correspondents claim more than three bundles for a message.
 pub const ATTEMPTS: u16 = 3;

@@ -126,7 +126,9 @@ impl From<SendError> for Failure {
         match error {
             SendError::Relay(error) => error.into(),
             SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
-            SendError::Content(_) | SendError::Header(_) | SendError::ToItself => Self::usage(chain(&error)),
+            SendError::Content(_) | SendError::Header(_) | SendError::ToItself | SendError::TooLargeTogether { .. } => {
+                Self::usage(chain(&error))
+            }
             error => Self::other(chain(&error)),
         }
     }

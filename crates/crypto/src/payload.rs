@@ -78,6 +78,12 @@ impl Plaintext {
         &self.0
     }
 
+    /// How many bytes it has, padding included: as many as its ciphertext.
+    #[must_use]
+    pub fn padded_length(&self) -> usize {
+        self.0.len()
+    }
+
     /// The payload.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome};
+use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome, limits::CONTENT};
 use sealpost_protocol::{ErrorCode, MessageId};
 use sealpost_tests::{
     SdkAgent, TestRelay,
@@ -11,6 +11,9 @@ use sealpost_tests::{
 };
 
 use super::{assert_accepted, assert_acknowledged, assert_kept};
+
+/// The area of drafts in the store, as `crates/agent` numbers it.
+const DRAFTS: u8 = 6;
 
 #[tokio::test]
 async fn a_message_that_cannot_be_sealed_holds_up_no_one_elses() {
@@ -103,4 +106,22 @@ async fn two_instances_of_one_agent_send_at_once_and_each_message_arrives_once()
         assert_eq!(from_it, (0..40).map(|number| format!("{name} {number}")).collect::<Vec<_>>());
     }
     assert_eq!(texts.len(), 80);
+}
+
+#[tokio::test]
+async fn what_no_request_holds_is_refused_before_it_is_sealed_and_what_one_holds_arrives() {
+    let relay = TestRelay::start().await;
+    let alice = SdkAgent::new(&relay.origin()).await;
+    let mut peers = Vec::new();
+    for _ in 0..8 {
+        peers.push(SdkAgent::new(&relay.origin()).await);
+    }
+    let greatest = text(&"x".repeat(CONTENT));
+    let to = |count: usize| peers.iter().take(count).map(|peer| peer.id()).collect::<Vec<_>>();
+    let refused = within("an answer", alice.send(Outgoing::to(to(8), greatest.clone()))).await;
+    assert!(matches!(refused, Err(SendError::TooLargeTogether { bytes }) if bytes > 8 << 20), "{refused:?}");
+    assert!(alice.stored(DRAFTS, &[]).is_empty(), "nothing is stored");
+    let sent = within("an answer", alice.send(Outgoing::to(to(7), greatest))).await.unwrap();
+    assert_accepted(&sent);
+    assert_eq!(peers[6].take_texts().await.len(), 1);
 }

@@ -100,7 +100,12 @@ impl Agent {
             expires: created.saturating_add(outgoing.life),
             payload: SecretBytes::from(outgoing.payload.to_bytes()),
         };
-        self.header_of(id, &draft)?;
+        let header = self.header_of(id, &draft)?;
+        let part = outgoing.payload.to_plaintext().padded_length() + limits::PART_OVERHEAD;
+        let bytes = header.as_bytes().len() + part * header.fields().recipients.as_slice().len();
+        if bytes > limits::REQUEST {
+            return Err(SendError::TooLargeTogether { bytes });
+        }
         let mut changes = Changes::default();
         changes.insert(id.as_bytes().as_slice(), &draft);
         self.store.commit(changes).await?;
