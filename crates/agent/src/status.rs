@@ -209,7 +209,9 @@ impl Agent {
         let record = StatusRecord { asked: self.clock.now(), deliveries: records };
         let mut changes = Changes::default();
         changes.upsert(id.as_bytes(), known.as_ref(), &record);
-        let is_settled = deliveries.len() == sent.value.parts.len() && deliveries.iter().all(ProvenStatus::is_settled);
+        let is_over = Header::from_bytes(&sent.value.header)?.fields().expires <= record.asked;
+        let is_settled = deliveries.len() == sent.value.parts.len()
+            && deliveries.iter().all(|delivery| delivery.is_settled(is_over));
         if is_settled && !sent.value.payload.is_empty() {
             changes.replace(sent, &SentRecord { payload: Default::default(), ..sent.value.clone() });
         }
@@ -261,11 +263,12 @@ impl StatusRecord {
 }
 
 impl ProvenStatus {
-    /// Whether its content is needed no more: the recipient has it for certain, or its life is over.
-    fn is_settled(&self) -> bool {
+    /// Whether its content is needed no more: the recipient has it for certain, or its life is over, also by the sender's
+    /// own clock. A relay's bare word erases nothing.
+    fn is_settled(&self, is_over: bool) -> bool {
         match self.status.state {
             DeliveryState::Delivered => self.receipt == ReceiptCheck::Verified,
-            DeliveryState::Failed(reason) => reason == FailureReason::Expired,
+            DeliveryState::Failed(reason) => reason == FailureReason::Expired && is_over,
             _ => false,
         }
     }
