@@ -1,5 +1,7 @@
 //! What became of a message: the relay's word, checked against the recipient's own.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use sealpost_api::v1;
 use sealpost_protocol::{
     DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp, Verdict,
@@ -164,15 +166,22 @@ impl Agent {
         let own = self.id().to_string();
         let mut is_any_renewed = false;
         let mut changes = Changes::default();
+        let mut asked: HashMap<MessageId, (Vec<ProvenStatus>, bool)> = HashMap::new();
         for event in page.events.iter().filter(|event| event.sender == own && DONE.contains(&event.r#type.as_str())) {
             let (Ok(id), Ok(recipient)) = (event.message_id.parse(), event.recipient.parse()) else { continue };
-            let Some(deliveries) = self.ask_if_known(id).await? else { continue };
-            let is_renewed = self.renew(id, &deliveries).await?;
-            is_any_renewed |= is_renewed;
+            let (deliveries, is_renewed) = match asked.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let deliveries = self.ask_if_known(id).await?.unwrap_or_default();
+                    let is_renewed = self.renew(id, &deliveries).await?;
+                    vacant.insert((deliveries, is_renewed))
+                }
+            };
+            is_any_renewed |= *is_renewed;
             let delivery = deliveries.iter().find(|delivery| delivery.status.recipient == recipient);
             if let Some(DeliveryState::Failed(FailureReason::Refused(reason))) =
                 delivery.map(|delivery| delivery.status.state)
-                && !is_renewed
+                && !*is_renewed
             {
                 self.note(&mut changes, Event::Refused { message: id, recipient, reason })?;
             }
