@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -118,6 +118,15 @@ impl ScriptedRelay {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// Never: the origin names the address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.origin.trim_start_matches("http://").parse().unwrap()
     }
 
     /// What it says, to read and to change.

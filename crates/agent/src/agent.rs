@@ -244,6 +244,10 @@ pub(crate) enum RelayAccessError {
     State(StoreAccessError),
 }
 
+        // Another process of the agent may have met another node first.
+        if let Some(known) = self.store.find::<RelayRecord>(origin).await? {
+            relay.hold_to(known.value.node).await?;
+        }
 impl From<RelayError> for RelayAccessError {
     fn from(error: RelayError) -> Self {
         Self::Relay(error)

@@ -41,6 +41,21 @@ async fn trust_anew(agent: &SdkAgent, relay: &TestRelay) -> SdkAgent {
 }
 
 #[tokio::test]
+async fn the_node_that_another_process_of_the_agent_met_first_is_the_one() {
+    let (one, other) = (ScriptedRelay::start().await, ScriptedRelay::start().await);
+    let proxy = Proxy::listen().await;
+    let alice = SdkAgent::unpublished(&proxy.origin()).await;
+    let other_alice = alice.reopen(&proxy.origin()).await;
+    proxy.lead_to(one.address());
+    within("the first contact", alice.publish_prekeys()).await.unwrap();
+    proxy.lead_to(other.address());
+    proxy.cut();
+    let met = within("an answer", other_alice.sync(Duration::ZERO)).await;
+    assert!(matches!(met, Err(SyncError::Relay(RelayError::OtherNode { .. }))), "{met:?}");
+    assert_eq!(other.script().receives, [], "it is told nothing");
+}
+
+#[tokio::test]
 async fn another_node_at_a_known_address_is_refused_and_what_was_sent_is_kept() {
     let mut relay = TestRelay::start().await;
     let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
