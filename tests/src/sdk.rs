@@ -2,9 +2,9 @@
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent};
+use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
-use sealpost_protocol::{AgentId, MessageRef};
+use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock};
 use tempfile::TempDir;
 
 use crate::within;
@@ -13,6 +13,7 @@ use crate::within;
 pub struct SdkAgent {
     agent: Agent,
     folder: Arc<TempDir>,
+    clock: Arc<dyn Clock>,
 }
 
 impl SdkAgent {
@@ -21,7 +22,16 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn new(origin: &str) -> Self {
-        let agent = Self::unpublished(origin).await;
+        Self::by_clock(origin, &Arc::new(SystemClock)).await
+    }
+
+    /// The same, by another clock.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn by_clock<C: Clock + 'static>(origin: &str, clock: &Arc<C>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::<C>::clone(clock);
+        let agent = Self::make(origin, clock).await;
         within("the first publication", agent.publish_prekeys()).await.unwrap();
         agent
     }
@@ -31,10 +41,14 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn unpublished(origin: &str) -> Self {
+        Self::make(origin, Arc::new(SystemClock)).await
+    }
+
+    async fn make(origin: &str, clock: Arc<dyn Clock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("agent");
-        let agent = Agent::create(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
-        Self { agent, folder }
+        let agent = Agent::create_with(&path, master_key(), surroundings(&clock)).await.unwrap();
+        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder, clock }
     }
 
     /// The same agent once more, as another process of it would open it, by way of `origin`.
@@ -146,6 +160,10 @@ pub fn words(message: &InboxMessage) -> String {
 
 fn master_key() -> MasterKeySource {
     MasterKeySource::Provider(Box::new(KeyFileProvider::from_contents(&[7; 32]).unwrap()))
+}
+
+fn surroundings(clock: &Arc<dyn Clock>) -> Surroundings {
+    Surroundings { clock: Arc::clone(clock), ..Surroundings::default() }
 }
 
 fn address(origin: &str) -> RelayAddress {

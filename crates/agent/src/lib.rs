@@ -40,7 +40,7 @@ mod sweep;
 mod sync;
 mod turns;
 
-pub use agent::{Agent, MasterKeySource};
+pub use agent::{Agent, MasterKeySource, Surroundings};
 pub use backoff::Backoff;
 pub use error::{OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
