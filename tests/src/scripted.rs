@@ -189,11 +189,13 @@ impl KeyAgreement for Scripted {
         let request = request.into_inner();
         let mut script = self.script();
         let is_spent = |key: &Vec<u8>| script.spent.contains(key);
-        let conflicts = request.one_time_curve.iter().chain(&request.one_time_kem).any(is_spent);
+        let conflicts =
+            request.one_time_curve.iter().chain(&request.one_time_kem).chain([&request.manifest]).any(is_spent);
         if !conflicts {
             script.uploaded = Some(request);
         }
-        answer(conflicts.then_some(ErrorCode::Conflict), v1::UploadPrekeysResponse { counts: Some(full()) })
+        let refused = conflicts.then_some(ErrorCode::Conflict).or(script.refuses_uploads);
+        answer(refused, v1::UploadPrekeysResponse { counts: Some(script.counts) })
     }
 
     async fn claim_prekey_bundle(
@@ -227,7 +229,7 @@ impl DeliveryRouter for Scripted {
         let waiting = script.mailbox.iter().filter(|entry| entry.mailbox_seq > request.after);
         let entries = waiting.take(script.page).cloned().collect();
         script.receives.push(request);
-        answer(None, v1::ReceiveResponse { entries, prekeys: Some(full()) })
+        answer(None, v1::ReceiveResponse { entries, prekeys: Some(script.counts) })
     }
 
     type FollowStream = BoxStream<'static, Result<v1::ReceiveResponse, Status>>;

@@ -4,12 +4,12 @@
 use sealpost_api::v1;
 use sealpost_crypto::{Kind, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, Validity};
 use sealpost_protocol::{
-    KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
+    ErrorCode, KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
     encoding::{DecodeError, Encode},
 };
 
 use crate::{
-    Agent, PrekeysError, limits,
+    Agent, PrekeysError, RelayError, limits,
     records::{ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -43,8 +43,9 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; what was made is kept and published by the next call.
     pub async fn publish_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
-            None => self.rotate_prekeys().await,
+            None => self.rotate(None).await,
             Some(_) => self.upload().await,
         }
     }
@@ -54,7 +55,12 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; the old keys stay in use until the relay has confirmed the new ones.
     pub async fn rotate_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
-        let known = self.manifest_record().await?;
+        let _turn = self.turns.take().await?;
+        self.rotate(self.manifest_record().await?).await
+    }
+
+    /// Within a turn, for two processes of the agent would make two sets.
+    async fn rotate(&self, known: Option<Versioned<ManifestRecord>>) -> Result<PrekeyStatus, PrekeysError> {
         let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
         let (version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
@@ -108,15 +114,28 @@ impl Agent {
     async fn do_what_is_due(&self, counts: v1::PrekeyCounts) -> Result<(), PrekeysError> {
         let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
         self.erase_retired_keys().await?;
-        let age = self.clock.now().since(known.value.manifest.fields().created);
-        if age >= limits::ROTATION {
-            self.rotate_prekeys().await?;
+        if self.is_old(&known) {
+            self.rotate_if_old().await?;
         } else if fewest(counts) < limits::REFILL_BELOW {
             self.refill().await?;
         } else if known.value.confirmed.is_none() {
+            let _turn = self.turns.take().await?;
             self.upload().await?;
         }
         Ok(())
+    }
+
+    fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
+        self.clock.now().since(known.value.manifest.fields().created) >= limits::ROTATION
+    }
+
+    /// Within a turn another process of the agent may turn out to have done it.
+    async fn rotate_if_old(&self) -> Result<(), PrekeysError> {
+        let _turn = self.turns.take().await?;
+        match self.manifest_record().await? {
+            Some(known) if self.is_old(&known) => self.rotate(Some(known)).await.map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// Makes what is missing of the set, and publishes it. Within a turn the relay is asked again: another process of the
@@ -139,8 +158,43 @@ impl Agent {
         self.upload().await.map(drop)
     }
 
-    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat.
+    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat. Ids that the relay holds to
+    /// be used are spent: others take their place, once.
     async fn upload(&self) -> Result<PrekeyStatus, PrekeysError> {
+        match self.upload_unpublished().await {
+            Err(PrekeysError::Relay(error)) if error.code() == Some(ErrorCode::Conflict) => {
+                self.spend_ids(error).await?;
+                self.upload_unpublished().await
+            }
+            result => result,
+        }
+    }
+
+    /// The relay has had keys of these ids: an upload whose answer was lost, and one of them was handed out since. Their
+    /// private halves stay, for messages may name them.
+    async fn spend_ids(&self, error: RelayError) -> Result<(), PrekeysError> {
+        let Some(known) = self.manifest_record().await? else { return Err(error.into()) };
+        // If it is the manifest that the relay refuses, other ids would not help, and would be made again each time.
+        let alone = v1::UploadPrekeysRequest {
+            manifest: known.value.manifest.to_bytes(),
+            ..v1::UploadPrekeysRequest::default()
+        };
+        let counts = self.relay().await?.upload_prekeys(alone).await?;
+        let mut changes = Changes::default();
+        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
+            for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
+                changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
+            }
+        }
+        self.store.commit(changes).await?;
+        tracing::warn!(%error, "ids of one-time prekeys were used before; others take their place");
+        let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
+        self.add_one_time_keys(&mut changes, &mut next_ids, counts).await?;
+        changes.replace(&known, &ManifestRecord { next_ids, ..known.value.clone() });
+        Ok(self.store.commit(changes).await?)
+    }
+
+    async fn upload_unpublished(&self) -> Result<PrekeyStatus, PrekeysError> {
         let Some(known) = self.manifest_record().await? else {
             return Ok(status_of(None, v1::PrekeyCounts::default()));
         };
