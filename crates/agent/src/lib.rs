@@ -29,6 +29,7 @@ mod inbox;
 mod message_ids;
 mod outbox;
 mod prekeys;
+mod receipt_check;
 mod receipts;
 mod records;
 mod relay_client;
@@ -48,8 +49,9 @@ pub use follow::{Follower, Round};
 pub use inbox::{Arrival, InboxMessage};
 pub use outbox::{Outgoing, SendOutcome, Sent};
 pub use prekeys::PrekeyStatus;
+pub use receipt_check::ReceiptCheck;
 pub use relay_client::{RelayAddress, RelayError};
-pub use status::{LocalState, MessageStatus, ProvenStatus, ReceiptCheck};
+pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;
 

@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 
 use crate::{
     events::Event,
-    status::ReceiptCheck,
+    receipt_check::ReceiptCheck,
     store::{Area, Record},
 };
 

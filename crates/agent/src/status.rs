@@ -4,13 +4,13 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp, Verdict,
-    encoding::{Decode, DecodeError},
+    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp, encoding::Decode,
 };
 
 use crate::{
-    Agent, Event, RelayError, SendError, StatusError,
+    Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
     agent::ignore_conflict,
+    receipt_check::check_receipt,
     records::{
         DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord, StatusRecord,
         UnsentRecord,
@@ -54,46 +54,6 @@ pub struct ProvenStatus {
     pub status: DeliveryStatus,
     /// The recipient's.
     pub receipt: ReceiptCheck,
-}
-
-/// Whether a receipt bears a status out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiptCheck {
-    /// The state needs none.
-    NotNeeded,
-    /// The recipient signed for this state of this attempt, byte for byte.
-    Verified,
-    /// The relay claims what only the recipient can say, and shows no valid receipt for it.
-    Unproven,
-}
-
-impl ReceiptCheck {
-    pub(crate) fn to_byte(self) -> u8 {
-        match self {
-            Self::NotNeeded => 0,
-            Self::Verified => 1,
-            Self::Unproven => 2,
-        }
-    }
-
-    pub(crate) fn from_byte(byte: u8) -> Result<Self, DecodeError> {
-        match byte {
-            0 => Ok(Self::NotNeeded),
-            1 => Ok(Self::Verified),
-            2 => Ok(Self::Unproven),
-            found => Err(DecodeError::UnknownValue { field: "a receipt check", found }),
-        }
-    }
-
-    /// Its name in text formats.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotNeeded => "not-needed",
-            Self::Verified => "verified",
-            Self::Unproven => "unproven",
-        }
-    }
 }
 
 impl Agent {
@@ -205,12 +165,15 @@ impl Agent {
     async fn ask(&self, id: MessageId, sent: &Versioned<SentRecord>) -> Result<Vec<ProvenStatus>, StatusError> {
         let request = v1::GetStatusRequest { sender: String::new(), message_id: id.to_string() };
         let answer = self.relay().await?.status(request).await?;
+        let header = Header::from_bytes(&sent.value.header)?;
         let mut deliveries = Vec::new();
         let mut records = Vec::new();
         for status in answer.deliveries {
             let bare = v1::DeliveryStatus { receipt: Vec::new(), ..status.clone() };
             let status = DeliveryStatus::try_from(status).map_err(RelayError::from)?;
-            let receipt = self.check_receipt(&sent.value, &status).await?;
+            let peer = self.store.find::<PeerRecord>(status.recipient.as_bytes()).await?;
+            let identity = peer.as_ref().map(|peer| &peer.value.identity);
+            let receipt = check_receipt(&header, &sent.value.parts, &status, identity);
             records.push(DeliveryRecord { status: bare, receipt });
             deliveries.push(ProvenStatus { status, receipt });
         }
@@ -218,7 +181,7 @@ impl Agent {
         let record = StatusRecord { asked: self.clock.now(), deliveries: records };
         let mut changes = Changes::default();
         changes.upsert(id.as_bytes(), known.as_ref(), &record);
-        let is_over = Header::from_bytes(&sent.value.header)?.fields().expires <= record.asked;
+        let is_over = header.fields().expires <= record.asked;
         let is_settled = deliveries.len() == sent.value.parts.len()
             && deliveries.iter().all(|delivery| delivery.is_settled(is_over));
         if is_settled && !sent.value.payload.is_empty() {
@@ -226,37 +189,6 @@ impl Agent {
         }
         ignore_conflict(self.store.commit(changes).await)?;
         Ok(deliveries)
-    }
-
-    async fn check_receipt(
-        &self,
-        sent: &SentRecord,
-        status: &DeliveryStatus,
-    ) -> Result<ReceiptCheck, StoreAccessError> {
-        let said = match status.state {
-            DeliveryState::Delivered if status.acknowledged_at.is_some() => Verdict::Acknowledged,
-            DeliveryState::Delivered => Verdict::Stored,
-            DeliveryState::Failed(FailureReason::Refused(reason)) => Verdict::Refused(reason),
-            _ => return Ok(ReceiptCheck::NotNeeded),
-        };
-        let Some(peer) = self.store.find::<PeerRecord>(status.recipient.as_bytes()).await? else {
-            return Ok(ReceiptCheck::Unproven);
-        };
-        let header = Header::from_bytes(&sent.header)?;
-        let bears_out = status.receipt.as_ref().is_some_and(|proof| {
-            let leaf = &proof.leaf;
-            let is_our_part = sent
-                .parts
-                .iter()
-                .any(|part| (part.recipient, part.attempt, part.part) == (status.recipient, leaf.attempt, leaf.part));
-            is_our_part
-                && leaf.message == header.message()
-                && leaf.header == header.hash()
-                && leaf.attempt == status.attempt
-                && leaf.verdict == said
-                && proof.verify(&peer.value.identity).is_ok()
-        });
-        Ok(if bears_out { ReceiptCheck::Verified } else { ReceiptCheck::Unproven })
     }
 }
 
