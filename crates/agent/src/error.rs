@@ -144,6 +144,12 @@ pub enum SyncError {
     /// Below the protocol something failed; it says nothing about the messages.
     #[error(transparent)]
     Primitives(#[from] PrimitivesError),
+    /// A message could not be opened for a reason that says nothing about it.
+    #[error(transparent)]
+    Open(#[from] sealpost_crypto::OpenError),
+    /// A session could not be opened for a reason that says nothing about the message.
+    #[error(transparent)]
+    Respond(#[from] sealpost_crypto::RespondError),
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),
