@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealpost_agent::{RelayError, SendError, SendOutcome, SyncError};
 use sealpost_protocol::{DeliveryState, NodeId};
-use sealpost_tests::{SdkAgent, TestRelay, within};
+use sealpost_tests::{Proxy, ScriptedRelay, SdkAgent, TestRelay, within};
 
 use super::{assert_accepted, assert_acknowledged, proven_status};
 
