@@ -1,5 +1,9 @@
 //! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
 
+mod form;
+
+use std::time::Duration;
+
 use prost::Message as _;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
@@ -268,6 +272,32 @@ record! {
     RenewalRecord in Renewal {
         parts: Vec<RenewedPartRecord> => renewed_parts,
     }
+record! {
+    /// The last place given in the order of arrival.
+    ArrivalRecord in Arrival {
+        at: Timestamp => value,
+        number: u64 => number,
+    }
+}
+
+impl ArrivalRecord {
+    /// The next place, if something arrives at `at` with a number in the relay's order. The order of arrival does not go
+    /// back with the clock, nor where another relay begins to count anew.
+    pub(crate) fn after(last: Option<&Self>, at: Timestamp, number: u64) -> Self {
+        match last {
+            Some(last) if (last.at, last.number) >= (at, number) => match last.number.checked_add(1) {
+                Some(number) => Self { at: last.at, number },
+                None => Self { at: last.at.saturating_add(Duration::from_millis(1)), number: 0 },
+            },
+            _ => Self { at, number },
+        }
+    }
+
+    pub(crate) fn key(&self) -> Vec<u8> {
+        arrival_key(self.at, self.number)
+    }
+}
+
 }
 
 record! {
@@ -379,7 +409,7 @@ pub(crate) fn prekey_key(kind: PrekeyKind, id: KeyId) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// A place in the order of arrival: the local clock, then the relay's order.
+/// A place in the order of arrival: the local clock, which does not go back here, then the relay's order.
 pub(crate) fn arrival_key(at: Timestamp, mailbox_seq: u64) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.value(&at).u64(mailbox_seq);

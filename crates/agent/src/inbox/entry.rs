@@ -10,7 +10,8 @@ use sealpost_protocol::{
 
 use crate::{
     Agent, SyncError, limits,
-    records::{InboxRecord, UnreadRecord, arrival_key},
+    outbox::encode_payload,
+    records::{ArrivalRecord, InboxRecord, UnreadRecord, arrival_key},
     sessions::NotOpened,
     store::{Changes, Versioned},
 };
@@ -86,9 +87,13 @@ impl Agent {
             // Another message under a name whose message was authenticated: the first one stands. What was refused was not,
             // and takes no name from the true message.
             Some(known) if known.value.header != arrived.header.hash() && !is_refused(&known.value) => {
-                let refused = arrived.record(Verdict::Refused(RefusalReason::Replay), SecretBytes::default());
+                let refused = arrived.record(
+                    Verdict::Refused(RefusalReason::Replay),
+                    SecretBytes::default(),
+                    known.value.arrival.clone(),
+                );
                 let mut changes = Changes::default();
-                self.queue_receipt(&mut changes, &known.value.arrival, self.leaf(message, &refused)?).await?;
+                self.queue_receipt(&mut changes, &refused.arrival, self.leaf(message, &refused)?).await?;
                 self.store.commit(changes).await?;
                 Ok(false)
             }
@@ -107,19 +112,22 @@ impl Agent {
     async fn open_arrived(&self, arrived: &Arrived, known: Option<Versioned<InboxRecord>>) -> Result<bool, SyncError> {
         let message = arrived.header.message();
         let mut changes = Changes::default();
+        let last = self.store.find::<ArrivalRecord>(&[]).await?;
+        let place = ArrivalRecord::after(last.as_ref().map(|last| &last.value), arrived.at, arrived.mailbox_seq);
+        changes.upsert(&[], last.as_ref(), &place);
         let opened = self.payload_of(arrived, &mut changes).await;
         let record = match opened {
-            Ok(payload) => arrived.record(Verdict::Stored, payload),
+            Ok(payload) => arrived.record(Verdict::Stored, payload, place.key()),
             Err(NotOpened::Refused(reason)) => {
                 tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
-                arrived.record(Verdict::Refused(reason), SecretBytes::default())
+                arrived.record(Verdict::Refused(reason), SecretBytes::default(), place.key())
             }
             Err(NotOpened::Failed(error)) => return Err(error),
         };
         let is_new = record.verdict == Verdict::Stored;
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if is_new {
-            changes.insert(arrived.key(), &UnreadRecord { message });
+            changes.insert(place.key(), &UnreadRecord { message });
         }
         self.queue_receipt(&mut changes, &record.arrival, self.leaf(message, &record)?).await?;
         self.store.commit(changes).await?;
@@ -153,7 +161,7 @@ fn is_refused(known: &InboxRecord) -> bool {
 }
 
 impl Arrived {
-    fn record(&self, verdict: Verdict, payload: SecretBytes) -> InboxRecord {
+    fn record(&self, verdict: Verdict, payload: SecretBytes, arrival: Vec<u8>) -> InboxRecord {
         InboxRecord {
             header: self.header.hash(),
             part: self.part,
@@ -161,13 +169,9 @@ impl Arrived {
             verdict,
             sent: self.header.fields().created,
             received: self.at,
-            arrival: self.key(),
+            arrival,
             priority: self.header.fields().priority,
             payload,
         }
-    }
-
-    fn key(&self) -> Vec<u8> {
-        arrival_key(self.at, self.mailbox_seq)
     }
 }

@@ -43,6 +43,8 @@ pub(crate) enum Area {
     Renewal,
     /// How far old rows have been swept out, by area.
     Sweep,
+    /// The last place given in the order of arrival.
+    Arrival,
 }
 
 impl Area {
@@ -68,6 +70,7 @@ impl Area {
             Self::Status => 17,
             Self::Renewal => 18,
             Self::Sweep => 19,
+            Self::Arrival => 20,
         }
     }
 
@@ -93,6 +96,7 @@ impl Area {
             Self::Status => "status",
             Self::Renewal => "renewal",
             Self::Sweep => "sweep",
+            Self::Arrival => "arrival",
         }
     }
 }
