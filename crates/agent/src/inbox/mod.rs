@@ -3,6 +3,8 @@
 
 mod entry;
 
+use std::fmt;
+
 use sealpost_crypto::Payload;
 use sealpost_protocol::{
     MessageRef, Priority, ReceiptLeaf, Timestamp, Verdict,
@@ -17,7 +19,7 @@ use crate::{
 };
 
 /// A received message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InboxMessage {
     /// Its name; the sender in it is authenticated.
     pub message: MessageRef,
@@ -31,6 +33,18 @@ pub struct InboxMessage {
     pub priority: Priority,
     /// Where it is among the unread.
     pub arrival: Arrival,
+}
+
+impl fmt::Debug for InboxMessage {
+    /// Shows nothing of what was sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("InboxMessage")
+            .field("message", &self.message)
+            .field("content", &self.payload.content)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A place in the order of arrival.
@@ -173,3 +187,6 @@ fn receipt_key(arrival: &[u8], leaf: &ReceiptLeaf) -> Vec<u8> {
     said.value(&leaf.message).value(&leaf.attempt).value(&leaf.header).value(&leaf.part).value(&leaf.verdict);
     [arrival, &[order], &Sha256::digest(said.into_bytes())].concat()
 }
+
+#[cfg(test)]
+mod tests;

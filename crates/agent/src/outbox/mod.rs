@@ -9,7 +9,7 @@ mod holds;
 mod refusals;
 mod transmit;
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, fmt, time::Duration};
 
 use sealpost_crypto::{Payload, SecretBytes};
 use sealpost_protocol::{
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A message to send.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Outgoing {
     /// For whom.
     pub to: Vec<AgentId>,
@@ -45,6 +45,17 @@ impl Outgoing {
     #[must_use]
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: Payload) -> Self {
         Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    /// Shows nothing of what is to be sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Outgoing")
+            .field("to", &self.to)
+            .field("content", &self.payload.content)
+            .finish_non_exhaustive()
     }
 }
 
