@@ -60,6 +60,8 @@ pub struct Script {
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
     pub page: usize,
+    /// How often a token was given.
+    pub tokens: usize,
     /// How often messages were handed in.
     pub sends: usize,
     /// Each request for mail.
@@ -96,6 +98,7 @@ impl ScriptedRelay {
             status_requests: Vec::new(),
             mailbox: Vec::new(),
             page: 100,
+            tokens: 0,
             sends: 0,
             receives: Vec::new(),
             receipts: Vec::new(),
@@ -176,7 +179,9 @@ impl Authentication for Scripted {
 
     async fn issue_token(&self, _: Request<v1::IssueTokenRequest>) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: in_an_hour() };
-        answer(self.script().refuses_tokens, issued)
+        let mut script = self.script();
+        script.tokens += usize::from(script.refuses_tokens.is_none());
+        answer(script.refuses_tokens, issued)
     }
 }
 

@@ -12,12 +12,12 @@ const SESSIONS: u8 = 5;
 const OUTBOX: u8 = 7;
 const RECEIPTS: u8 = 12;
 
-fn bundle(relay: &ScriptedRelay) -> v1::PrekeyBundle {
+pub(super) fn bundle(relay: &ScriptedRelay) -> v1::PrekeyBundle {
     let manifest = relay.script().uploaded.clone().expect("the agent has published").manifest;
     v1::PrekeyBundle { manifest, ..v1::PrekeyBundle::default() }
 }
 
-fn entry(number: u64, writer: &mut PlainAgent, agent: &SdkAgent, words: &str) -> v1::MailboxEntry {
+pub(super) fn entry(number: u64, writer: &mut PlainAgent, agent: &SdkAgent, words: &str) -> v1::MailboxEntry {
     let mut request = writer.seal(agent.id(), words).1;
     let envelope = request.parts.remove(0).envelope;
     v1::MailboxEntry { mailbox_seq: number, attempt: 1, queued_at_ms: 0, header: request.header, envelope }

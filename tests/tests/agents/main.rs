@@ -17,6 +17,7 @@ mod renewal;
 mod scripted;
 mod sending;
 mod sessions;
+mod time;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};
 use sealpost_protocol::{DeliveryState, DeliveryStatus, MessageId};

@@ -241,3 +241,29 @@ async fn a_follower_does_not_ask_without_pause_when_the_relay_has_nothing_new_an
     let pauses = begun.elapsed();
     assert!(pauses >= Duration::from_millis(400), "two pauses at least: {pauses:?}");
 }
+
+#[tokio::test]
+async fn a_page_of_changes_of_one_message_asks_once_how_it_stands() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    let sent = alice.send_text(bob.id(), "hello").await;
+    let status = v1::DeliveryStatus {
+        recipient: bob.id().to_string(),
+        attempt: 1,
+        state: "delivered".to_owned(),
+        ..v1::DeliveryStatus::default()
+    };
+    relay.script().statuses.insert(sent.id.to_string(), vec![status]);
+    let change = |seq| v1::Event {
+        seq,
+        r#type: "message:delivered".to_owned(),
+        sender: alice.id().to_string(),
+        message_id: sent.id.to_string(),
+        recipient: bob.id().to_string(),
+        ..v1::Event::default()
+    };
+    relay.script().changes = vec![change(1), change(2), change(3)];
+    within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(relay.script().status_requests, [sent.id.to_string()]);
+}

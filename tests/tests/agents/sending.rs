@@ -5,7 +5,7 @@ use std::time::Duration;
 use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome, limits::CONTENT};
 use sealpost_protocol::{ErrorCode, MessageId};
 use sealpost_tests::{
-    SdkAgent, TestRelay,
+    HandClock, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     text, within,
 };
@@ -18,13 +18,15 @@ const DRAFTS: u8 = 6;
 #[tokio::test]
 async fn a_message_that_cannot_be_sealed_holds_up_no_one_elses() {
     let relay = TestRelay::start().await;
-    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
-    let life = Duration::from_millis(1_500);
+    let clock = HandClock::now();
+    let alice = SdkAgent::by_clock(&relay.origin(), &clock).await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    // Short of what a relay takes for a clock that is wrong.
+    let life = Duration::from_secs(20);
     let lapsed = PlainAgent::whose_manifest_lasts(life);
     let mut carrier: Grpc = log_in(&relay.origin(), &lapsed.identity).await;
     carrier.upload_prekeys(lapsed.prekeys()).await.unwrap();
-    // Nothing but time makes a manifest expire.
-    tokio::time::sleep(life).await;
+    clock.advance(life + Duration::from_secs(1));
 
     let kept = alice.send_text(lapsed.id(), "under an expired key").await;
     let is_kept = matches!(&kept.outcome, SendOutcome::Kept(SendError::Bundle { agent, .. }) if *agent == lapsed.id());
