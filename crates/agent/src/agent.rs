@@ -153,7 +153,7 @@ impl Agent {
         let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
         let store = SealedStore::new(store, vault, Arc::clone(&surroundings.primitives));
         let record: IdentityRecord = store.find(&[]).await?.ok_or_else(|| OpenError::Missing(folder.to_owned()))?.value;
-        let identity = IdentityPrivateKey::from_seed(&record.seed)?;
+        let identity = record.identity()?;
         Ok(Self::new(folder, identity, store, surroundings))
     }
 

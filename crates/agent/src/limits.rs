@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Bytes of one message's content: what fits an envelope.
 pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
 
+/// Bytes of a payload beside its content, at most.
+pub const METADATA: usize = sealpost_protocol::limits::CIPHERTEXT - CONTENT;
+
 /// One-time prekeys of each kind that a full set has: the document's figure.
 pub const ONE_TIME_PREKEYS: usize = 100;
 

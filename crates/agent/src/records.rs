@@ -14,8 +14,6 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-use zeroize::Zeroize;
-
 use crate::{
     events::Event,
     receipt_check::ReceiptCheck,
@@ -41,6 +39,10 @@ macro_rules! record {
 
         impl Record for $name {
             const AREA: Area = Area::$area;
+
+            fn length(&self) -> usize {
+                1 $(+ form::$form::length(&self.$field))*
+            }
         }
 
         impl Encode for $name {
@@ -65,23 +67,19 @@ macro_rules! record {
 record! {
     /// The identity's private key.
     IdentityRecord in Identity {
-        seed: [u8; 32] => value,
+        /// 32 bytes.
+        seed: SecretBytes => seed,
     }
 }
 
 impl IdentityRecord {
     pub(crate) fn of(identity: &IdentityPrivateKey) -> Self {
-        let mut seed = [0; 32];
-        for (byte, secret) in seed.iter_mut().zip(identity.expose_seed().iter()) {
-            *byte = *secret;
-        }
-        Self { seed }
+        Self { seed: SecretBytes::from(identity.expose_seed().to_vec()) }
     }
-}
 
-impl Drop for IdentityRecord {
-    fn drop(&mut self) {
-        self.seed.zeroize();
+    pub(crate) fn identity(&self) -> Result<IdentityPrivateKey, DecodeError> {
+        IdentityPrivateKey::from_seed(self.seed.first_chunk().ok_or(DecodeError::Truncated)?)
+            .map_err(|_| DecodeError::Invalid { field: "a seed", reason: "makes no key" })
     }
 }
 
@@ -272,6 +270,8 @@ record! {
     RenewalRecord in Renewal {
         parts: Vec<RenewedPartRecord> => renewed_parts,
     }
+}
+
 record! {
     /// The last place given in the order of arrival.
     ArrivalRecord in Arrival {
@@ -296,8 +296,6 @@ impl ArrivalRecord {
     pub(crate) fn key(&self) -> Vec<u8> {
         arrival_key(self.at, self.number)
     }
-}
-
 }
 
 record! {
@@ -416,119 +414,5 @@ pub(crate) fn arrival_key(at: Timestamp, mailbox_seq: u64) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// How fields are written and read.
-mod form {
-    use super::*;
-
-    pub(super) mod value {
-        use super::*;
-
-        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &T) {
-            writer.value(value);
-        }
-
-        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
-            T::decode(reader)
-        }
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &Option<T>) {
-            writer.option(value.as_ref());
-        }
-
-        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<Option<T>, DecodeError> {
-            reader.option("an optional field")
-        }
-    }
-
-    pub(super) mod flag {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &bool) {
-            writer.u8(u8::from(*value));
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
-            match reader.u8()? {
-                0 => Ok(false),
-                1 => Ok(true),
-                found => Err(DecodeError::UnknownValue { field: "a flag", found }),
-            }
-        }
-    }
-
-    pub(super) mod number {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &u64) {
-            writer.u64(*value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
-            reader.u64()
-        }
-    }
-
-    pub(super) mod text {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &str) {
-            writer.bytes(value.as_bytes());
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-            reader.text("a text", BYTES).map(str::to_owned)
-        }
-    }
-
-    pub(super) mod bytes {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
-            writer.bytes(value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-            reader.bytes("a byte string", BYTES).map(<[u8]>::to_vec)
-        }
-    }
-
-    /// Bytes that are wiped when dropped.
-    pub(super) mod secret {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
-            writer.bytes(value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<SecretBytes, DecodeError> {
-            bytes::read(reader).map(SecretBytes::from)
-        }
-    }
-
-    /// Declares a form of lists with a limit.
-    macro_rules! list_form {
-        ($name:ident, $type:ty, $limit:expr) => {
-            pub(super) mod $name {
-                use super::*;
-
-                pub(in super::super) fn write(writer: &mut Writer, value: &[$type]) {
-                    writer.list(value);
-                }
-
-                pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<$type>, DecodeError> {
-                    reader.list(stringify!($name), $limit)
-                }
-            }
-        };
-    }
-
-    list_form!(recipients, AgentId, wire::RECIPIENTS);
-    list_form!(parts, PartRecord, wire::RECIPIENTS);
-    list_form!(sent_parts, SentPartRecord, wire::RECIPIENTS);
-    list_form!(renewed_parts, RenewedPartRecord, wire::RECIPIENTS);
-    list_form!(deliveries, DeliveryRecord, wire::RECIPIENTS);
-}
+#[cfg(test)]
+mod tests;

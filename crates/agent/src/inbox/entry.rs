@@ -146,7 +146,7 @@ impl Agent {
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
         let payload = plaintext.to_payload().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))?;
-        Ok(SecretBytes::from(payload.to_bytes()))
+        Ok(encode_payload(&payload))
     }
 }
 

@@ -24,7 +24,7 @@ use self::refusals::{Fate, fate, is_final};
 use crate::{
     Agent, RelayError, SendError, limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
-    store::{Changes, Record, Versioned},
+    store::{Changes, Record, Versioned, encode_secret},
 };
 
 /// A message to send.
@@ -109,7 +109,7 @@ impl Agent {
             priority: outgoing.priority,
             created,
             expires: created.saturating_add(outgoing.life),
-            payload: SecretBytes::from(outgoing.payload.to_bytes()),
+            payload: encode_payload(&outgoing.payload),
         };
         let header = self.header_of(id, &draft)?;
         let part = outgoing.payload.to_plaintext().padded_length() + limits::PART_OVERHEAD;
@@ -304,6 +304,11 @@ impl Agent {
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }
+}
+
+/// A payload as it is stored.
+pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
+    encode_secret(payload, payload.content.as_bytes().len() + limits::METADATA)
 }
 
 /// A message that waits, and for whom it is; or why its row cannot be read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_crypto::{Primitives, PrimitivesError, RowAddress, SecretBytes, Vault, VaultError};
-use sealpost_protocol::encoding::{Decode, DecodeError, Encode};
+use sealpost_protocol::encoding::{Decode, DecodeError, Encode, Writer};
 use thiserror::Error;
 
 use super::{Area, CommitError, Row, Store, StoreError, Write};
@@ -11,6 +11,9 @@ use super::{Area, CommitError, Row, Store, StoreError, Write};
 /// A type that has an area of its own.
 pub(crate) trait Record: Encode + Decode {
     const AREA: Area;
+
+    /// Bytes of its encoding.
+    fn length(&self) -> usize;
 }
 
 /// A record as it was read, with the version that a change must name.
@@ -47,6 +50,16 @@ impl From<StoreError> for StoreAccessError {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
     }
+}
+
+/// Encodes what is or holds a secret into a buffer that is made once, with room for `length` bytes: one that grows leaves
+/// copies in freed memory.
+pub(crate) fn encode_secret(value: &impl Encode, length: usize) -> SecretBytes {
+    let mut writer = Writer::with_capacity(length);
+    writer.value(value);
+    let bytes = SecretBytes::from(writer.into_bytes());
+    debug_assert!(bytes.len() <= length, "{} bytes in room for {length}", bytes.len());
+    bytes
 }
 
 /// The agent's own records.
@@ -166,7 +179,7 @@ impl Changes {
     }
 
     fn write<T: Record>(&mut self, key: Vec<u8>, replaces: u64, value: Option<&T>) -> &mut Self {
-        let content = value.map(|value| SecretBytes::from(value.to_bytes()));
+        let content = value.map(|value| encode_secret(value, value.length()));
         self.0.push(Change { area: T::AREA, key, replaces, content });
         self
     }
