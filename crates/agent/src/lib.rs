@@ -22,6 +22,7 @@ pub mod limits;
 
 mod agent;
 mod backoff;
+mod conflicts;
 mod error;
 mod events;
 mod follow;

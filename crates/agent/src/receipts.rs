@@ -4,7 +4,9 @@ use sealpost_api::v1;
 use sealpost_protocol::{ErrorCode, NodeId, ReceiptBatch, ReceiptHead, ReceiptLeaf, Signature, encoding::Encode};
 
 use crate::{
-    Agent, RelayError, SyncError, limits,
+    Agent, RelayError, SyncError,
+    conflicts::retry_conflicts,
+    limits,
     records::{ReceiptHeadRecord, ReceiptRecord},
     store::{Changes, Versioned},
 };
@@ -17,20 +19,17 @@ impl Agent {
     pub async fn give_receipts(&self) -> Result<usize, SyncError> {
         let _turn = self.turns.take().await?;
         let mut given = 0;
-        let mut conflicts = 0;
-        loop {
-            let result = match self.batch_under_way().await {
-                Ok(None) => return Ok(given),
-                Ok(Some((head, batch))) => self.give(&head, &batch).await,
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(count) => given += count,
-                Err(SyncError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1
-                }
-                Err(error) => return Err(error),
-            }
+        while let Some(count) = retry_conflicts(async || self.give_batch().await).await? {
+            given += count;
+        }
+        Ok(given)
+    }
+
+    /// Gives one batch, and says how many of its receipts the relay confirmed; `None` if nothing is due.
+    async fn give_batch(&self) -> Result<Option<usize>, SyncError> {
+        match self.batch_under_way().await? {
+            Some((head, batch)) => self.give(&head, &batch).await.map(Some),
+            None => Ok(None),
         }
     }
 

@@ -10,7 +10,9 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError, limits,
+    Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError,
+    conflicts::retry_conflicts,
+    limits,
     records::{OutgoingRecord, PartRecord, RenewalRecord, RenewedPartRecord, SentRecord, SessionRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -23,15 +25,7 @@ impl Agent {
             return Ok(false);
         }
         let _turn = self.turns.take().await?;
-        let mut conflicts = 0;
-        loop {
-            match self.try_renew(id, deliveries).await {
-                Err(StatusError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1;
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(async || self.try_renew(id, deliveries).await).await
     }
 
     async fn try_renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {

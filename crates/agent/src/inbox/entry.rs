@@ -9,7 +9,8 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, SyncError, limits,
+    Agent, SyncError,
+    conflicts::retry_conflicts,
     outbox::encode_payload,
     records::{ArrivalRecord, InboxRecord, UnreadRecord, arrival_key},
     sessions::NotOpened,
@@ -31,15 +32,7 @@ impl Agent {
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
         let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
-        let mut conflicts = 0;
-        loop {
-            match self.settle(&arrived).await {
-                Err(SyncError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(async || self.settle(&arrived).await).await
     }
 
     fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {

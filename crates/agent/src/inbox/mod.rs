@@ -13,7 +13,9 @@ use sealpost_protocol::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Agent, SyncError, limits,
+    Agent, SyncError,
+    conflicts::retry_conflicts,
+    limits,
     records::{InboxRecord, ReceiptRecord, UnreadRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -108,14 +110,7 @@ impl Agent {
     /// [`SyncError::State`].
     pub async fn take(&self, messages: &[MessageRef]) -> Result<(), SyncError> {
         for page in messages.chunks(limits::ROWS) {
-            let mut conflicts = 0;
-            while let Err(error) = self.take_page(page).await {
-                let is_conflict = matches!(&error, SyncError::State(error) if error.is_conflict());
-                if !is_conflict || conflicts >= limits::CONFLICT_RETRIES {
-                    return Err(error);
-                }
-                conflicts += 1;
-            }
+            retry_conflicts(async || self.take_page(page).await).await?;
         }
         Ok(())
     }

@@ -22,7 +22,9 @@ use sealpost_protocol::{
 pub(crate) use self::holds::Holds;
 use self::refusals::{Fate, fate, is_final};
 use crate::{
-    Agent, RelayError, SendError, limits,
+    Agent, RelayError, SendError,
+    conflicts::retry_conflicts,
+    limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
     store::{Changes, Record, Versioned, encode_secret},
 };
@@ -242,15 +244,7 @@ impl Agent {
     /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
     /// accepted; `None` if it no longer waits. If nobody asked for it (`is_wanted`), an end of it is noted as an event.
     async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
-        let mut conflicts = 0;
-        loop {
-            match self.try_send_one(id, is_wanted).await {
-                Err(SendError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1;
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(async || self.try_send_one(id, is_wanted).await).await
     }
 
     async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
