@@ -50,7 +50,7 @@ pub const RECEIPTS: usize = 100;
 /// stream of mail does not keep a round from its end.
 pub const SYNC_PAGES: usize = 100;
 
-/// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
+/// Entries of a full page, and bytes of headers and envelopes that end one (`docs/protocol.md`, section 15).
 pub const PAGE: (usize, usize) = (100, 2 << 20);
 
 /// Bytes of one request to a relay (`docs/protocol.md`, section 19). A message whose envelopes are more cannot be handed

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, Header};
+use sealpost_protocol::{ErrorCode, Header, limits as wire};
 
 use crate::{Agent, SendError, SyncError, limits};
 
@@ -174,6 +174,6 @@ impl Damage {
 /// Whether a page ended because it could hold no more: with the last entry it may have, or before one that was too long.
 fn is_full(page: &v1::ReceiveResponse) -> bool {
     let (entries, bytes) = limits::PAGE;
-    let held: usize = page.entries.iter().map(|entry| entry.envelope.len()).sum();
-    page.entries.len() >= entries || held + sealpost_protocol::limits::ENVELOPE > bytes
+    let held: usize = page.entries.iter().map(|entry| entry.header.len() + entry.envelope.len()).sum();
+    page.entries.len() >= entries || held + wire::HEADER + wire::ENVELOPE > bytes
 }
