@@ -8,9 +8,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{
-    Agent, Arrival, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits,
-};
+use sealpost_agent::{Agent, Arrival, InboxMessage, Round};
 use serde::Serialize;
 
 use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress};
