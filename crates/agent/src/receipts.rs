@@ -19,7 +19,7 @@ impl Agent {
     pub async fn give_receipts(&self) -> Result<usize, SyncError> {
         let _turn = self.turns.take().await?;
         let mut given = 0;
-        while let Some(count) = retry_conflicts(async || self.give_batch().await).await? {
+        while let Some(count) = retry_conflicts(|| self.give_batch()).await? {
             given += count;
         }
         Ok(given)

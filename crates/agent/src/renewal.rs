@@ -25,7 +25,7 @@ impl Agent {
             return Ok(false);
         }
         let _turn = self.turns.take().await?;
-        retry_conflicts(async || self.try_renew(id, deliveries).await).await
+        retry_conflicts(|| self.try_renew(id, deliveries)).await
     }
 
     async fn try_renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {

@@ -32,7 +32,7 @@ impl Agent {
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
         let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
-        retry_conflicts(async || self.settle(&arrived).await).await
+        retry_conflicts(|| self.settle(&arrived)).await
     }
 
     fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {

@@ -110,7 +110,7 @@ impl Agent {
     /// [`SyncError::State`].
     pub async fn take(&self, messages: &[MessageRef]) -> Result<(), SyncError> {
         for page in messages.chunks(limits::ROWS) {
-            retry_conflicts(async || self.take_page(page).await).await?;
+            retry_conflicts(|| self.take_page(page)).await?;
         }
         Ok(())
     }

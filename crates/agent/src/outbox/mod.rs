@@ -244,7 +244,7 @@ impl Agent {
     /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
     /// accepted; `None` if it no longer waits. If nobody asked for it (`is_wanted`), an end of it is noted as an event.
     async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
-        retry_conflicts(async || self.try_send_one(id, is_wanted).await).await
+        retry_conflicts(|| self.try_send_one(id, is_wanted)).await
     }
 
     async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
