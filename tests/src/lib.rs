@@ -16,6 +16,7 @@ pub mod plain;
 
 mod binary;
 mod command;
+mod hand_clock;
 mod patience;
 mod proxy;
 mod relay;
@@ -25,6 +26,7 @@ mod seed;
 
 pub use binary::sealpost_binary;
 pub use command::{Finished, FullStreams, Home, Killed, Running};
+pub use hand_clock::HandClock;
 pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;

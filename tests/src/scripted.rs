@@ -1,8 +1,10 @@
 //! A relay that says what a test tells it to: refusals, entries and pages that an honest one never hands out.
 
 use std::{
-    net::Ipv4Addr,
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use futures::stream::BoxStream;
@@ -19,7 +21,8 @@ use sealpost_api::{
 };
 use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
 use sealpost_protocol::{
-    Clock, ErrorCode, HeaderHash, NodeId, ReceiptBatch, ReceiptLeaf, Signer, SystemClock, encoding::Decode,
+    ChallengeAnswer, Clock, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer, SystemClock,
+    encoding::Decode,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
@@ -39,12 +42,30 @@ pub struct Script {
     pub refuses_messages: Option<ErrorCode>,
     /// What it says beside a refusal's code.
     pub words: String,
+    /// What every batch of receipts is refused with.
+    pub refuses_receipts: Option<ErrorCode>,
+    /// What every request for changes is refused with.
+    pub refuses_changes: Option<ErrorCode>,
+    /// What every upload is refused with, though it has arrived.
+    pub refuses_uploads: Option<ErrorCode>,
+    /// How many one-time keys it says it has left.
+    pub counts: v1::PrekeyCounts,
+    /// One-time keys and manifests that every upload of them conflicts with.
+    pub spent: Vec<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
+    /// What is said of messages, by their ids.
+    pub statuses: HashMap<String, Vec<v1::DeliveryStatus>>,
+    /// The feed of changes.
+    pub changes: Vec<v1::Event>,
+    /// The messages whose status was asked for.
+    pub status_requests: Vec<String>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
     pub page: usize,
+    /// How often a token was given.
+    pub tokens: usize,
     /// How often messages were handed in.
     pub sends: usize,
     /// Each request for mail.
@@ -71,9 +92,18 @@ impl ScriptedRelay {
             refuses_tokens: None,
             refuses_messages: None,
             words: "as the script says".to_owned(),
+            refuses_receipts: None,
+            refuses_changes: None,
+            refuses_uploads: None,
+            counts: full(),
+            spent: Vec::new(),
             bundle: None,
+            statuses: HashMap::new(),
+            changes: Vec::new(),
+            status_requests: Vec::new(),
             mailbox: Vec::new(),
             page: 100,
+            tokens: 0,
             sends: 0,
             receives: Vec::new(),
             receipts: Vec::new(),
@@ -96,6 +126,15 @@ impl ScriptedRelay {
     #[must_use]
     pub fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// Where it listens.
+    ///
+    /// # Panics
+    /// Never: the origin names the address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.origin.trim_start_matches("http://").parse().unwrap()
     }
 
     /// What it says, to read and to change.
@@ -142,14 +181,28 @@ fn in_an_hour() -> i64 {
 
 #[tonic::async_trait]
 impl Authentication for Scripted {
-    async fn challenge(&self, _: Request<v1::ChallengeRequest>) -> Result<Response<v1::ChallengeResponse>, Status> {
-        let node_id = NodeId::from_array(*self.script().node.identity_key().as_bytes()).to_string();
-        answer(None, v1::ChallengeResponse { node_id, challenge: vec![1; 56], expires_at_ms: in_an_hour() })
+    async fn challenge(
+        &self,
+        request: Request<v1::ChallengeRequest>,
+    ) -> Result<Response<v1::ChallengeResponse>, Status> {
+        let node = &self.script().node;
+        let at = SystemClock.now();
+        let said = ChallengeAnswer {
+            node: node.identity_key().into(),
+            ledger: LedgerId([7; 16]),
+            nonce: request.into_inner().nonce.try_into().unwrap(),
+            challenge: vec![1; 56],
+            at,
+            expires: at.saturating_add(Duration::from_secs(3_600)),
+        };
+        let signature = said.sign(node);
+        answer(None, v1::ChallengeResponse::from_signed(said, &signature))
     }
 
     async fn issue_token(&self, _: Request<v1::IssueTokenRequest>) -> Result<Response<v1::IssueTokenResponse>, Status> {
         let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: in_an_hour() };
-        let script = self.script();
+        let mut script = self.script();
+        script.tokens += usize::from(script.refuses_tokens.is_none());
         match script.refuses_tokens {
             Some(code) => Err(refusal_in(code, &script.words)),
             None => answer(None, issued),
@@ -163,8 +216,16 @@ impl KeyAgreement for Scripted {
         &self,
         request: Request<v1::UploadPrekeysRequest>,
     ) -> Result<Response<v1::UploadPrekeysResponse>, Status> {
-        self.script().uploaded = Some(request.into_inner());
-        answer(None, v1::UploadPrekeysResponse { counts: Some(full()) })
+        let request = request.into_inner();
+        let mut script = self.script();
+        let is_spent = |key: &Vec<u8>| script.spent.contains(key);
+        let conflicts =
+            request.one_time_curve.iter().chain(&request.one_time_kem).chain([&request.manifest]).any(is_spent);
+        if !conflicts {
+            script.uploaded = Some(request);
+        }
+        let refused = conflicts.then_some(ErrorCode::Conflict).or(script.refuses_uploads);
+        answer(refused, v1::UploadPrekeysResponse { counts: Some(script.counts) })
     }
 
     async fn claim_prekey_bundle(
@@ -198,7 +259,7 @@ impl DeliveryRouter for Scripted {
         let waiting = script.mailbox.iter().filter(|entry| entry.mailbox_seq > request.after);
         let entries = waiting.take(script.page).cloned().collect();
         script.receives.push(request);
-        answer(None, v1::ReceiveResponse { entries, prekeys: Some(full()) })
+        answer(None, v1::ReceiveResponse { entries, prekeys: Some(script.counts) })
     }
 
     type FollowStream = BoxStream<'static, Result<v1::ReceiveResponse, Status>>;
@@ -213,23 +274,42 @@ impl DeliveryRouter for Scripted {
     ) -> Result<Response<v1::AcknowledgeResponse>, Status> {
         let batch = ReceiptBatch::from_bytes(&request.into_inner().receipts).unwrap();
         let mut script = self.script();
+        if let Some(code) = script.refuses_receipts {
+            return Err(refusal(code));
+        }
         for leaf in batch.leaves() {
             script.mailbox.retain(|entry| HeaderHash::of(&entry.header) != leaf.header);
             script.receipts.push(leaf.clone());
         }
         let head = batch.signed_head().head;
         let countersignature = head.countersign(&script.node).0.to_vec();
-        answer(None, v1::AcknowledgeResponse { number: head.number, countersignature })
+        answer(None, v1::AcknowledgeResponse { number: head.number, countersignature, refused: Vec::new() })
     }
 }
 
 #[tonic::async_trait]
 impl Messages for Scripted {
-    async fn get_status(&self, _: Request<v1::GetStatusRequest>) -> Result<Response<v1::GetStatusResponse>, Status> {
-        Err(refusal(ErrorCode::NotFound))
+    async fn get_status(
+        &self,
+        request: Request<v1::GetStatusRequest>,
+    ) -> Result<Response<v1::GetStatusResponse>, Status> {
+        let id = request.into_inner().message_id;
+        let mut script = self.script();
+        script.status_requests.push(id.clone());
+        let deliveries = script.statuses.get(&id).cloned();
+        answer(
+            deliveries.is_none().then_some(ErrorCode::NotFound),
+            v1::GetStatusResponse { deliveries: deliveries.unwrap_or_default() },
+        )
     }
 
     async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
+        Err(refusal(ErrorCode::NotFound))
+    }
+
+    type StreamBodyStream = BoxStream<'static, Result<v1::GetBodyResponse, Status>>;
+
+    async fn stream_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<Self::StreamBodyStream>, Status> {
         Err(refusal(ErrorCode::NotFound))
     }
 }
@@ -242,8 +322,11 @@ impl Events for Scripted {
         Err(refusal(ErrorCode::Unavailable))
     }
 
-    async fn list(&self, _: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
-        answer(None, v1::ListEventsResponse::default())
+    async fn list(&self, request: Request<v1::ListEventsRequest>) -> Result<Response<v1::ListEventsResponse>, Status> {
+        let after = request.into_inner().after;
+        let script = self.script();
+        let events = script.changes.iter().filter(|event| event.seq > after).cloned().collect();
+        answer(script.refuses_changes, v1::ListEventsResponse { events })
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent};
+use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
 use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
@@ -40,6 +40,7 @@ impl Clock for ShiftedClock {
 pub struct SdkAgent {
     agent: Agent,
     folder: Arc<TempDir>,
+    clock: Arc<dyn Clock>,
 }
 
 impl SdkAgent {
@@ -48,7 +49,16 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn new(origin: &str) -> Self {
-        let agent = Self::unpublished(origin).await;
+        Self::by_clock(origin, &Arc::new(SystemClock)).await
+    }
+
+    /// The same, by another clock.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn by_clock<C: Clock + 'static>(origin: &str, clock: &Arc<C>) -> Self {
+        let clock: Arc<dyn Clock> = Arc::<C>::clone(clock);
+        let agent = Self::make(origin, clock).await;
         within("the first publication", agent.publish_prekeys()).await.unwrap();
         agent
     }
@@ -58,22 +68,14 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn unpublished(origin: &str) -> Self {
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        let path = folder.path().join("agent");
-        let agent = Agent::create(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
-        Self { agent, folder }
+        Self::make(origin, Arc::new(SystemClock)).await
     }
 
-    /// A new agent that has published its prekeys and goes by `clock`.
-    ///
-    /// # Panics
-    /// When that fails.
-    pub async fn with_clock(origin: &str, clock: Arc<ShiftedClock>) -> Self {
+    async fn make(origin: &str, clock: Arc<dyn Clock>) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let agent = Agent::create(&folder.path().join("agent"), master_key()).await.unwrap().with_clock(clock);
-        let agent = agent.connect(&address(origin)).await.unwrap();
-        within("the first publication", agent.publish_prekeys()).await.unwrap();
-        Self { agent, folder }
+        let path = folder.path().join("agent");
+        let agent = Agent::create_with(&path, master_key(), surroundings(&clock)).await.unwrap();
+        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder, clock }
     }
 
     /// The same agent once more, as another process of it would open it, by way of `origin`.
@@ -82,8 +84,34 @@ impl SdkAgent {
     /// When that fails.
     pub async fn reopen(&self, origin: &str) -> Self {
         let path = self.folder.path().join("agent");
-        let agent = Agent::open(&path, master_key()).await.unwrap().connect(&address(origin)).await.unwrap();
-        Self { agent, folder: Arc::clone(&self.folder) }
+        let agent = Agent::open_with(&path, master_key(), surroundings(&self.clock)).await.unwrap();
+        let agent = agent.connect(&address(origin)).await.unwrap();
+        Self { agent, folder: Arc::clone(&self.folder), clock: Arc::clone(&self.clock) }
+    }
+
+    /// What is stored in an area, of all rows whose key begins so: their keys, and how many bytes each has.
+    ///
+    /// # Panics
+    /// When the store cannot be read.
+    #[must_use]
+    pub fn stored(&self, area: u8, key: &[u8]) -> Vec<(Vec<u8>, usize)> {
+        let store = rusqlite::Connection::open(self.folder.path().join("agent/agent.sqlite3")).unwrap();
+        let found = "SELECT key, length(content) FROM sealed
+                     WHERE area = ?1 AND substr(key, 1, length(?2)) = ?2 ORDER BY key";
+        let mut select = store.prepare(found).unwrap();
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, usize::try_from(row.get::<_, i64>(1)?).unwrap()));
+        select.query_map(rusqlite::params![area, key], row).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// Overwrites what is stored in an area, of all rows whose key begins so.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn damage(&self, area: u8, key: &[u8]) {
+        let store = rusqlite::Connection::open(self.folder.path().join("agent/agent.sqlite3")).unwrap();
+        let spoilt = "UPDATE sealed SET content = zeroblob(length(content))
+                      WHERE area = ?1 AND substr(key, 1, length(?2)) = ?2";
+        assert!(store.execute(spoilt, rusqlite::params![area, key]).unwrap() > 0, "no such row");
     }
 
     /// A copy of the agent's folder as it is now, opened as the agent itself: a backup that was put back.
@@ -107,7 +135,7 @@ impl SdkAgent {
     /// When it does not open.
     pub async fn restored(backup: Arc<TempDir>, origin: &str) -> Self {
         let agent = Agent::open(&backup.path().join("agent"), master_key()).await.unwrap();
-        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder: backup }
+        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder: backup, clock: Arc::new(SystemClock) }
     }
 
     /// The identity once more, in a folder of its own, by way of a file.
@@ -121,7 +149,7 @@ impl SdkAgent {
         let agent = Agent::import(&folder.path().join("agent"), &file, passphrase(), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
         within("the first publication", agent.publish_prekeys()).await.unwrap();
-        Self { agent, folder }
+        Self { agent, folder, clock: Arc::new(SystemClock) }
     }
 
     /// Sends a text.
@@ -138,7 +166,22 @@ impl SdkAgent {
     /// When the relay does not answer.
     pub async fn sync_inbox(&self) -> Vec<InboxMessage> {
         within("a sync", self.sync(Duration::ZERO)).await.unwrap();
-        self.unread(usize::MAX).await.unwrap()
+        self.inbox().await
+    }
+
+    /// What is in the inbox, in order, read page by page.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn inbox(&self) -> Vec<InboxMessage> {
+        let mut messages: Vec<InboxMessage> = Vec::new();
+        loop {
+            let page = self.unread(messages.last().map(|last| &last.arrival), usize::MAX).await.unwrap();
+            if page.is_empty() {
+                return messages;
+            }
+            messages.extend(page);
+        }
     }
 
     /// Syncs once, takes everything, and returns the texts.
@@ -182,6 +225,10 @@ pub fn words(message: &InboxMessage) -> String {
 
 fn master_key() -> MasterKeySource {
     MasterKeySource::Provider(Box::new(KeyFileProvider::from_contents(&[7; 32]).unwrap()))
+}
+
+fn surroundings(clock: &Arc<dyn Clock>) -> Surroundings {
+    Surroundings { clock: Arc::clone(clock), ..Surroundings::default() }
 }
 
 fn address(origin: &str) -> RelayAddress {

@@ -231,7 +231,7 @@ async fn a_mailbox_opens_to_its_owner_only<C: Carrier>() {
     let (sender, message_id) = (alice.id().to_string(), id.to_string());
     let status = v1::GetStatusRequest { sender: sender.clone(), message_id: message_id.clone() };
     assert_eq!(mallory.carrier.status(status.clone()).await, Err(ErrorCode::NotFound));
-    let body = v1::GetBodyRequest { sender, message_id };
+    let body = v1::GetBodyRequest { sender, message_id, offset: 0 };
     assert_eq!(mallory.carrier.body(body).await, Err(ErrorCode::NotFound));
     assert_eq!(mallory.carrier.list_events(0).await.unwrap(), []);
     assert_eq!(bob.carrier.status(status).await.unwrap().len(), 1, "the recipient sees its own");

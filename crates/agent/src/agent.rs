@@ -11,7 +11,7 @@ use std::{
 
 use sealpost_crypto::{
     IdentityPrivateKey, MasterKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, Primitives,
-    SystemPrimitives, Vault,
+    PrimitivesError, SystemPrimitives, Vault,
 };
 use sealpost_protocol::{
     AgentId, Clock, IdentityKey, Signer, SystemClock,
@@ -41,6 +41,22 @@ pub enum MasterKeySource {
     Provider(Box<dyn MasterKeyProvider>),
     /// A passphrase; how it is stretched is kept beside the store.
     Passphrase(Zeroizing<String>),
+}
+
+/// What an agent has from outside: the time and randomness.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, and what is computed with it.
+    pub primitives: Arc<dyn Primitives>,
+}
+
+impl Default for Surroundings {
+    /// The operating system's.
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), primitives: Arc::new(SystemPrimitives) }
+    }
 }
 
 /// An agent's runtime.
@@ -87,16 +103,29 @@ impl Agent {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
     pub async fn create(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
-        let identity = IdentityPrivateKey::generate(&SystemPrimitives)?;
-        Self::create_with(folder, master, identity, Changes::default()).await
+        Self::create_with(folder, master, Surroundings::default()).await
+    }
+
+    /// The same with another clock and other randomness.
+    ///
+    /// # Errors
+    /// As [`Agent::create`].
+    pub async fn create_with(
+        folder: &Path,
+        master: MasterKeySource,
+        surroundings: Surroundings,
+    ) -> Result<Self, OpenError> {
+        let identity = IdentityPrivateKey::generate(surroundings.primitives.as_ref())?;
+        Self::create_as(folder, master, identity, Changes::default(), surroundings).await
     }
 
     /// Makes an agent with this identity and, in the same commit, what else it begins with.
-    pub(crate) async fn create_with(
+    pub(crate) async fn create_as(
         folder: &Path,
         master: MasterKeySource,
         identity: IdentityPrivateKey,
         mut changes: Changes,
+        surroundings: Surroundings,
     ) -> Result<Self, OpenError> {
         let io_error = |source| OpenError::Io { path: folder.to_owned(), source };
         match read_head(folder).await {
@@ -104,7 +133,7 @@ impl Agent {
             Err(OpenError::Missing(_)) => {}
             Err(error) => return Err(error),
         }
-        let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
+        let primitives = Arc::clone(&surroundings.primitives);
         let passphrase = match &master {
             MasterKeySource::Passphrase(_) => Some(PassphraseParameters::generate(primitives.as_ref())?),
             MasterKeySource::Provider(_) => None,
@@ -116,11 +145,11 @@ impl Agent {
         let sealed_store_key = vault.sealed_store_key(primitives.as_ref(), &key)?;
         let head = VaultHead { identity: identity.identity_key(), sealed_store_key, passphrase };
         let write = Write { area: Area::Vault, key: Vec::new(), replaces: 0, sealed: Some(head.to_bytes()) };
-        let store = SealedStore::new(store, vault, Arc::clone(&primitives));
+        let store = SealedStore::new(store, vault, primitives);
         changes.insert([], &IdentityRecord::of(&identity));
         // Together, so that a process that ends in between leaves no agent without an identity.
         store.commit_beside(Some(write), changes).await?;
-        Ok(Self::new(folder, identity, store, primitives))
+        Ok(Self::new(folder, identity, store, surroundings))
     }
 
     /// Opens the agent in `folder`.
@@ -128,14 +157,25 @@ impl Agent {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Missing`] if there is none.
     pub async fn open(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+        Self::open_with(folder, master, Surroundings::default()).await
+    }
+
+    /// The same with another clock and other randomness.
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub async fn open_with(
+        folder: &Path,
+        master: MasterKeySource,
+        surroundings: Surroundings,
+    ) -> Result<Self, OpenError> {
         let (store, head, _) = read_head(folder).await?;
         let key = stretch(master, head.passphrase).await?;
         let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
-        let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
-        let store = SealedStore::new(store, vault, Arc::clone(&primitives));
+        let store = SealedStore::new(store, vault, Arc::clone(&surroundings.primitives));
         let record: IdentityRecord = store.find(&[]).await?.ok_or_else(|| OpenError::Missing(folder.to_owned()))?.value;
-        let identity = IdentityPrivateKey::from_seed(&record.seed)?;
-        Ok(Self::new(folder, identity, store, primitives))
+        let identity = record.identity()?;
+        Ok(Self::new(folder, identity, store, surroundings))
     }
 
     /// The public identity of the agent in `folder`, for which neither a master key nor leave to write is needed.
@@ -160,12 +200,12 @@ impl Agent {
         folder.join(FILE_NAME).is_file()
     }
 
-    fn new(folder: &Path, identity: IdentityPrivateKey, store: SealedStore, primitives: Arc<dyn Primitives>) -> Self {
+    fn new(folder: &Path, identity: IdentityPrivateKey, store: SealedStore, surroundings: Surroundings) -> Self {
         Self {
             identity: Arc::new(identity),
             store,
-            primitives,
-            clock: Arc::new(SystemClock),
+            primitives: surroundings.primitives,
+            clock: surroundings.clock,
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),
@@ -175,13 +215,6 @@ impl Agent {
             fruitless: AtomicUsize::new(0),
             relay: None,
         }
-    }
-
-    /// Goes by `clock` from now on, and not by the system's; before [`Agent::connect`].
-    #[must_use]
-    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
     }
 
     /// Uses the relay at `address` from now on. Nothing is sent yet.
@@ -218,6 +251,13 @@ impl Agent {
         self.identity.identity_key()
     }
 
+    /// For the length of a pause.
+    pub(crate) fn random(&self) -> Result<u32, PrimitivesError> {
+        let mut random = [0; 4];
+        self.primitives.fill_random(&mut random)?;
+        Ok(u32::from_le_bytes(random))
+    }
+
     /// The relay, which is pinned at the first contact.
     pub(crate) async fn relay(&self) -> Result<&RelayClient, RelayAccessError> {
         let relay = self.relay.as_ref().ok_or(RelayError::NotConfigured)?;
@@ -226,6 +266,10 @@ impl Agent {
             let mut changes = Changes::default();
             changes.insert(origin, &RelayRecord { node: relay.node_id().await? });
             ignore_conflict(self.store.commit(changes).await)?;
+        }
+        // Another process of the agent may have met another node first.
+        if let Some(known) = self.store.find::<RelayRecord>(origin).await? {
+            relay.hold_to(known.value.node).await?;
         }
         Ok(relay)
     }

@@ -8,7 +8,7 @@ use sealpost_crypto::{
 use sealpost_protocol::{AgentId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
 use thiserror::Error;
 
-use crate::{relay_client::RelayError, store::StoreAccessError};
+use crate::{limits, relay_client::RelayError, store::StoreAccessError};
 
 /// The local state could not be read or written; nothing has changed.
 #[derive(Debug, Error)]
@@ -77,6 +77,15 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// Sealed for each of its recipients it is more than one request to a relay may hold; nothing was stored.
+    #[error(
+        "sealed for all of its recipients the message has {bytes} bytes; at most {} go out at once",
+        limits::REQUEST
+    )]
+    TooLargeTogether {
+        /// Bytes of the request.
+        bytes: usize,
+    },
     /// The relay refused it for good; it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -138,9 +147,44 @@ pub enum SyncError {
     /// Below the protocol something failed; it says nothing about the messages.
     #[error(transparent)]
     Primitives(#[from] PrimitivesError),
+    /// A message could not be opened for a reason that says nothing about it.
+    #[error(transparent)]
+    Open(#[from] sealpost_crypto::OpenError),
+    /// A session could not be opened for a reason that says nothing about the message.
+    #[error(transparent)]
+    Respond(#[from] sealpost_crypto::RespondError),
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),
+}
+
+impl SyncError {
+    /// Whether the same call may succeed later without anything else being done.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::State(error)
+            | Self::Prekeys(PrekeysError::State(error))
+            | Self::Status(StatusError::State(error)) => error.is_conflict(),
+            error => error.relay().is_some_and(RelayError::is_passing),
+        }
+    }
+
+    /// The relay's part in it, if it has one.
+    #[must_use]
+    pub fn relay(&self) -> Option<&RelayError> {
+        match self {
+            Self::Relay(error)
+            | Self::Prekeys(PrekeysError::Relay(error))
+            | Self::Status(StatusError::Relay(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether it failed on the agent's own side, whoever the relay is.
+    pub(crate) fn is_local(&self) -> bool {
+        self.relay().is_none() && !matches!(self, Self::Countersignature)
+    }
 }
 
 /// Why prekeys were not published; the old ones stay in use.

@@ -16,7 +16,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Agent, MasterKeySource, OpenError,
+    Agent, MasterKeySource, OpenError, Surroundings,
     agent::stretch,
     limits,
     records::{
@@ -86,7 +86,7 @@ impl Agent {
         read_rows::<ContactRecord>(&mut reader, &mut changes)?;
         read_rows::<VerifiedRecord>(&mut reader, &mut changes)?;
         reader.finish()?;
-        Self::create_with(folder, master, private, changes).await
+        Self::create_as(folder, master, private, changes, Surroundings::default()).await
     }
 
     async fn content(&self) -> Result<Writer, StoreAccessError> {

@@ -5,6 +5,9 @@ use std::time::Duration;
 /// Bytes of one message's content: what fits an envelope.
 pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
 
+/// Bytes of a payload beside its content, at most.
+pub const METADATA: usize = sealpost_protocol::limits::CIPHERTEXT - CONTENT;
+
 /// One-time prekeys of each kind that a full set has: the document's figure.
 pub const ONE_TIME_PREKEYS: usize = 100;
 
@@ -44,8 +47,16 @@ pub const RECEIPTS: usize = 100;
 /// stream of mail does not keep a round from its end.
 pub const SYNC_PAGES: usize = 100;
 
-/// Entries of a full page, and bytes of envelopes that end one (`docs/protocol.md`, section 15).
+/// Entries of a full page, and bytes of headers and envelopes that end one (`docs/protocol.md`, section 15).
 pub const PAGE: (usize, usize) = (100, 2 << 20);
+
+/// Bytes of one request to a relay (`docs/protocol.md`, section 19). A message whose envelopes are more cannot be handed
+/// over, and must not be sealed.
+pub const REQUEST: usize = 8 << 20;
+
+/// Bytes of one part of a message beside its ciphertext, at most: 1,300 of an envelope that opens a session, and a hundred
+/// of its recipient's name and the interface's own.
+pub const PART_OVERHEAD: usize = 1_400;
 
 /// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
 /// Before that its name must be known, or it could be shown again; after that the message is refused unread.

@@ -9,7 +9,7 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, PrekeysError, limits,
+    Agent, PrekeysError, RelayError, limits,
     records::{FloorRecord, ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -43,8 +43,9 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; what was made is kept and published by the next call.
     pub async fn publish_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
-            None => self.rotate_prekeys().await,
+            None => self.rotate_with(Changes::default(), None).await,
             Some(_) => self.upload().await,
         }
     }
@@ -54,11 +55,12 @@ impl Agent {
     /// # Errors
     /// [`PrekeysError`]; the old keys stay in use until the relay has confirmed the new ones.
     pub async fn rotate_prekeys(&self) -> Result<PrekeyStatus, PrekeysError> {
+        let _turn = self.turns.take().await?;
         self.rotate_with(Changes::default(), None).await
     }
 
-    /// Replaces the keys in one commit with `changes`. With `above`, someone else has published for this identity, up to
-    /// that version and under who knows which ids.
+    /// Replaces the keys in one commit with `changes`. Within a turn, for two processes of the agent would make two sets.
+    /// With `above`, someone else has published for this identity, up to that version and under who knows which ids.
     pub(crate) async fn rotate_with(
         &self,
         mut changes: Changes,
@@ -135,12 +137,12 @@ impl Agent {
         let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
         let known = self.for_this_ledger(known).await?;
         self.erase_retired_keys().await?;
-        let age = self.clock.now().since(known.value.manifest.fields().created);
-        if age >= limits::ROTATION {
-            self.rotate_prekeys().await?;
+        if self.is_old(&known) {
+            self.rotate_if_old().await?;
         } else if fewest(counts) < limits::REFILL_BELOW {
             self.refill().await?;
         } else if known.value.confirmed.is_none() {
+            let _turn = self.turns.take().await?;
             self.upload().await?;
         }
         Ok(())
@@ -172,6 +174,19 @@ impl Agent {
         Ok(Versioned { version: known.version + 1, value, ..known })
     }
 
+    fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
+        self.clock.now().since(known.value.manifest.fields().created) >= limits::ROTATION
+    }
+
+    /// Within a turn another process of the agent may turn out to have done it.
+    async fn rotate_if_old(&self) -> Result<(), PrekeysError> {
+        let _turn = self.turns.take().await?;
+        match self.manifest_record().await? {
+            Some(known) if self.is_old(&known) => self.rotate_with(Changes::default(), None).await.map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes what is missing of the set, and publishes it. Within a turn the relay is asked again: another process of the
     /// agent may just have done the same.
     async fn refill(&self) -> Result<(), PrekeysError> {
@@ -192,8 +207,43 @@ impl Agent {
         self.upload().await.map(drop)
     }
 
-    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat.
+    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat. Ids that the relay holds to
+    /// be used are spent: others take their place, once.
     async fn upload(&self) -> Result<PrekeyStatus, PrekeysError> {
+        match self.upload_unpublished().await {
+            Err(PrekeysError::Relay(error)) if error.code() == Some(ErrorCode::Conflict) => {
+                self.spend_ids(error).await?;
+                self.upload_unpublished().await
+            }
+            result => result,
+        }
+    }
+
+    /// The relay has had keys of these ids: an upload whose answer was lost, and one of them was handed out since. Their
+    /// private halves stay, for messages may name them.
+    async fn spend_ids(&self, error: RelayError) -> Result<(), PrekeysError> {
+        let Some(known) = self.manifest_record().await? else { return Err(error.into()) };
+        // If it is the manifest that the relay refuses, other ids would not help, and would be made again each time.
+        let alone = v1::UploadPrekeysRequest {
+            manifest: known.value.manifest.to_bytes(),
+            ..v1::UploadPrekeysRequest::default()
+        };
+        let counts = self.relay().await?.upload_prekeys(alone).await?;
+        let mut changes = Changes::default();
+        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
+            for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
+                changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
+            }
+        }
+        self.store.commit(changes).await?;
+        tracing::warn!(%error, "ids of one-time prekeys were used before; others take their place");
+        let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
+        self.add_one_time_keys(&mut changes, &mut next_ids, counts).await?;
+        changes.replace(&known, &ManifestRecord { next_ids, ..known.value.clone() });
+        Ok(self.store.commit(changes).await?)
+    }
+
+    async fn upload_unpublished(&self) -> Result<PrekeyStatus, PrekeysError> {
         let Some(known) = self.manifest_record().await? else {
             return Ok(status_of(None, v1::PrekeyCounts::default()));
         };
@@ -300,15 +350,16 @@ impl Agent {
         Ok(rows.iter().filter(|row| !row.value.published).count())
     }
 
+    /// Those that are damaged are passed over: the others must not run out or grow old for their sake.
     pub(crate) async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
         let mut rows: Vec<Versioned<PrekeyRecord>> = Vec::new();
+        let mut after = Vec::new();
         loop {
-            let after = rows.last().map(|row| row.key.clone()).unwrap_or_default();
-            let page = self.store.list(&[kind.to_byte()], &after, limits::ROWS).await?;
-            let is_last = page.len() < limits::ROWS;
-            rows.extend(page);
-            if is_last {
-                return Ok(rows);
+            let page = self.store.page(&[kind.to_byte()], &after, limits::ROWS).await?;
+            rows.extend(page.rows);
+            match page.last {
+                Some(last) => after = last,
+                None => return Ok(rows),
             }
         }
     }

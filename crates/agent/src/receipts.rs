@@ -6,7 +6,9 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, RelayError, SyncError, limits,
+    Agent, RelayError, SyncError,
+    conflicts::retry_conflicts,
+    limits,
     records::{ReceiptHeadRecord, ReceiptRecord},
     store::{Changes, Versioned},
 };
@@ -19,20 +21,17 @@ impl Agent {
     pub async fn give_receipts(&self) -> Result<usize, SyncError> {
         let _turn = self.turns.take().await?;
         let mut given = 0;
-        let mut conflicts = 0;
-        loop {
-            let result = match self.batch_under_way().await {
-                Ok(None) => return Ok(given),
-                Ok(Some((head, batch))) => self.give(&head, &batch).await,
-                Err(error) => Err(error),
-            };
-            match result {
-                Ok(count) => given += count,
-                Err(SyncError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1
-                }
-                Err(error) => return Err(error),
-            }
+        while let Some(count) = retry_conflicts(|| self.give_batch()).await? {
+            given += count;
+        }
+        Ok(given)
+    }
+
+    /// Gives one batch, and says how many of its receipts the relay confirmed; `None` if nothing is due.
+    async fn give_batch(&self) -> Result<Option<usize>, SyncError> {
+        match self.batch_under_way().await? {
+            Some((head, batch)) => self.give(&head, &batch).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -47,7 +46,7 @@ impl Agent {
         if let Some((head, batch)) = head.as_ref().and_then(|head| Some((head, head.value.under_way.clone()?))) {
             return Ok(Some((head.clone(), batch)));
         }
-        let due = self.store.list::<ReceiptRecord>(&[], &[], limits::RECEIPTS).await?;
+        let due = self.due_receipts().await?;
         if due.is_empty() {
             return Ok(None);
         }
@@ -77,6 +76,18 @@ impl Agent {
             changes.replace(&head, &ReceiptHeadRecord { last: head.value.last, under_way: None });
         }
         Ok(self.store.commit(changes).await?)
+    }
+
+    /// The first that are due. One that is damaged stands before no other.
+    async fn due_receipts(&self) -> Result<Vec<Versioned<ReceiptRecord>>, SyncError> {
+        let mut after = Vec::new();
+        loop {
+            let page = self.store.page::<ReceiptRecord>(&[], &after, limits::RECEIPTS).await?;
+            match (page.last, page.damaged) {
+                (Some(last), Some(_)) if page.rows.is_empty() => after = last,
+                _ => return Ok(page.rows),
+            }
+        }
     }
 
     fn sign(&self, leaves: Vec<ReceiptLeaf>, last: Option<ReceiptHead>) -> Result<ReceiptBatch, SyncError> {

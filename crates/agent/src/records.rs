@@ -1,5 +1,9 @@
 //! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
 
+mod form;
+
+use std::time::Duration;
+
 use prost::Message as _;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
@@ -11,12 +15,10 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-use zeroize::Zeroize;
-
 use crate::{
     events::Event,
     limits,
-    status::ReceiptCheck,
+    receipt_check::ReceiptCheck,
     store::{Area, Record},
 };
 
@@ -39,6 +41,10 @@ macro_rules! record {
 
         impl Record for $name {
             const AREA: Area = Area::$area;
+
+            fn length(&self) -> usize {
+                1 $(+ form::$form::length(&self.$field))*
+            }
         }
 
         impl Encode for $name {
@@ -63,23 +69,19 @@ macro_rules! record {
 record! {
     /// The identity's private key.
     IdentityRecord in Identity {
-        seed: [u8; 32] => value,
+        /// 32 bytes.
+        seed: SecretBytes => seed,
     }
 }
 
 impl IdentityRecord {
     pub(crate) fn of(identity: &IdentityPrivateKey) -> Self {
-        let mut seed = [0; 32];
-        for (byte, secret) in seed.iter_mut().zip(identity.expose_seed().iter()) {
-            *byte = *secret;
-        }
-        Self { seed }
+        Self { seed: SecretBytes::from(identity.expose_seed().to_vec()) }
     }
-}
 
-impl Drop for IdentityRecord {
-    fn drop(&mut self) {
-        self.seed.zeroize();
+    pub(crate) fn identity(&self) -> Result<IdentityPrivateKey, DecodeError> {
+        IdentityPrivateKey::from_seed(self.seed.first_chunk().ok_or(DecodeError::Truncated)?)
+            .map_err(|_| DecodeError::Invalid { field: "a seed", reason: "makes no key" })
     }
 }
 
@@ -338,6 +340,32 @@ record! {
 }
 
 record! {
+    /// The last place given in the order of arrival.
+    ArrivalRecord in Arrival {
+        at: Timestamp => value,
+        number: u64 => number,
+    }
+}
+
+impl ArrivalRecord {
+    /// The next place, if something arrives at `at` with a number in the relay's order. The order of arrival does not go
+    /// back with the clock, nor where another relay begins to count anew.
+    pub(crate) fn after(last: Option<&Self>, at: Timestamp, number: u64) -> Self {
+        match last {
+            Some(last) if (last.at, last.number) >= (at, number) => match last.number.checked_add(1) {
+                Some(number) => Self { at: last.at, number },
+                None => Self { at: last.at.saturating_add(Duration::from_millis(1)), number: 0 },
+            },
+            _ => Self { at, number },
+        }
+    }
+
+    pub(crate) fn key(&self) -> Vec<u8> {
+        arrival_key(self.at, self.number)
+    }
+}
+
+record! {
     /// How far the old rows of an area have been swept out.
     SweepRecord in Sweep {
         /// The last key looked at; empty at the beginning.
@@ -471,126 +499,12 @@ pub(crate) fn prekey_key(kind: PrekeyKind, id: KeyId) -> Vec<u8> {
     writer.into_bytes()
 }
 
-/// A place in the order of arrival: the local clock, then the relay's order.
+/// A place in the order of arrival: the local clock, which does not go back here, then the relay's order.
 pub(crate) fn arrival_key(at: Timestamp, mailbox_seq: u64) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.value(&at).u64(mailbox_seq);
     writer.into_bytes()
 }
 
-/// How fields are written and read.
-mod form {
-    use super::*;
-
-    pub(super) mod value {
-        use super::*;
-
-        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &T) {
-            writer.value(value);
-        }
-
-        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<T, DecodeError> {
-            T::decode(reader)
-        }
-    }
-
-    pub(super) mod option {
-        use super::*;
-
-        pub(in super::super) fn write<T: Encode>(writer: &mut Writer, value: &Option<T>) {
-            writer.option(value.as_ref());
-        }
-
-        pub(in super::super) fn read<T: Decode>(reader: &mut Reader<'_>) -> Result<Option<T>, DecodeError> {
-            reader.option("an optional field")
-        }
-    }
-
-    pub(super) mod flag {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &bool) {
-            writer.u8(u8::from(*value));
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
-            match reader.u8()? {
-                0 => Ok(false),
-                1 => Ok(true),
-                found => Err(DecodeError::UnknownValue { field: "a flag", found }),
-            }
-        }
-    }
-
-    pub(super) mod number {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &u64) {
-            writer.u64(*value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
-            reader.u64()
-        }
-    }
-
-    pub(super) mod text {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &str) {
-            writer.bytes(value.as_bytes());
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-            reader.text("a text", BYTES).map(str::to_owned)
-        }
-    }
-
-    pub(super) mod bytes {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
-            writer.bytes(value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-            reader.bytes("a byte string", BYTES).map(<[u8]>::to_vec)
-        }
-    }
-
-    /// Bytes that are wiped when dropped.
-    pub(super) mod secret {
-        use super::*;
-
-        pub(in super::super) fn write(writer: &mut Writer, value: &[u8]) {
-            writer.bytes(value);
-        }
-
-        pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<SecretBytes, DecodeError> {
-            bytes::read(reader).map(SecretBytes::from)
-        }
-    }
-
-    /// Declares a form of lists with a limit.
-    macro_rules! list_form {
-        ($name:ident, $type:ty, $limit:expr) => {
-            pub(super) mod $name {
-                use super::*;
-
-                pub(in super::super) fn write(writer: &mut Writer, value: &[$type]) {
-                    writer.list(value);
-                }
-
-                pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<$type>, DecodeError> {
-                    reader.list(stringify!($name), $limit)
-                }
-            }
-        };
-    }
-
-    list_form!(recipients, AgentId, wire::RECIPIENTS);
-    list_form!(parts, PartRecord, wire::RECIPIENTS);
-    list_form!(sent_parts, SentPartRecord, wire::RECIPIENTS);
-    list_form!(renewed_parts, RenewedPartRecord, wire::RECIPIENTS);
-    list_form!(deliveries, DeliveryRecord, wire::RECIPIENTS);
-}
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError, limits,
+    Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError,
+    conflicts::retry_conflicts,
     records::{OutgoingRecord, PartRecord, RenewalRecord, RenewedPartRecord, SentRecord},
     sessions::Transmission,
     store::{Changes, Versioned},
@@ -23,15 +24,7 @@ impl Agent {
             return Ok(false);
         }
         let _turn = self.turns.take().await?;
-        let mut conflicts = 0;
-        loop {
-            match self.try_renew(id, deliveries).await {
-                Err(StatusError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1;
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(|| self.try_renew(id, deliveries)).await
     }
 
     async fn try_renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {

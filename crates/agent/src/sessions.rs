@@ -129,10 +129,9 @@ impl Agent {
         };
         let mut session = Session::decode(&row.value.session)?;
         let now = self.clock.now();
-        let plaintext = session.open(header, envelope, now).map_err(|error| match error.refusal() {
-            Some(reason) => NotOpened::Refused(reason),
-            None => NotOpened::Failed(SyncError::from(sealpost_crypto::PrimitivesError::Library)),
-        })?;
+        let plaintext = session
+            .open(header, envelope, now)
+            .map_err(|error| error.refusal().map_or_else(|| NotOpened::Failed(error.into()), NotOpened::Refused))?;
         changes.replace(row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now });
         Ok(plaintext)
     }
@@ -148,9 +147,8 @@ impl Agent {
         let prekeys = self.named_prekeys(opening).await?.ok_or(NotOpened::Refused(RefusalReason::UnknownPrekey))?;
         let now = self.clock.now();
         let (session, plaintext) =
-            respond(&self.identity, &prekeys.keys(), header, envelope, now).map_err(|error| match error.refusal() {
-                Some(reason) => NotOpened::Refused(reason),
-                None => NotOpened::Failed(SyncError::from(sealpost_crypto::PrimitivesError::Library)),
+            respond(&self.identity, &prekeys.keys(), header, envelope, now).map_err(|error| {
+                error.refusal().map_or_else(|| NotOpened::Failed(SyncError::Respond(error)), NotOpened::Refused)
             })?;
         for row in &prekeys.one_time_rows {
             changes.delete(row);

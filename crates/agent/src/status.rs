@@ -1,14 +1,17 @@
 //! What became of a message: the relay's word, checked against the recipient's own.
 
+use std::collections::{HashMap, hash_map::Entry};
+
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp, Verdict,
-    encoding::{Decode, DecodeError, Encode},
+    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
+    encoding::{Decode, Encode},
 };
 
 use crate::{
-    Agent, Event, RelayError, SendError, StatusError,
+    Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
     agent::ignore_conflict,
+    receipt_check::check_receipt,
     records::{
         DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord, StatusRecord,
         UnsentRecord,
@@ -52,46 +55,6 @@ pub struct ProvenStatus {
     pub status: DeliveryStatus,
     /// The recipient's.
     pub receipt: ReceiptCheck,
-}
-
-/// Whether a receipt bears a status out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiptCheck {
-    /// The state needs none.
-    NotNeeded,
-    /// The recipient signed for this state of this attempt, byte for byte.
-    Verified,
-    /// The relay claims what only the recipient can say, and shows no valid receipt for it.
-    Unproven,
-}
-
-impl ReceiptCheck {
-    pub(crate) fn to_byte(self) -> u8 {
-        match self {
-            Self::NotNeeded => 0,
-            Self::Verified => 1,
-            Self::Unproven => 2,
-        }
-    }
-
-    pub(crate) fn from_byte(byte: u8) -> Result<Self, DecodeError> {
-        match byte {
-            0 => Ok(Self::NotNeeded),
-            1 => Ok(Self::Verified),
-            2 => Ok(Self::Unproven),
-            found => Err(DecodeError::UnknownValue { field: "a receipt check", found }),
-        }
-    }
-
-    /// Its name in text formats.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotNeeded => "not-needed",
-            Self::Verified => "verified",
-            Self::Unproven => "unproven",
-        }
-    }
 }
 
 impl Agent {
@@ -164,15 +127,22 @@ impl Agent {
         let own = self.id().to_string();
         let mut is_any_renewed = false;
         let mut changes = Changes::default();
+        let mut asked: HashMap<MessageId, (Vec<ProvenStatus>, bool)> = HashMap::new();
         for event in page.events.iter().filter(|event| event.sender == own && DONE.contains(&event.r#type.as_str())) {
             let (Ok(id), Ok(recipient)) = (event.message_id.parse(), event.recipient.parse()) else { continue };
-            let Some(deliveries) = self.ask_if_known(id).await? else { continue };
-            let is_renewed = self.renew(id, &deliveries).await?;
-            is_any_renewed |= is_renewed;
+            let (deliveries, is_renewed) = match asked.entry(id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let deliveries = self.ask_if_known(id).await?.unwrap_or_default();
+                    let is_renewed = self.renew(id, &deliveries).await?;
+                    vacant.insert((deliveries, is_renewed))
+                }
+            };
+            is_any_renewed |= *is_renewed;
             let delivery = deliveries.iter().find(|delivery| delivery.status.recipient == recipient);
             if let Some(DeliveryState::Failed(FailureReason::Refused(reason))) =
                 delivery.map(|delivery| delivery.status.state)
-                && !is_renewed
+                && !*is_renewed
             {
                 self.note(&mut changes, Event::Refused { message: id, recipient, reason })?;
             }
@@ -196,12 +166,15 @@ impl Agent {
     async fn ask(&self, id: MessageId, sent: &Versioned<SentRecord>) -> Result<Vec<ProvenStatus>, StatusError> {
         let request = v1::GetStatusRequest { sender: String::new(), message_id: id.to_string() };
         let answer = self.relay().await?.status(request).await?;
+        let header = Header::from_bytes(&sent.value.header)?;
         let mut deliveries = Vec::new();
         let mut records = Vec::new();
         for status in answer.deliveries {
             let bare = v1::DeliveryStatus { receipt: Vec::new(), ..status.clone() };
             let status = DeliveryStatus::try_from(status).map_err(RelayError::from)?;
-            let receipt = self.check_receipt(&sent.value, &status).await?;
+            let peer = self.store.find::<PeerRecord>(status.recipient.as_bytes()).await?;
+            let identity = peer.as_ref().map(|peer| &peer.value.identity);
+            let receipt = check_receipt(&header, &sent.value.parts, &status, identity);
             records.push(DeliveryRecord { status: bare, receipt });
             deliveries.push(ProvenStatus { status, receipt });
         }
@@ -209,43 +182,14 @@ impl Agent {
         let record = StatusRecord { asked: self.clock.now(), deliveries: records };
         let mut changes = Changes::default();
         changes.upsert(id.as_bytes(), known.as_ref(), &record);
-        let is_settled = deliveries.len() == sent.value.parts.len() && deliveries.iter().all(ProvenStatus::is_settled);
+        let is_over = header.fields().expires <= record.asked;
+        let is_settled = deliveries.len() == sent.value.parts.len()
+            && deliveries.iter().all(|delivery| delivery.is_settled(is_over));
         if is_settled && !sent.value.payload.is_empty() {
             changes.replace(sent, &SentRecord { payload: Default::default(), ..sent.value.clone() });
         }
         ignore_conflict(self.store.commit(changes).await)?;
         Ok(deliveries)
-    }
-
-    async fn check_receipt(
-        &self,
-        sent: &SentRecord,
-        status: &DeliveryStatus,
-    ) -> Result<ReceiptCheck, StoreAccessError> {
-        let said = match status.state {
-            DeliveryState::Delivered if status.acknowledged_at.is_some() => Verdict::Acknowledged,
-            DeliveryState::Delivered => Verdict::Stored,
-            DeliveryState::Failed(FailureReason::Refused(reason)) => Verdict::Refused(reason),
-            _ => return Ok(ReceiptCheck::NotNeeded),
-        };
-        let Some(peer) = self.store.find::<PeerRecord>(status.recipient.as_bytes()).await? else {
-            return Ok(ReceiptCheck::Unproven);
-        };
-        let header = Header::from_bytes(&sent.header)?;
-        let bears_out = status.receipt.as_ref().is_some_and(|proof| {
-            let leaf = &proof.leaf;
-            let is_our_part = sent
-                .parts
-                .iter()
-                .any(|part| (part.recipient, part.attempt, part.part) == (status.recipient, leaf.attempt, leaf.part));
-            is_our_part
-                && leaf.message == header.message()
-                && leaf.header == header.hash()
-                && leaf.attempt == status.attempt
-                && leaf.verdict == said
-                && proof.verify(&peer.value.identity).is_ok()
-        });
-        Ok(if bears_out { ReceiptCheck::Verified } else { ReceiptCheck::Unproven })
     }
 }
 
@@ -261,11 +205,12 @@ impl StatusRecord {
 }
 
 impl ProvenStatus {
-    /// Whether its content is needed no more: the recipient has it for certain, or its life is over.
-    fn is_settled(&self) -> bool {
+    /// Whether its content is needed no more: the recipient has it for certain, or its life is over, also by the sender's
+    /// own clock. A relay's bare word erases nothing.
+    fn is_settled(&self, is_over: bool) -> bool {
         match self.status.state {
             DeliveryState::Delivered => self.receipt == ReceiptCheck::Verified,
-            DeliveryState::Failed(reason) => reason == FailureReason::Expired,
+            DeliveryState::Failed(reason) => reason == FailureReason::Expired && is_over,
             _ => false,
         }
     }

@@ -127,11 +127,12 @@ impl Agent {
         if after.is_empty() && now.since(finished) < limits::SWEEP {
             return Ok(());
         }
-        let rows = self.store.list::<T>(&[], after, limits::SWEPT_ROWS).await?;
-        let last = rows.last().filter(|_| rows.len() == limits::SWEPT_ROWS).map(|row| row.key.clone());
+        // What is damaged is left where it is, for whoever wants to save something of it.
+        let page = self.store.page::<T>(&[], after, limits::SWEPT_ROWS).await?;
+        let last = page.last;
         let finished = if last.is_none() { now } else { finished };
         let mut changes = Changes::default();
-        for row in &rows {
+        for row in &page.rows {
             match T::swept(row, now)? {
                 Swept::Gone if !self.is_unread(row).await? => {
                     changes.delete(row);

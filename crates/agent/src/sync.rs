@@ -1,9 +1,9 @@
 //! One round with the relay: send what waits, take in what arrived, give receipts, tend prekeys.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 
 use sealpost_api::v1;
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{ErrorCode, Header, limits as wire};
 
 use crate::{Agent, SendError, SyncError, limits};
 
@@ -24,11 +24,13 @@ impl Agent {
     /// much is sent.
     ///
     /// # Errors
-    /// [`SyncError`]; what was done before stays done, and the next round goes on.
+    /// [`SyncError`]; what was done before stays done, and the next round goes on. What is damaged here keeps nobody else's
+    /// mail: it is told at the end.
     pub async fn sync(&self, mut wait: Duration) -> Result<Synced, SyncError> {
         let mut synced = Synced::default();
+        let mut damage = Damage::default();
         for _ in 0..limits::SYNC_PAGES {
-            let page = self.sync_page(wait).await?;
+            let page = self.sync_past_damage(wait, &mut damage).await?;
             synced.received += page.received;
             synced.receipts += page.receipts;
             synced.more = page.more;
@@ -37,15 +39,22 @@ impl Agent {
             }
             wait = Duration::ZERO;
         }
-        Ok(synced)
+        damage.told_after(synced)
     }
 
     /// Does a round that ends with the first page, so that its messages can be shown before there are more.
     ///
     /// # Errors
-    /// [`SyncError`]; what was done before stays done, and the next round goes on.
+    /// As [`Agent::sync`].
     pub async fn sync_page(&self, wait: Duration) -> Result<Synced, SyncError> {
-        let result = self.try_sync_page(wait.min(limits::RECEIVE_WAIT)).await;
+        let mut damage = Damage::default();
+        let synced = self.sync_past_damage(wait, &mut damage).await?;
+        damage.told_after(synced)
+    }
+
+    /// Does a round that ends with the first page, and puts what is damaged here aside.
+    pub(crate) async fn sync_past_damage(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
+        let result = self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage).await;
         if result.is_err() {
             // Whoever answers next may count otherwise.
             self.passed.store(0, Ordering::Relaxed);
@@ -53,16 +62,14 @@ impl Agent {
         result
     }
 
-    async fn try_sync_page(&self, wait: Duration) -> Result<Synced, SyncError> {
-        self.flush_in_passing().await?;
-        let mut synced = Synced { receipts: self.give_receipts_if_taken().await?, ..Synced::default() };
+    async fn try_sync_page(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
+        damage.set_aside(self.flush_in_passing().await)?;
+        let before = damage.set_aside(self.give_receipts_if_taken().await)?;
         let page = self.page(wait).await?;
-        for entry in &page.entries {
-            synced.received += usize::from(self.take_in(entry).await?);
-        }
-        let given = self.give_receipts_if_taken().await?;
-        synced.receipts += given;
-        let mut bears_fruit = synced.received > 0;
+        let received = self.take_in_page(&page, damage).await?;
+        let given = damage.set_aside(self.give_receipts_if_taken().await)?;
+        let mut synced = Synced { received, receipts: before + given, more: false };
+        let mut bears_fruit = received > 0;
         match page.entries.last() {
             // Nothing of it could be answered: it must not stand before what comes after.
             Some(last) if given == 0 => {
@@ -75,14 +82,36 @@ impl Agent {
         let fruitless = if bears_fruit { 0 } else { self.fruitless.load(Ordering::Relaxed) + 1 };
         synced.more = is_full(&page) && fruitless < limits::FRUITLESS_PAGES;
         self.fruitless.store(if synced.more { fruitless } else { 0 }, Ordering::Relaxed);
-        self.tend_prekeys(page.prekeys.unwrap_or_default()).await?;
+        damage.set_aside(self.tend_prekeys(page.prekeys.unwrap_or_default()).await.map_err(SyncError::from))?;
         if !synced.more {
-            if self.follow_up().await? {
-                self.flush_in_passing().await?;
+            if damage.set_aside(self.follow_up().await.map_err(SyncError::from))? {
+                damage.set_aside(self.flush_in_passing().await)?;
             }
-            self.sweep().await?;
+            damage.set_aside(self.sweep().await)?;
         }
         Ok(synced)
+    }
+
+    /// Takes in what a page holds, and says how many messages were not there before. Whatever follows from the sender of an
+    /// entry that fails waits with it, so that the order stays.
+    async fn take_in_page(&self, page: &v1::ReceiveResponse, damage: &mut Damage) -> Result<usize, SyncError> {
+        let mut received = 0;
+        let mut held_up = HashSet::new();
+        for entry in &page.entries {
+            let sender = Header::name_in(&entry.header).map(|message| message.sender);
+            if sender.is_some_and(|sender| held_up.contains(&sender)) {
+                continue;
+            }
+            match self.take_in(entry).await {
+                Ok(is_new) => received += usize::from(is_new),
+                Err(error) => {
+                    tracing::error!(mailbox_seq = entry.mailbox_seq, %error, "a message cannot be taken in");
+                    held_up.extend(sender);
+                    damage.set_aside::<()>(Err(error))?;
+                }
+            }
+        }
+        Ok(received)
     }
 
     /// Sends what waits. Only a relay that cannot be used keeps the round from going on.
@@ -90,6 +119,8 @@ impl Agent {
         match self.flush(None).await {
             Ok(_) => Ok(()),
             Err(SendError::Relay(error)) => Err(error.into()),
+            Err(SendError::State(error)) => Err(error.into()),
+            Err(SendError::Damaged(error)) => Err(error.into()),
             Err(error) => {
                 tracing::warn!(%error, "a message waits");
                 Ok(())
@@ -115,9 +146,34 @@ impl Agent {
     }
 }
 
+/// What failed here, at one row or another, while a round went on past it: the first of it is told at the end.
+#[derive(Default)]
+pub(crate) struct Damage(Option<SyncError>);
+
+impl Damage {
+    /// Goes on past what failed here. What the relay said or did not say ends the round.
+    fn set_aside<T: Default>(&mut self, result: Result<T, SyncError>) -> Result<T, SyncError> {
+        match result {
+            Err(error) if error.is_local() => {
+                self.0.get_or_insert(error);
+                Ok(T::default())
+            }
+            result => result,
+        }
+    }
+
+    /// What was set aside, once everything else is done.
+    pub(crate) fn told_after<T>(self, done: T) -> Result<T, SyncError> {
+        match self.0 {
+            Some(error) => Err(error),
+            None => Ok(done),
+        }
+    }
+}
+
 /// Whether a page ended because it could hold no more: with the last entry it may have, or before one that was too long.
 fn is_full(page: &v1::ReceiveResponse) -> bool {
     let (entries, bytes) = limits::PAGE;
-    let held: usize = page.entries.iter().map(|entry| entry.envelope.len()).sum();
-    page.entries.len() >= entries || held + sealpost_protocol::limits::ENVELOPE > bytes
+    let held: usize = page.entries.iter().map(|entry| entry.header.len() + entry.envelope.len()).sum();
+    page.entries.len() >= entries || held + wire::HEADER + wire::ENVELOPE > bytes
 }

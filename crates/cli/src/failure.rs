@@ -152,7 +152,9 @@ impl From<SendError> for Failure {
             SendError::Relay(error) => error.into(),
             SendError::Prekeys(error) => error.into(),
             SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
-            SendError::Content(_) | SendError::Header(_) | SendError::ToItself => Self::usage(chain(&error)),
+            SendError::Content(_) | SendError::Header(_) | SendError::ToItself | SendError::TooLargeTogether { .. } => {
+                Self::usage(chain(&error))
+            }
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
             SendError::Behind => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),

@@ -106,6 +106,12 @@ impl Plaintext {
         &self.0
     }
 
+    /// How many bytes it has, padding included: as many as its ciphertext.
+    #[must_use]
+    pub fn padded_length(&self) -> usize {
+        self.0.len()
+    }
+
     /// The payload of an ordinary message.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod damage;
 mod lost_answers;
 mod other_ledger;
 mod other_node;
@@ -18,6 +19,7 @@ mod restored;
 mod scripted;
 mod sending;
 mod sessions;
+mod time;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};
 use sealpost_protocol::{DeliveryState, DeliveryStatus, MessageId};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealpost_agent::{RelayError, SendError, SendOutcome, SyncError};
 use sealpost_protocol::{DeliveryState, NodeId};
-use sealpost_tests::{SdkAgent, TestRelay, within};
+use sealpost_tests::{Proxy, ScriptedRelay, SdkAgent, TestRelay, within};
 
 use super::{assert_accepted, assert_acknowledged, proven_status};
 
@@ -38,6 +38,21 @@ async fn trust_anew(agent: &SdkAgent, relay: &TestRelay) -> SdkAgent {
     let agent = agent.reopen(&relay.origin()).await;
     within("the publication at the new node", agent.publish_prekeys()).await.unwrap();
     agent
+}
+
+#[tokio::test]
+async fn the_node_that_another_process_of_the_agent_met_first_is_the_one() {
+    let (one, other) = (ScriptedRelay::start().await, ScriptedRelay::start().await);
+    let proxy = Proxy::listen().await;
+    let alice = SdkAgent::unpublished(&proxy.origin()).await;
+    let other_alice = alice.reopen(&proxy.origin()).await;
+    proxy.lead_to(one.address());
+    within("the first contact", alice.publish_prekeys()).await.unwrap();
+    proxy.lead_to(other.address());
+    proxy.cut();
+    let met = within("an answer", other_alice.sync(Duration::ZERO)).await;
+    assert!(matches!(met, Err(SyncError::Relay(RelayError::OtherNode { .. }))), "{met:?}");
+    assert_eq!(other.script().receives, [], "it is told nothing");
 }
 
 #[tokio::test]

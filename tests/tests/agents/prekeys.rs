@@ -3,14 +3,17 @@
 use std::{ops::Range, time::Duration};
 
 use sealpost_agent::{PrekeyStatus, PrekeysError, SyncError};
-use sealpost_protocol::AgentId;
+use sealpost_api::v1;
+use sealpost_protocol::{AgentId, ErrorCode};
 use sealpost_tests::{
-    SdkAgent, TestRelay,
+    HandClock, ScriptedRelay, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     within,
 };
 
 use super::{assert_accepted, assert_acknowledged, relay_behind_proxy};
+
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Claims bundles of `target` under these names, as strangers of whom each stays below the limit.
 async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
@@ -141,4 +144,60 @@ async fn a_message_that_waits_under_a_replaced_key_is_opened() {
     assert_eq!(bob.take_texts().await, ["under the first key", "in the same session", "under the third key"]);
     assert_acknowledged(&alice, &[waiting, later]).await;
     assert_acknowledged(&carol, &[new]).await;
+}
+
+/// The area of private prekeys in the store, as `crates/agent` numbers it, and the kind of one-time curve keys.
+const ONE_TIME_CURVE: (u8, &[u8]) = (3, &[2]);
+
+#[tokio::test]
+async fn ids_that_the_relay_holds_to_be_used_are_spent_and_others_take_their_place() {
+    let relay = ScriptedRelay::start().await;
+    let bob = SdkAgent::unpublished(relay.origin()).await;
+    relay.script().refuses_uploads = Some(ErrorCode::Unavailable);
+    within("an upload", bob.publish_prekeys()).await.unwrap_err();
+    let first = relay.script().uploaded.take().expect("it has arrived");
+
+    relay.script().refuses_uploads = None;
+    relay.script().counts = v1::PrekeyCounts::default();
+    relay.script().spent = vec![first.one_time_curve[7].clone()];
+    within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    let second = relay.script().uploaded.clone().expect("an upload without the key that was used");
+    assert_eq!((second.one_time_curve.len(), second.one_time_kem.len()), (100, 100));
+    assert_eq!(second.manifest, first.manifest);
+    assert!(!second.one_time_curve.iter().any(|key| first.one_time_curve.contains(key)), "all ids are new");
+    assert_eq!(bob.stored(ONE_TIME_CURVE.0, ONE_TIME_CURVE.1).len(), 200, "messages may name the old ones");
+}
+
+#[tokio::test]
+async fn no_ids_are_spent_for_a_manifest_that_the_relay_refuses() {
+    let relay = ScriptedRelay::start().await;
+    let bob = SdkAgent::unpublished(relay.origin()).await;
+    relay.script().refuses_uploads = Some(ErrorCode::Unavailable);
+    within("an upload", bob.publish_prekeys()).await.unwrap_err();
+    let manifest = relay.script().uploaded.take().expect("it has arrived").manifest;
+    relay.script().refuses_uploads = None;
+    relay.script().spent = vec![manifest];
+    for _ in 0..3 {
+        let refused = within("a round", bob.sync(Duration::ZERO)).await;
+        assert!(matches!(&refused, Err(SyncError::Prekeys(PrekeysError::Relay(_)))), "{refused:?}");
+    }
+    assert_eq!(bob.stored(ONE_TIME_CURVE.0, ONE_TIME_CURVE.1).len(), 100);
+}
+
+#[tokio::test]
+async fn two_instances_of_one_agent_make_one_set_when_it_is_due() {
+    let relay = ScriptedRelay::start().await;
+    let clock = HandClock::now();
+    let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
+    let other_bob = bob.reopen(relay.origin()).await;
+    clock.advance(WEEK);
+    let (one, other) = tokio::join!(bob.sync(Duration::ZERO), other_bob.sync(Duration::ZERO));
+    one.unwrap();
+    other.unwrap();
+    let status = within("a status", bob.prekey_status()).await.unwrap();
+    assert_eq!(status.version, 2);
+    let (one, other) = tokio::join!(bob.rotate_prekeys(), other_bob.rotate_prekeys());
+    let mut versions = [one.unwrap().version, other.unwrap().version];
+    versions.sort_unstable();
+    assert_eq!(versions, [3, 4], "asked for twice, made twice, one after the other");
 }

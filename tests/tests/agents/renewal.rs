@@ -57,7 +57,7 @@ const A_WHILE: Duration = Duration::from_secs(61);
 
 async fn alice_and_bob(relay: &TestRelay) -> (SdkAgent, Arc<ShiftedClock>, Recipient) {
     let clock = Arc::new(ShiftedClock::default());
-    let alice = SdkAgent::with_clock(&relay.origin(), Arc::clone(&clock)).await;
+    let alice = SdkAgent::by_clock(&relay.origin(), &clock).await;
     (alice, clock, Recipient::new(relay).await)
 }
 
@@ -171,7 +171,7 @@ async fn a_refusal_that_another_session_would_not_mend_is_final_and_told() {
 async fn what_is_sent_to_an_imported_identity_in_an_old_session_is_sealed_anew() {
     let relay = TestRelay::start().await;
     let clock = Arc::new(ShiftedClock::default());
-    let alice = SdkAgent::with_clock(&relay.origin(), Arc::clone(&clock)).await;
+    let alice = SdkAgent::by_clock(&relay.origin(), &clock).await;
     let bob = SdkAgent::new(&relay.origin()).await;
     alice.send_text(bob.id(), "hello").await;
     assert_eq!(bob.take_texts().await, ["hello"]);

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{LocalState, Outgoing, SendError, SendOutcome};
+use sealpost_agent::{LocalState, Outgoing, Round, SendError, SendOutcome};
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, Header, RefusalReason, Verdict, encoding::Decode};
-use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, text, within};
+use sealpost_crypto::limits;
+use sealpost_protocol::{
+    ErrorCode, Header, HeaderFields, Priority, ReceiptLeaf, RefusalReason, Verdict, encoding::Decode,
+};
+use sealpost_tests::{Script, ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
 
 use super::assert_accepted;
 
@@ -130,4 +133,137 @@ async fn a_round_ends_with_the_first_page_that_was_not_full() {
     let synced = within("a round", alice.sync(Duration::ZERO)).await.unwrap();
     assert_eq!((synced.received, synced.more), (3, false));
     assert_eq!(relay.script().receives.len(), 1);
+}
+
+#[tokio::test]
+async fn a_header_altered_on_the_way_takes_nothing_from_the_true_message() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let entry = entries(&relay, &alice, &["hello"]).remove(0);
+    let fields = Header::from_bytes(&entry.header).unwrap().fields().clone();
+    // Still a header, of the same message, and not the one that was sealed.
+    let altered = Header::new(HeaderFields { priority: Priority::High, ..fields }).unwrap().as_bytes().to_vec();
+    relay.script().mailbox = vec![v1::MailboxEntry { header: altered, ..entry.clone() }];
+    assert_eq!(alice.take_texts().await, Vec::<String>::new());
+    assert!(matches!(relay.script().receipts[..], [ReceiptLeaf { verdict: Verdict::Refused(_), .. }]));
+
+    relay.script().mailbox = vec![v1::MailboxEntry { mailbox_seq: 2, ..entry.clone() }];
+    assert_eq!(alice.take_texts().await, ["hello"]);
+    relay.script().mailbox = vec![v1::MailboxEntry { mailbox_seq: 3, ..entry }];
+    assert_eq!(alice.take_texts().await, Vec::<String>::new(), "and is shown once");
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_no_receipts_keeps_nobody_from_mail_and_makes_none_pile_up() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let texts: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    relay.script().mailbox = entries(&relay, &alice, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    relay.script().refuses_receipts = Some(ErrorCode::ReceiptsOutOfSequence);
+    assert_eq!(alice.sync_inbox().await.iter().map(words).collect::<Vec<_>>(), texts);
+    for _ in 0..5 {
+        alice.sync_inbox().await;
+    }
+    relay.script().refuses_receipts = None;
+    within("the receipts", alice.give_receipts()).await.unwrap();
+    let given = relay.script().receipts.len();
+    assert!(
+        (250..=350).contains(&given),
+        "each once, and the first batch, which was signed already, once more: {given}"
+    );
+}
+
+#[tokio::test]
+async fn the_inbox_is_read_in_pages_that_are_short_in_messages_and_in_bytes() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let numbers: Vec<String> = (0..250).map(|number| number.to_string()).collect();
+    let greatest = "x".repeat(limits::CONTENT);
+    let mut texts = vec![greatest.as_str(); 3];
+    texts.extend(numbers.iter().map(String::as_str));
+    relay.script().page = 50;
+    relay.script().mailbox = entries(&relay, &alice, &texts);
+    while !relay.script().mailbox.is_empty() {
+        within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    }
+    let (mut pages, mut after) = (Vec::new(), None);
+    loop {
+        let page = alice.unread(after.as_ref(), usize::MAX).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.arrival.clone());
+        pages.push(page.len());
+    }
+    assert_eq!(pages, [3, 100, 100, 50], "three of the greatest messages are more than 2 MiB");
+    assert_eq!(alice.inbox().await.iter().map(words).collect::<Vec<_>>(), texts);
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_whatever_passes_wherever_in_a_round_it_comes() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut follower = alice.follow();
+    for refuse in [
+        |script: &mut Script, code| script.refuses_changes = code,
+        |script: &mut Script, code| script.refuses_receipts = code,
+    ] {
+        let mut entry = entries(&relay, &alice, &["hello"]).remove(0);
+        entry.mailbox_seq = 1;
+        relay.script().mailbox.push(entry);
+        refuse(&mut relay.script(), Some(ErrorCode::Unavailable));
+        let round = within("a round", follower.next()).await;
+        assert!(matches!(round, Ok(Round::Interrupted { .. })), "{round:?}");
+        refuse(&mut relay.script(), None);
+        let round = within("a round", follower.next()).await;
+        assert!(matches!(round, Ok(Round::Synced(_))), "{round:?}");
+        assert_eq!(relay.script().mailbox, []);
+    }
+}
+
+#[tokio::test]
+async fn a_follower_ends_when_trying_again_cannot_help() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    relay.script().refuses_changes = Some(ErrorCode::Forbidden);
+    let round = within("a round", alice.follow().next()).await;
+    assert!(matches!(&round, Err(error) if !error.is_passing()), "{round:?}");
+}
+
+#[tokio::test]
+async fn a_follower_does_not_ask_without_pause_when_the_relay_has_nothing_new_and_does_not_wait() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut follower = alice.follow();
+    relay.script().receives.clear();
+    let begun = tokio::time::Instant::now();
+    for _ in 0..4 {
+        within("a round", follower.next()).await.unwrap();
+    }
+    let pauses = begun.elapsed();
+    assert!(pauses >= Duration::from_millis(400), "two pauses at least: {pauses:?}");
+}
+
+#[tokio::test]
+async fn a_page_of_changes_of_one_message_asks_once_how_it_stands() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    let sent = alice.send_text(bob.id(), "hello").await;
+    let status = v1::DeliveryStatus {
+        recipient: bob.id().to_string(),
+        attempt: 1,
+        state: "delivered".to_owned(),
+        ..v1::DeliveryStatus::default()
+    };
+    relay.script().statuses.insert(sent.id.to_string(), vec![status]);
+    let change = |seq| v1::Event {
+        seq,
+        r#type: "message:delivered".to_owned(),
+        sender: alice.id().to_string(),
+        message_id: sent.id.to_string(),
+        recipient: bob.id().to_string(),
+        ..v1::Event::default()
+    };
+    relay.script().changes = vec![change(1), change(2), change(3)];
+    within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(relay.script().status_requests, [sent.id.to_string()]);
 }

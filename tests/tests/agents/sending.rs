@@ -2,26 +2,31 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome};
+use sealpost_agent::{Event, LocalState, Outgoing, RelayError, SendError, SendOutcome, limits::CONTENT};
 use sealpost_protocol::{ErrorCode, MessageId};
 use sealpost_tests::{
-    SdkAgent, TestRelay,
+    HandClock, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     text, within,
 };
 
 use super::{assert_accepted, assert_acknowledged, assert_kept};
 
+/// The area of drafts in the store, as `crates/agent` numbers it.
+const DRAFTS: u8 = 6;
+
 #[tokio::test]
 async fn a_message_that_cannot_be_sealed_holds_up_no_one_elses() {
     let relay = TestRelay::start().await;
-    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
-    let life = Duration::from_millis(1_500);
+    let clock = HandClock::now();
+    let alice = SdkAgent::by_clock(&relay.origin(), &clock).await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    // Short of what a relay takes for a clock that is wrong.
+    let life = Duration::from_secs(20);
     let lapsed = PlainAgent::whose_manifest_lasts(life);
     let mut carrier: Grpc = log_in(&relay.origin(), &lapsed.identity).await;
     carrier.upload_prekeys(lapsed.prekeys()).await.unwrap();
-    // Nothing but time makes a manifest expire.
-    tokio::time::sleep(life).await;
+    clock.advance(life + Duration::from_secs(1));
 
     let kept = alice.send_text(lapsed.id(), "under an expired key").await;
     let is_kept = matches!(&kept.outcome, SendOutcome::Kept(SendError::Bundle { agent, .. }) if *agent == lapsed.id());
@@ -103,4 +108,22 @@ async fn two_instances_of_one_agent_send_at_once_and_each_message_arrives_once()
         assert_eq!(from_it, (0..40).map(|number| format!("{name} {number}")).collect::<Vec<_>>());
     }
     assert_eq!(texts.len(), 80);
+}
+
+#[tokio::test]
+async fn what_no_request_holds_is_refused_before_it_is_sealed_and_what_one_holds_arrives() {
+    let relay = TestRelay::start().await;
+    let alice = SdkAgent::new(&relay.origin()).await;
+    let mut peers = Vec::new();
+    for _ in 0..8 {
+        peers.push(SdkAgent::new(&relay.origin()).await);
+    }
+    let greatest = text(&"x".repeat(CONTENT));
+    let to = |count: usize| peers.iter().take(count).map(|peer| peer.id()).collect::<Vec<_>>();
+    let refused = within("an answer", alice.send(Outgoing::to(to(8), greatest.clone()))).await;
+    assert!(matches!(refused, Err(SendError::TooLargeTogether { bytes }) if bytes > 8 << 20), "{refused:?}");
+    assert!(alice.stored(DRAFTS, &[]).is_empty(), "nothing is stored");
+    let sent = within("an answer", alice.send(Outgoing::to(to(7), greatest))).await.unwrap();
+    assert_accepted(&sent);
+    assert_eq!(peers[6].take_texts().await.len(), 1);
 }

@@ -3,15 +3,16 @@
 use sealpost_api::v1;
 use sealpost_crypto::SecretBytes;
 use sealpost_protocol::{
-    Attempt, Envelope, Header, HeaderHash, MessageClass, MessageRef, PartHash, ReceiptLeaf, RefusalReason, Scheme,
-    Timestamp, Verdict,
+    Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme, Timestamp,
+    Verdict,
     encoding::{Decode, Encode},
 };
 
-use super::receipt_key;
 use crate::{
-    Agent, SyncError, limits,
-    records::{InboxRecord, ReceiptRecord, UnreadRecord, arrival_key},
+    Agent, SyncError,
+    conflicts::retry_conflicts,
+    outbox::encode_payload,
+    records::{ArrivalRecord, InboxRecord, UnreadRecord, arrival_key},
     sessions::NotOpened,
     store::{Changes, Versioned},
 };
@@ -31,15 +32,7 @@ impl Agent {
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
         let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
-        let mut conflicts = 0;
-        loop {
-            match self.settle(&arrived).await {
-                Err(SyncError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(|| self.settle(&arrived)).await
     }
 
     fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {
@@ -72,9 +65,10 @@ impl Agent {
             at,
             blind: self.blind()?,
         };
+        // Nothing is recorded of it but this; its own time and number give it the same place each time.
+        let place = arrival_key(message.id.timestamp(), entry.mailbox_seq);
         let mut changes = Changes::default();
-        let key = receipt_key(&arrival_key(at, entry.mailbox_seq), &leaf);
-        changes.insert(key, &ReceiptRecord { leaf });
+        self.queue_receipt(&mut changes, &place, leaf).await?;
         self.store.commit(changes).await?;
         Ok(false)
     }
@@ -83,16 +77,24 @@ impl Agent {
         let message = arrived.header.message();
         let known = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
         match known {
-            Some(known) if known.value.header != arrived.header.hash() => {
-                // Another message under a used name: the first one stands.
-                let refused = arrived.record(Verdict::Refused(RefusalReason::Replay), SecretBytes::default());
-                self.receipt_only(arrived, message, &refused).await
+            // Another message under a name whose message was authenticated: the first one stands. What was refused was not,
+            // and takes no name from the true message.
+            Some(known) if known.value.header != arrived.header.hash() && !is_refused(&known.value) => {
+                let refused = arrived.record(
+                    Verdict::Refused(RefusalReason::Replay),
+                    SecretBytes::default(),
+                    known.value.arrival.clone(),
+                );
+                let mut changes = Changes::default();
+                self.queue_receipt(&mut changes, &refused.arrival, self.leaf(message, &refused)?).await?;
+                self.store.commit(changes).await?;
+                Ok(false)
             }
             Some(known) if answers_again(&known.value, arrived) => {
                 let again = InboxRecord { part: arrived.part, attempt: arrived.attempt, ..known.value.clone() };
                 let mut changes = Changes::default();
                 changes.replace(&known, &again);
-                self.queue_receipt(&mut changes, arrived, message, &again)?;
+                self.queue_receipt(&mut changes, &again.arrival, self.leaf(message, &again)?).await?;
                 self.store.commit(changes).await?;
                 Ok(false)
             }
@@ -103,21 +105,24 @@ impl Agent {
     async fn open_arrived(&self, arrived: &Arrived, known: Option<Versioned<InboxRecord>>) -> Result<bool, SyncError> {
         let message = arrived.header.message();
         let mut changes = Changes::default();
+        let last = self.store.find::<ArrivalRecord>(&[]).await?;
+        let place = ArrivalRecord::after(last.as_ref().map(|last| &last.value), arrived.at, arrived.mailbox_seq);
+        changes.upsert(&[], last.as_ref(), &place);
         let opened = self.payload_of(arrived, &mut changes).await;
         let record = match opened {
-            Ok(payload) => arrived.record(Verdict::Stored, payload),
+            Ok(payload) => arrived.record(Verdict::Stored, payload, place.key()),
             Err(NotOpened::Refused(reason)) => {
                 tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
-                arrived.record(Verdict::Refused(reason), SecretBytes::default())
+                arrived.record(Verdict::Refused(reason), SecretBytes::default(), place.key())
             }
             Err(NotOpened::Failed(error)) => return Err(error),
         };
         let is_new = record.verdict == Verdict::Stored;
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if is_new {
-            changes.insert(arrived.key(), &UnreadRecord { message });
+            changes.insert(place.key(), &UnreadRecord { message });
         }
-        self.queue_receipt(&mut changes, arrived, message, &record)?;
+        self.queue_receipt(&mut changes, &record.arrival, self.leaf(message, &record)?).await?;
         self.store.commit(changes).await?;
         Ok(is_new)
     }
@@ -134,42 +139,22 @@ impl Agent {
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
         let payload = plaintext.to_payload().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))?;
-        Ok(SecretBytes::from(payload.to_bytes()))
-    }
-
-    async fn receipt_only(
-        &self,
-        arrived: &Arrived,
-        message: MessageRef,
-        record: &InboxRecord,
-    ) -> Result<bool, SyncError> {
-        let mut changes = Changes::default();
-        self.queue_receipt(&mut changes, arrived, message, record)?;
-        self.store.commit(changes).await?;
-        Ok(false)
-    }
-
-    fn queue_receipt(
-        &self,
-        changes: &mut Changes,
-        arrived: &Arrived,
-        message: MessageRef,
-        record: &InboxRecord,
-    ) -> Result<(), SyncError> {
-        let leaf = self.leaf(message, record)?;
-        changes.insert(receipt_key(&arrived.key(), &leaf), &ReceiptRecord { leaf });
-        Ok(())
+        Ok(encode_payload(&payload))
     }
 }
 
 /// Whether a known message needs no opening: the same bytes again, or another attempt of what is stored already.
 fn answers_again(known: &InboxRecord, arrived: &Arrived) -> bool {
-    let is_same = known.part == arrived.part && known.attempt == arrived.attempt;
-    is_same || !matches!(known.verdict, Verdict::Refused(_))
+    let is_same = (known.header, known.part, known.attempt) == (arrived.header.hash(), arrived.part, arrived.attempt);
+    is_same || !is_refused(known)
+}
+
+fn is_refused(known: &InboxRecord) -> bool {
+    matches!(known.verdict, Verdict::Refused(_))
 }
 
 impl Arrived {
-    fn record(&self, verdict: Verdict, payload: SecretBytes) -> InboxRecord {
+    fn record(&self, verdict: Verdict, payload: SecretBytes, arrival: Vec<u8>) -> InboxRecord {
         InboxRecord {
             header: self.header.hash(),
             part: self.part,
@@ -177,13 +162,9 @@ impl Arrived {
             verdict,
             sent: self.header.fields().created,
             received: self.at,
-            arrival: self.key(),
+            arrival,
             priority: self.header.fields().priority,
             payload,
         }
-    }
-
-    fn key(&self) -> Vec<u8> {
-        arrival_key(self.at, self.mailbox_seq)
     }
 }

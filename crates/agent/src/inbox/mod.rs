@@ -3,20 +3,25 @@
 
 mod entry;
 
+use std::fmt;
+
 use sealpost_crypto::Payload;
 use sealpost_protocol::{
     MessageRef, Priority, ReceiptLeaf, Timestamp, Verdict,
-    encoding::{Decode, Encode},
+    encoding::{Decode, Encode, Writer},
 };
+use sha2::{Digest, Sha256};
 
 use crate::{
-    Agent, SyncError, limits,
+    Agent, SyncError,
+    conflicts::retry_conflicts,
+    limits,
     records::{InboxRecord, ReceiptRecord, UnreadRecord},
-    store::{Changes, Versioned},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 /// A received message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct InboxMessage {
     /// Its name; the sender in it is authenticated.
     pub message: MessageRef,
@@ -28,28 +33,74 @@ pub struct InboxMessage {
     pub received: Timestamp,
     /// How urgent the sender holds it to be.
     pub priority: Priority,
+    /// Where it is among the unread.
+    pub arrival: Arrival,
 }
 
+impl fmt::Debug for InboxMessage {
+    /// Shows nothing of what was sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("InboxMessage")
+            .field("message", &self.message)
+            .field("content", &self.payload.content)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place in the order of arrival.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival(Vec<u8>);
+
 impl Agent {
-    /// Up to `limit` received messages that were not taken yet, in the order of arrival.
+    /// A page of received messages that were not taken yet and arrived after `after`, in the order of arrival: at most
+    /// `limit`, at most 100, and none more once 2 MiB are together. Empty only if there are none.
     ///
     /// # Errors
-    /// [`SyncError::State`], [`SyncError::Damaged`].
-    pub async fn unread(&self, limit: usize) -> Result<Vec<InboxMessage>, SyncError> {
-        let mut messages = Vec::new();
-        let mut after = Vec::new();
-        while messages.len() < limit {
-            let rows = self.store.list::<UnreadRecord>(&[], &after, (limit - messages.len()).min(limits::ROWS)).await?;
-            let Some(last) = rows.last() else { break };
-            after.clone_from(&last.key);
-            for row in rows {
-                let message = row.value.message;
-                if let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? {
-                    messages.push(open_record(message, &stored.value)?);
+    /// [`SyncError::State`], [`SyncError::Damaged`]: what follows does not open. What is damaged stands before nothing that
+    /// does.
+    pub async fn unread(&self, after: Option<&Arrival>, limit: usize) -> Result<Vec<InboxMessage>, SyncError> {
+        let limit = limit.min(limits::PAGE.0);
+        let (mut messages, mut bytes, mut damaged) = (Vec::new(), 0, None);
+        let mut after = after.map(|arrival| arrival.0.clone()).unwrap_or_default();
+        while messages.len() < limit && bytes < limits::PAGE.1 {
+            let page = self.store.page::<UnreadRecord>(&[], &after, 1).await?;
+            let Some(last) = page.last else { break };
+            after = last;
+            let opened = match (page.rows.first(), page.damaged) {
+                (Some(row), _) => self.open_unread(row).await,
+                (None, error) => error.map_or(Ok(None), |error| Err(error.into())),
+            };
+            match opened {
+                Ok(Some(message)) => {
+                    bytes += message.payload.content.as_bytes().len();
+                    messages.push(message);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a received message does not open");
+                    damaged.get_or_insert(error);
                 }
             }
         }
-        Ok(messages)
+        match damaged {
+            Some(error) if messages.is_empty() => Err(error),
+            _ => Ok(messages),
+        }
+    }
+
+    async fn open_unread(&self, unread: &Versioned<UnreadRecord>) -> Result<Option<InboxMessage>, SyncError> {
+        let message = unread.value.message;
+        let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { return Ok(None) };
+        Ok(Some(InboxMessage {
+            message,
+            payload: Payload::from_bytes(&stored.value.payload)?,
+            sent: stored.value.sent,
+            received: stored.value.received,
+            priority: stored.value.priority,
+            arrival: Arrival(unread.key.clone()),
+        }))
     }
 
     /// Takes messages: they are not shown again, their content is erased here, and their senders will learn that they
@@ -59,14 +110,7 @@ impl Agent {
     /// [`SyncError::State`].
     pub async fn take(&self, messages: &[MessageRef]) -> Result<(), SyncError> {
         for page in messages.chunks(limits::ROWS) {
-            let mut conflicts = 0;
-            while let Err(error) = self.take_page(page).await {
-                let is_conflict = matches!(&error, SyncError::State(error) if error.is_conflict());
-                if !is_conflict || conflicts >= limits::CONFLICT_RETRIES {
-                    return Err(error);
-                }
-                conflicts += 1;
-            }
+            retry_conflicts(|| self.take_page(page)).await?;
         }
         Ok(())
     }
@@ -77,13 +121,13 @@ impl Agent {
             let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { continue };
             let Some(unread) = self.store.find::<UnreadRecord>(&stored.value.arrival).await? else { continue };
             if unread.value.message == *message {
-                self.note_taken(&mut changes, &unread, &stored)?;
+                self.note_taken(&mut changes, &unread, &stored).await?;
             }
         }
         Ok(self.store.commit(changes).await?)
     }
 
-    fn note_taken(
+    async fn note_taken(
         &self,
         changes: &mut Changes,
         unread: &Versioned<UnreadRecord>,
@@ -91,8 +135,22 @@ impl Agent {
     ) -> Result<(), SyncError> {
         let taken = InboxRecord { verdict: Verdict::Acknowledged, payload: Default::default(), ..stored.value.clone() };
         let leaf = self.leaf(unread.value.message, &taken)?;
-        let key = receipt_key(&unread.key, &leaf);
-        changes.delete(unread).replace(stored, &taken).insert(key, &ReceiptRecord { leaf });
+        self.queue_receipt(changes, &unread.key, leaf).await?;
+        changes.delete(unread).replace(stored, &taken);
+        Ok(())
+    }
+
+    /// Notes that a receipt is due, unless it is already.
+    async fn queue_receipt(
+        &self,
+        changes: &mut Changes,
+        arrival: &[u8],
+        leaf: ReceiptLeaf,
+    ) -> Result<(), StoreAccessError> {
+        let key = receipt_key(arrival, &leaf);
+        if self.store.find::<ReceiptRecord>(&key).await?.is_none() {
+            changes.insert(key, &ReceiptRecord { leaf });
+        }
         Ok(())
     }
 
@@ -116,18 +174,14 @@ impl Agent {
     }
 }
 
-/// Where a receipt waits: by arrival, "stored" before "acknowledged", and apart from others of the same message.
+/// Where a receipt waits: by arrival, "stored" before "acknowledged", and apart from others of the same message. The same
+/// word on the same bytes has the same place, however often they are handed out.
 fn receipt_key(arrival: &[u8], leaf: &ReceiptLeaf) -> Vec<u8> {
     let order = u8::from(leaf.verdict == Verdict::Acknowledged);
-    [arrival, &[order], &leaf.blind].concat()
+    let mut said = Writer::new();
+    said.value(&leaf.message).value(&leaf.attempt).value(&leaf.header).value(&leaf.part).value(&leaf.verdict);
+    [arrival, &[order], &Sha256::digest(said.into_bytes())].concat()
 }
 
-fn open_record(message: MessageRef, record: &InboxRecord) -> Result<InboxMessage, SyncError> {
-    Ok(InboxMessage {
-        message,
-        payload: Payload::from_bytes(&record.payload)?,
-        sent: record.sent,
-        received: record.received,
-        priority: record.priority,
-    })
-}
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ mod refusals;
 mod transmit;
 mod waiting;
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
 
 use sealpost_crypto::{Payload, SecretBytes};
 use sealpost_protocol::{
@@ -24,14 +24,16 @@ pub(crate) use self::holds::Holds;
 use self::refusals::{Fate, fate, is_final};
 pub use self::waiting::Waiting;
 use crate::{
-    Agent, RelayError, SendError, limits,
+    Agent, RelayError, SendError,
+    conflicts::retry_conflicts,
+    limits,
     records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
     sessions::Transmission,
-    store::{Changes, Versioned},
+    store::{Changes, Record, Versioned, encode_secret},
 };
 
 /// A message to send.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Outgoing {
     /// For whom.
     pub to: Vec<AgentId>,
@@ -48,6 +50,17 @@ impl Outgoing {
     #[must_use]
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: Payload) -> Self {
         Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    /// Shows nothing of what is to be sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Outgoing")
+            .field("to", &self.to)
+            .field("content", &self.payload.content)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,9 +114,14 @@ impl Agent {
             priority: outgoing.priority,
             created,
             expires: created.saturating_add(outgoing.life),
-            payload: SecretBytes::from(outgoing.payload.to_bytes()),
+            payload: encode_payload(&outgoing.payload),
         };
-        self.header_of(id, &draft)?;
+        let header = self.header_of(id, &draft)?;
+        let part = outgoing.payload.to_plaintext().padded_length() + limits::PART_OVERHEAD;
+        let bytes = header.as_bytes().len() + part * header.fields().recipients.as_slice().len();
+        if bytes > limits::REQUEST {
+            return Err(SendError::TooLargeTogether { bytes });
+        }
         let mut changes = Changes::default();
         changes.insert(id.as_bytes().as_slice(), &draft);
         self.store.commit(changes).await?;
@@ -130,15 +148,23 @@ impl Agent {
     /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
     /// it was. A message that cannot go out now holds up later ones to the same recipients, so that the order stays, and
     /// no others; only a relay that cannot be used ends the round. Without `wanted`, what was refused lately is left to a
-    /// later round.
+    /// later round, and what is damaged here is told at the end.
     pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
         let _turn = self.turns.take().await?;
         let mut outcome = Ok(None);
+        let mut damaged = None;
         let mut held_up = HashSet::new();
         for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
-            while let Some((id, recipients)) = self.next_waiting(stage, &after).await? {
-                after = id.as_bytes().to_vec();
+            while let Some((key, waiting)) = self.next_waiting(stage, &after).await? {
+                after = key;
+                let (id, recipients) = match waiting {
+                    Ok(waiting) => waiting,
+                    Err(error) => {
+                        damaged.get_or_insert(error);
+                        continue;
+                    }
+                };
                 let pauses = wanted.is_none() && self.holds.hold(&recipients);
                 let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
                 let result = if pauses || is_behind {
@@ -155,26 +181,26 @@ impl Agent {
                     Err(Fate::Unsent) => {}
                     Err(Fate::Waits) => {
                         if !matches!(result, Err(SendError::Behind)) {
-                            self.holds.add(&recipients, self.random()?);
+                            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
+                            self.holds.add(&recipients, random);
                         }
                         held_up.extend(recipients);
                     }
                 }
-                if wanted == Some(id) {
-                    outcome = result;
+                match result {
+                    result if wanted == Some(id) => outcome = result,
+                    Err(error @ (SendError::State(_) | SendError::Damaged(_))) => {
+                        damaged.get_or_insert(error);
+                    }
+                    _ => {}
                 }
             }
         }
-        match (wanted, outcome) {
-            (Some(id), Ok(None)) => self.sent_by_another(id).await,
-            (_, outcome) => outcome,
+        match (wanted, outcome, damaged) {
+            (Some(id), Ok(None), _) => self.sent_by_another(id).await,
+            (None, Ok(_), Some(error)) => Err(error),
+            (_, outcome, _) => outcome,
         }
-    }
-
-    fn random(&self) -> Result<u32, SendError> {
-        let mut random = [0; 4];
-        self.primitives.fill_random(&mut random).map_err(|error| SendError::Seal(error.into()))?;
-        Ok(u32::from_le_bytes(random))
     }
 
     /// What became of a message that another process of the agent has taken up, and may not be through with.
@@ -191,44 +217,51 @@ impl Agent {
         Ok(sent.map(|sent| sent.value.accepted))
     }
 
-    /// The first message of a stage after `after`, and for whom it is.
-    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(MessageId, Vec<AgentId>)>, SendError> {
+    /// The first message of a stage after `after`: where it is, its name, and for whom it is.
+    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(Vec<u8>, Queued)>, SendError> {
         match stage {
             Stage::Outbox => {
-                let Some(row) = self.store.list::<OutgoingRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
-                Ok(Some((MessageId::from_bytes(&row.key)?, recipients)))
+                self.next_in(after, |row: OutgoingRecord| of_parts(&row.parts, |part| part.recipient)).await
             }
             Stage::Renewal => {
-                let mut after = after.to_vec();
-                while let Some(row) = self.store.list::<RenewalRecord>(&[], &after, 1).await?.pop() {
-                    if row.value.not_before <= self.clock.now() {
-                        let recipients = row.value.parts.iter().map(|part| part.recipient).collect();
-                        return Ok(Some((MessageId::from_bytes(&row.key)?, recipients)));
+                let (mut after, now) = (after.to_vec(), self.clock.now());
+                loop {
+                    let mut is_due = true;
+                    let recipients = |row: RenewalRecord| {
+                        is_due = row.not_before <= now;
+                        of_parts(&row.parts, |part| part.recipient)
+                    };
+                    match self.next_in(&after, recipients).await? {
+                        Some((key, _)) if !is_due => after = key,
+                        found => return Ok(found),
                     }
-                    after = row.key;
                 }
-                Ok(None)
             }
-            Stage::Draft => {
-                let Some(row) = self.store.list::<DraftRecord>(&[], after, 1).await?.pop() else { return Ok(None) };
-                Ok(Some((MessageId::from_bytes(&row.key)?, row.value.recipients)))
-            }
+            Stage::Draft => self.next_in(after, |row: DraftRecord| row.recipients).await,
         }
+    }
+
+    async fn next_in<T: Record>(
+        &self,
+        after: &[u8],
+        recipients: impl FnOnce(T) -> Vec<AgentId>,
+    ) -> Result<Option<(Vec<u8>, Queued)>, SendError> {
+        let mut page = self.store.page::<T>(&[], after, 1).await?;
+        let Some(key) = page.last else { return Ok(None) };
+        let waiting = match (page.rows.pop(), page.damaged) {
+            (Some(row), _) => {
+                MessageId::from_bytes(&key).map(|id| (id, recipients(row.value))).map_err(SendError::from)
+            }
+            (None, Some(error)) => Err(error.into()),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some((key, waiting)))
     }
 
     /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
     /// accepted; `None` if it no longer waits. If nobody asked for it (`is_wanted`), an end of it is noted as an event.
     async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
-        let mut conflicts = 0;
-        loop {
-            match self.try_send_one(id, is_wanted).await {
-                Err(SendError::State(error)) if error.is_conflict() && conflicts < limits::CONFLICT_RETRIES => {
-                    conflicts += 1;
-                }
-                result => return result,
-            }
-        }
+        retry_conflicts(|| self.try_send_one(id, is_wanted)).await
     }
 
     async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
@@ -285,6 +318,18 @@ impl Agent {
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }
+}
+
+/// A payload as it is stored.
+pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
+    encode_secret(payload, payload.content.as_bytes().len() + limits::METADATA)
+}
+
+/// A message that waits, and for whom it is; or why its row cannot be read.
+type Queued = Result<(MessageId, Vec<AgentId>), SendError>;
+
+fn of_parts<P>(parts: &[P], recipient: impl Fn(&P) -> AgentId) -> Vec<AgentId> {
+    parts.iter().map(recipient).collect()
 }
 
 /// Where a message waits.

@@ -114,6 +114,21 @@ impl RelayClient {
         self.session.lock().await.ledger.ok_or(RelayError::Answer("the relay did not say which ledger it keeps"))
     }
 
+    /// Talks to `node` and to no other from now on.
+    pub(crate) async fn hold_to(&self, node: NodeId) -> Result<(), RelayError> {
+        let mut session = self.session.lock().await;
+        match session.pinned {
+            Some(met) if met != node => {
+                *session = Session { pinned: Some(node), ..Session::default() };
+                Err(RelayError::OtherNode { origin: self.origin.clone(), pinned: node, found: met })
+            }
+            _ => {
+                session.pinned = Some(node);
+                Ok(())
+            }
+        }
+    }
+
     pub(crate) async fn upload_prekeys(
         &self,
         request: v1::UploadPrekeysRequest,

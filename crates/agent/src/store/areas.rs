@@ -51,6 +51,8 @@ pub(crate) enum Area {
     Verified,
     /// How far the store has been compared with a node, by node.
     Compared,
+    /// The last place given in the order of arrival.
+    Arrival,
 }
 
 impl Area {
@@ -112,6 +114,7 @@ impl Area {
             Self::Contact => 21,
             Self::Verified => 22,
             Self::Compared => 23,
+            Self::Arrival => 24,
         }
     }
 
@@ -141,6 +144,7 @@ impl Area {
             Self::Contact => "contact",
             Self::Verified => "verified",
             Self::Compared => "compared",
+            Self::Arrival => "arrival",
         }
     }
 }

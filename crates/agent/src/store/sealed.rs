@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_crypto::{Primitives, PrimitivesError, RowAddress, SecretBytes, Vault, VaultError};
-use sealpost_protocol::encoding::{Decode, DecodeError, Encode};
+use sealpost_protocol::encoding::{Decode, DecodeError, Encode, Writer};
 use thiserror::Error;
 
 use super::{Area, CommitError, Row, Store, StoreError, Write};
@@ -11,6 +11,9 @@ use super::{Area, CommitError, Row, Store, StoreError, Write};
 /// A type that has an area of its own.
 pub(crate) trait Record: Encode + Decode {
     const AREA: Area;
+
+    /// Bytes of its encoding.
+    fn length(&self) -> usize;
 }
 
 /// A record as it was read, with the version that a change must name.
@@ -19,6 +22,15 @@ pub(crate) struct Versioned<T> {
     pub(crate) key: Vec<u8>,
     pub(crate) version: u64,
     pub(crate) value: T,
+}
+
+/// Records as they follow in the store; one that is damaged keeps nobody from the others.
+pub(crate) struct Page<T> {
+    pub(crate) rows: Vec<Versioned<T>>,
+    /// The last key that was looked at; `None` at the end.
+    pub(crate) last: Option<Vec<u8>>,
+    /// Why the first of those that do not open does not.
+    pub(crate) damaged: Option<StoreAccessError>,
 }
 
 /// Why a record cannot be read or written.
@@ -38,6 +50,16 @@ impl From<StoreError> for StoreAccessError {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
     }
+}
+
+/// Encodes what is or holds a secret into a buffer that is made once, with room for `length` bytes: one that grows leaves
+/// copies in freed memory.
+pub(crate) fn encode_secret(value: &impl Encode, length: usize) -> SecretBytes {
+    let mut writer = Writer::with_capacity(length);
+    writer.value(value);
+    let bytes = SecretBytes::from(writer.into_bytes());
+    debug_assert!(bytes.len() <= length, "{} bytes in room for {length}", bytes.len());
+    bytes
 }
 
 /// The agent's own records.
@@ -67,6 +89,28 @@ impl SealedStore {
     ) -> Result<Vec<Versioned<T>>, StoreAccessError> {
         let rows = self.store.rows(T::AREA, prefix.to_vec(), after.to_vec(), limit).await?;
         rows.into_iter().map(|row| self.open(row)).collect()
+    }
+
+    /// The same, and what does not open is passed over.
+    pub(crate) async fn page<T: Record>(
+        &self,
+        prefix: &[u8],
+        after: &[u8],
+        limit: usize,
+    ) -> Result<Page<T>, StoreAccessError> {
+        let found = self.store.rows(T::AREA, prefix.to_vec(), after.to_vec(), limit).await?;
+        let last = found.last().map(|row| row.key.clone());
+        let mut page = Page { rows: Vec::with_capacity(found.len()), last, damaged: None };
+        for row in found {
+            match self.open(row) {
+                Ok(row) => page.rows.push(row),
+                Err(error) => {
+                    tracing::error!(area = T::AREA.name(), %error, "a stored row is damaged");
+                    page.damaged.get_or_insert(error);
+                }
+            }
+        }
+        Ok(page)
     }
 
     /// Saves all of `changes`, or none.
@@ -135,7 +179,7 @@ impl Changes {
     }
 
     fn write<T: Record>(&mut self, key: Vec<u8>, replaces: u64, value: Option<&T>) -> &mut Self {
-        let content = value.map(|value| SecretBytes::from(value.to_bytes()));
+        let content = value.map(|value| encode_secret(value, value.length()));
         self.0.push(Change { area: T::AREA, key, replaces, content });
         self
     }

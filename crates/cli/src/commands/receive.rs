@@ -1,12 +1,9 @@
 //! `sealpost receive`: one round, or on and on.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{
-    Agent, Backoff, InboxMessage, Primitives, RelayError, SyncError, SystemPrimitives, limits, printable,
-};
-use sealpost_protocol::MessageRef;
+use sealpost_agent::{Agent, Arrival, InboxMessage, Round, printable};
 use serde::Serialize;
 
 use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress, saving::Saving};
@@ -40,7 +37,7 @@ struct Received {
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
     let agent = context.open(&receive.agent.name).await?;
     let (peek, save) = (receive.peek, receive.save.as_deref());
-    let mut reader = Reader { context, agent: &agent, peek, save, shown: HashSet::new(), unsaved: 0 };
+    let mut reader = Reader { context, agent: &agent, peek, save, shown: None, unsaved: 0 };
     if receive.follow {
         tokio::select! {
             result = follow(&mut reader) => result,
@@ -62,15 +59,15 @@ struct Reader<'a> {
     agent: &'a Agent,
     peek: bool,
     save: Option<&'a Path>,
-    /// What was shown and stays in the inbox.
-    shown: HashSet<MessageRef>,
+    /// Up to where the inbox was shown: what stays in it is shown once.
+    shown: Option<Arrival>,
     /// How many could not be saved.
     unsaved: usize,
 }
 
 /// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
 async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(), Failure> {
-    let wait = if reader.agent.unread(1).await?.is_empty() { wait } else { Duration::ZERO };
+    let wait = if reader.agent.unread(None, 1).await?.is_empty() { wait } else { Duration::ZERO };
     let deadline = tokio::time::Instant::now() + wait;
     let mut left = limit;
     let mut received = 0;
@@ -110,20 +107,16 @@ impl Reader<'_> {
     /// Shows up to `limit` messages that were not shown yet, then takes them. No other process shows them meanwhile.
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
         let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
-        let page = self.agent.unread(limit.saturating_add(self.shown.len())).await?;
-        let (mut taken, mut stay) = (Vec::new(), Vec::new());
-        let is_new = |message: &&InboxMessage| !self.shown.contains(&message.message);
-        let new: Vec<_> = page.iter().filter(is_new).take(limit).collect();
-        for message in &new {
+        let page = self.agent.unread(self.shown.as_ref(), limit).await?;
+        let mut taken = Vec::new();
+        for message in &page {
             if self.show(message).await? && !self.peek {
                 taken.push(message.message);
-            } else {
-                stay.push(message.message);
             }
         }
-        self.shown.extend(stay);
         self.agent.take(&taken).await?;
-        Ok(new.len())
+        self.shown = page.last().map(|last| last.arrival.clone()).or(self.shown.take());
+        Ok(page.len())
     }
 
     /// Shows one message. Returns whether its content was handed out whole. One that cannot be saved does not keep others
@@ -155,31 +148,15 @@ impl Reader<'_> {
 
 /// On and on; a relay that goes away is waited for.
 async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
-    let mut backoff = Backoff::default();
-    let mut wait = Duration::ZERO;
+    let mut follower = reader.agent.follow();
     loop {
-        let synced = reader.agent.sync_page(wait).await;
+        let round = follower.next().await;
         reader.show_all(usize::MAX).await?;
         events::tell(reader.context.json, reader.agent).await?;
-        match synced {
-            Ok(page) => {
-                backoff.reset();
-                wait = if page.more { Duration::ZERO } else { limits::RECEIVE_WAIT };
-            }
-            Err(SyncError::Relay(error)) if error.is_passing() => pause(&mut backoff, &error).await,
-            Err(error) => return Err(error.into()),
+        if let Round::Interrupted { error, pause } = round? {
+            output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
         }
     }
-}
-
-async fn pause(backoff: &mut Backoff, error: &RelayError) {
-    let mut random = [0; 4];
-    if SystemPrimitives.fill_random(&mut random).is_err() {
-        random = [0xff; 4];
-    }
-    let pause = backoff.pause(u32::from_le_bytes(random));
-    output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
-    tokio::time::sleep(pause).await;
 }
 
 impl Received {

@@ -96,7 +96,7 @@ impl Stage {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
-            let messages = agent.unread(usize::MAX).await.map_err(|error| chain(&error))?;
+            let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;
             if messages.len() >= count {
                 let names: Vec<_> = messages.iter().map(|message| message.message).collect();
                 agent.take(&names).await.map_err(|error| chain(&error))?;
@@ -113,7 +113,7 @@ impl Stage {
     pub(super) async fn receive_nothing(&self, who: Who) -> Result<(), String> {
         let agent = self.agent(who);
         agent.sync(Duration::ZERO).await.map_err(|error| chain(&error))?;
-        let messages = agent.unread(1).await.map_err(|error| chain(&error))?;
+        let messages = agent.unread(None, 1).await.map_err(|error| chain(&error))?;
         ensure(messages.is_empty(), "a message arrived that should not have")
     }
 

@@ -1,0 +1,38 @@
+use sealpost_crypto::SystemPrimitives;
+
+use super::*;
+
+#[test]
+fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
+    fn check(record: &impl Record) {
+        assert_eq!(record.length(), record.to_bytes().len());
+    }
+    let at = Timestamp::from_millis(5);
+    let secret = || SecretBytes::from(vec![7; 100]);
+    check(&IdentityRecord::of(&IdentityPrivateKey::generate(&SystemPrimitives).unwrap()));
+    check(&PrekeyRecord { key: secret(), retired: Some(at), published: true });
+    check(&SessionRecord { session: secret(), sends: true, used: at });
+    let recipient = AgentId::from_array([1; 32]);
+    check(&DraftRecord {
+        recipients: vec![recipient; 3],
+        priority: Priority::High,
+        created: at,
+        expires: at,
+        payload: secret(),
+    });
+    let parts = vec![PartRecord { recipient, attempt: Attempt::FIRST, envelope: vec![1; 50] }];
+    check(&OutgoingRecord { header: vec![2; 70], parts, payload: secret() });
+}
+
+#[test]
+fn the_order_of_arrival_goes_on_when_the_clock_or_the_relays_numbers_go_back() {
+    let millis = Timestamp::from_millis;
+    let mut last: Option<ArrivalRecord> = None;
+    let mut keys = Vec::new();
+    for (at, number) in [(10, 1), (10, 2), (3, 3), (10, 1), (11, 1), (11, u64::MAX), (2, 1), (13, 1)] {
+        let next = ArrivalRecord::after(last.as_ref(), millis(at), number);
+        keys.push(next.key());
+        last = Some(next);
+    }
+    assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+}
