@@ -16,7 +16,7 @@ pub struct KeyAgreement {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Why prekeys were not published; nothing has changed then.
+/// Why prekeys were not published; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -63,6 +63,12 @@ pub enum ManifestError {
     /// The agent has published nothing here.
     #[error("the agent has published no prekeys at this relay")]
     UnknownAgent,
+    /// The agent's manifest has expired: no session can be opened with it until it publishes another.
+    #[error("the agent's manifest has expired at the relay's time, {now}")]
+    Expired {
+        /// The relay's clock.
+        now: Timestamp,
+    },
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -77,6 +83,7 @@ impl ManifestError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownAgent => ErrorCode::UnknownRecipient,
+            Self::Expired { .. } => ErrorCode::Expired,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
     }
@@ -113,7 +120,11 @@ impl KeyAgreement {
     /// # Errors
     /// [`ClaimError`].
     pub async fn claim(&self, caller: &Principal, id: ClaimId, target: AgentId) -> Result<Bundle, ClaimError> {
-        let claim = Claim { requester: caller.agent(), id, target, at: self.clock.now() };
+        let now = self.clock.now();
+        if self.manifest(target).await?.fields().expires <= now {
+            return Err(ClaimError::Expired { now });
+        }
+        let claim = Claim { requester: caller.agent(), id, target, at: now };
         self.prekeys.claim(claim).await?.ok_or(ClaimError::UnknownAgent)
     }
 

@@ -48,7 +48,7 @@ pub struct AcceptanceOutcome {
     pub unused: Vec<Handle>,
 }
 
-/// Why a message was not recorded; nothing has changed then.
+/// Why a message was not recorded; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -123,7 +123,7 @@ pub struct RecordedReceipts {
     pub released: Vec<Handle>,
 }
 
-/// Why receipts were not recorded; nothing has changed then.
+/// Why receipts were not recorded; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RecordReceiptsError {

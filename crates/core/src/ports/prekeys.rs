@@ -41,7 +41,7 @@ pub struct Claim {
     pub at: Timestamp,
 }
 
-/// Why an upload was not stored; nothing has changed then.
+/// Why an upload was not stored; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreManifestError {

@@ -116,7 +116,8 @@ impl Embedded {
     /// Contents, kept in the ledger's own rows: only to be used with [`Embedded::ledger`].
     #[must_use]
     pub fn contents(&self) -> Arc<dyn Contents> {
-        Arc::new(InlineContents)
+        let data_directory = self.path.parent().unwrap_or(&self.path).to_owned();
+        Arc::new(InlineContents { data_directory })
     }
 }
 
