@@ -111,7 +111,7 @@ fn what_no_header_may_say_does_not_decode() {
 
 #[test]
 fn a_header_has_one_to_a_thousand_recipients() {
-    let agents = |count: usize| (0..count).map(|number| agent_number(number)).collect::<Vec<_>>();
+    let agents = |count: usize| (0..count).map(agent_number).collect::<Vec<_>>();
     assert_eq!(Recipients::new(Vec::new()), Err(HeaderError::Recipients));
     assert_eq!(Recipients::new(agents(limits::RECIPIENTS + 1)), Err(HeaderError::Recipients));
     let most = HeaderFields { recipients: Recipients::new(agents(limits::RECIPIENTS)).unwrap(), ..fields() };
