@@ -32,7 +32,8 @@ pub struct Accepted {
     pub at: Timestamp,
 }
 
-/// Why a message was not accepted; nothing has changed then.
+/// Why a message was not accepted. Nothing has changed then, but for a failure of the store: it may have been accepted, and
+/// the same submission again is safe.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -55,6 +56,9 @@ pub enum SendError {
     /// A recipient has published no prekeys here.
     #[error("{0} has published no prekeys at this relay")]
     UnknownRecipient(AgentId),
+    /// The store is nearly full.
+    #[error("the relay's store is nearly full: it takes no new messages until some have been received")]
+    StoreFull,
     /// The ledger refused it.
     #[error(transparent)]
     Ledger(#[from] AcceptError),
@@ -74,7 +78,7 @@ impl SendError {
             Self::Ledger(AcceptError::MailboxFull { .. }) => ErrorCode::MailboxFull,
             Self::Ledger(AcceptError::UnknownUpload) => ErrorCode::NotFound,
             Self::Ledger(AcceptError::Quota) => ErrorCode::QuotaExceeded,
-            Self::Ledger(AcceptError::Backend(_)) => ErrorCode::Unavailable,
+            Self::StoreFull | Self::Ledger(AcceptError::Backend(_)) => ErrorCode::Unavailable,
         }
     }
 }
@@ -105,6 +109,10 @@ impl DeliveryRouter {
             return Err(SendError::UnknownRecipient(agent));
         }
         self.check_upload(&submission, at).await?;
+        if !self.contents.has_room().await? {
+            tracing::warn!("a message was refused: the disk is nearly full");
+            return Err(SendError::StoreFull);
+        }
         let acceptance = self.store_contents(&submission, at).await?;
         let handles = all_handles(&acceptance);
         match self.ledger.accept(acceptance).await {

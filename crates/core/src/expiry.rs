@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealpost_protocol::Clock;
+use sealpost_protocol::{Clock, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::{
     WakeUps,
     clock_watch::{ClockWatch, Sight},
     limits,
-    ports::{BackendError, Contents, Ledger, Prekeys},
+    ports::{BackendError, Contents, Handle, Ledger, Prekeys},
 };
 
 /// Ends what has lived long enough.
@@ -36,32 +36,59 @@ impl Expiry {
     /// clock that does not jump. `None` while the wall clock cannot be believed: nothing is ended then.
     ///
     /// # Errors
-    /// [`BackendError`]; what was done before it stays done.
+    /// The first [`BackendError`]; a part that fails stops no other, and what was done stays done.
     pub async fn sweep(&self, monotonic: Duration) -> Result<Option<ExpirySweep>, BackendError> {
         let now = self.clock.now();
         if !self.believes(Sight { wall: now, monotonic }).await? {
             return Ok(None);
         }
-        self.ledger.note_sweep(now).await?;
         let mut swept = ExpirySweep::default();
+        let parts = [
+            self.ledger.note_sweep(now).await,
+            self.expire(now, &mut swept).await,
+            self.expire_uploads(now).await,
+            self.forget_messages(now, &mut swept).await,
+            self.forget_prekeys(now, &mut swept).await,
+        ];
+        parts.into_iter().collect::<Result<(), _>>().map(|()| Some(swept))
+    }
+
+    async fn expire(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
         let mut from = Some(0);
         while let Some(position) = from {
             let step = self.ledger.expire(now, position, limits::SWEEP_ROWS).await?;
             self.wake_ups.ring(&step.agents);
-            self.contents.discard(step.released).await?;
+            self.discard(step.released).await;
             swept.notified += step.agents.len();
             from = step.next;
         }
+        Ok(())
+    }
+
+    async fn expire_uploads(&self, now: Timestamp) -> Result<(), BackendError> {
         while let Some(released) = self.ledger.expire_upload(now).await? {
-            self.contents.discard(released).await?;
+            self.discard(released).await;
         }
-        let forgotten = &mut swept.forgotten;
-        while add(forgotten, self.ledger.forget(now.saturating_sub(limits::REMEMBERED), limits::SWEEP_ROWS).await?) {}
-        while add(
-            forgotten,
-            self.prekeys.forget(now.saturating_sub(limits::CLAIM_REMEMBERED), limits::SWEEP_ROWS).await?,
-        ) {}
-        Ok(Some(swept))
+        Ok(())
+    }
+
+    /// A content that cannot be let go of now costs space until the next start.
+    async fn discard(&self, handles: Vec<Handle>) {
+        if let Err(error) = self.contents.discard(handles).await {
+            tracing::warn!(%error, "contents not discarded");
+        }
+    }
+
+    async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
+        let before = now.saturating_sub(limits::REMEMBERED);
+        while add(&mut swept.forgotten, self.ledger.forget(before, limits::SWEEP_ROWS).await?) {}
+        Ok(())
+    }
+
+    async fn forget_prekeys(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
+        let before = now.saturating_sub(limits::CLAIM_REMEMBERED);
+        while add(&mut swept.forgotten, self.prekeys.forget(before, limits::SWEEP_ROWS).await?) {}
+        Ok(())
     }
 
     async fn believes(&self, sight: Sight) -> Result<bool, BackendError> {

@@ -16,7 +16,7 @@ pub struct KeyAgreement {
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-/// Why prekeys were not published; nothing has changed then.
+/// Why prekeys were not published; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PublishError {
@@ -67,6 +67,12 @@ pub enum ManifestError {
     /// The agent has published nothing here.
     #[error("the agent has published no prekeys at this relay")]
     UnknownAgent,
+    /// The agent's manifest has expired: no session can be opened with it until it publishes another.
+    #[error("the agent's manifest has expired at the relay's time, {now}")]
+    Expired {
+        /// The relay's clock.
+        now: Timestamp,
+    },
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -76,9 +82,9 @@ pub enum ManifestError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// The agent has published nothing here.
-    #[error("the agent has published no prekeys at this relay")]
-    UnknownAgent,
+    /// There is no manifest, or none that is valid.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
     /// The requester's limit, or the store.
     #[error(transparent)]
     Store(#[from] ClaimKeysError),
@@ -89,7 +95,7 @@ impl ClaimError {
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::UnknownAgent => ErrorCode::UnknownRecipient,
+            Self::Manifest(error) => error.code(),
             Self::Store(ClaimKeysError::TooMany { .. }) => ErrorCode::RateLimited,
             Self::Store(ClaimKeysError::Backend(_)) => ErrorCode::Unavailable,
         }
@@ -102,6 +108,7 @@ impl ManifestError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::UnknownAgent => ErrorCode::UnknownRecipient,
+            Self::Expired { .. } => ErrorCode::Expired,
             Self::Backend(_) => ErrorCode::Unavailable,
         }
     }
@@ -138,8 +145,12 @@ impl KeyAgreement {
     /// # Errors
     /// [`ClaimError`].
     pub async fn claim(&self, caller: &Principal, id: ClaimId, target: AgentId) -> Result<Bundle, ClaimError> {
-        let claim = Claim { requester: caller.agent(), id, target, at: self.clock.now() };
-        self.prekeys.claim(claim).await?.ok_or(ClaimError::UnknownAgent)
+        let now = self.clock.now();
+        if self.manifest(target).await?.fields().expires <= now {
+            return Err(ManifestError::Expired { now }.into());
+        }
+        let claim = Claim { requester: caller.agent(), id, target, at: now };
+        self.prekeys.claim(claim).await?.ok_or(ManifestError::UnknownAgent.into())
     }
 
     /// The caller's unused one-time keys.

@@ -1,6 +1,6 @@
 //! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use sealpost_protocol::{Attempt, Clock, ErrorCode, Header, PartHash, Timestamp, encoding::Decode};
 use thiserror::Error;
@@ -161,8 +161,13 @@ impl Mailboxes {
         let fresh: Vec<u64> =
             whole.iter().filter(|(entry, _)| !entry.handed_over).map(|(entry, _)| entry.mailbox_seq).collect();
         if !fresh.is_empty() {
-            let senders = self.ledger.hand_over(caller.agent(), fresh, self.clock.now()).await?;
-            self.wake_ups.ring(&senders);
+            match self.ledger.hand_over(caller.agent(), fresh, self.clock.now()).await {
+                Ok(senders) => self.wake_ups.ring(&senders),
+                // The recipient's mail matters more than the sender's news of it, which comes with the next page.
+                Err(error) => {
+                    tracing::error!(%error, source = ?error.source(), "an offer to a recipient was not recorded")
+                }
+            }
         }
         let entry = |(waiting, part): (WaitingEntry, Vec<u8>)| MailboxEntry {
             mailbox_seq: waiting.mailbox_seq,

@@ -133,7 +133,8 @@ impl Feed {
                 self.after = last.change_seq;
                 return Ok(changes);
             }
-            ring.await;
+            // Whoever should have rung may have been stopped after its change was made.
+            let _heard = tokio::time::timeout(limits::RECEIVE_WAIT, ring).await;
         }
     }
 }

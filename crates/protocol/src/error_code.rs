@@ -86,7 +86,8 @@ error_codes! {
     ReceiptsOutOfSequence = "receipts-out-of-sequence", false;
     /// Too many requests of this kind.
     RateLimited = "rate-limited", true;
-    /// The relay cannot serve the request now; nothing was done.
+    /// The relay cannot serve the request now, or cannot say that it did: it is not known whether it was done, and the same
+    /// request again is safe.
     Unavailable = "unavailable", true;
     /// The relay is at fault.
     Internal = "internal", false;

@@ -32,7 +32,8 @@ byte_enum! {
 }
 
 byte_enum! {
-    /// How urgent the sender holds a message to be.
+    /// How urgent the sender holds a message to be. Carried to the recipient; the relay hands out in the order of acceptance,
+    /// whatever it says.
     Priority, "priority" {
         /// After everything else.
         Low = 1, "low";
@@ -367,3 +368,6 @@ impl Decode for Header {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

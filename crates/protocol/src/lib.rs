@@ -2,7 +2,7 @@
 //!
 //! Each type here is valid by construction: decoding is the check. Every signed or hashed structure has one
 //! canonical encoding (see [`encoding`]), specified byte by byte in `docs/protocol.md`. Nothing in this crate
-//! holds a private key, opens a message or does I/O.
+//! holds a private key, opens a message or does I/O, but for [`SystemClock`], which asks the system for the time.
 
 pub mod encoding;
 pub mod limits;

@@ -24,7 +24,8 @@ impl Decode for KeyId {
 }
 
 byte_enum! {
-    /// What a prekey is for; part of every signature over one, so that no key can be taken for another's kind.
+    /// What a prekey is for. The signature over a one-time key names its kind, so that none can be taken for the other; the
+    /// keys of a manifest are told apart by their places in it, under its one signature.
     PrekeyKind, "prekey kind" {
         /// X25519, in the manifest, rotated weekly.
         Signed = 1, "signed";

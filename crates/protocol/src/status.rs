@@ -165,7 +165,7 @@ pub struct DeliveryStatus {
     pub late: bool,
     /// When the relay had it durably.
     pub queued_at: Timestamp,
-    /// When the recipient's runtime first took it over the wire.
+    /// When the relay first offered it to the recipient; whether that took it, only a receipt tells.
     pub handed_over_at: Option<Timestamp>,
     /// When the relay had the recipient's receipt.
     pub delivered_at: Option<Timestamp>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sealpost_core::Services;
 use sealpost_protocol::Clock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
     authentication::Authenticator,
@@ -23,6 +23,8 @@ pub(crate) struct App {
     /// For requests that anyone may send.
     pub(crate) open_memory: Memory,
     pub(crate) tasks: Tasks,
+    /// Whether the store did the last background write.
+    pub(crate) store_works: watch::Sender<bool>,
     writes: Arc<Semaphore>,
 }
 
@@ -30,7 +32,16 @@ impl App {
     pub(crate) fn new(services: Services, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
         let (memory, open_memory) = (Memory::new(limits::MEMORY), Memory::new(limits::OPEN_MEMORY));
         let writes = Arc::new(Semaphore::new(limits::WRITES));
-        Self { services, authenticator, clock, memory, open_memory, tasks, writes }
+        Self {
+            services,
+            authenticator,
+            clock,
+            memory,
+            open_memory,
+            tasks,
+            store_works: watch::Sender::new(true),
+            writes,
+        }
     }
 
     /// Does `work` to its end, even if the client that asked for it goes away meanwhile: half of it would leave what was

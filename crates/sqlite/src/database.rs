@@ -63,8 +63,8 @@ impl Database {
     /// SQLite or the operating system refused.
     pub fn open(path: &Path, schema: Schema, options: OpenOptions) -> Result<Self, OpenError> {
         let connection = open_writer(path, schema, options)?;
+        let readers = Arc::new(Readers::open(path.to_owned(), options.readers)?);
         let writer = Writer::start(connection, QUEUE).map_err(OpenError::Thread)?;
-        let readers = Arc::new(Readers::new(path.to_owned(), options.readers));
         Ok(Self { shared: Arc::new(Shared { readers, writer }) })
     }
 

@@ -18,13 +18,15 @@ use crate::{connection::open_reader, job::JobError};
 pub(crate) struct Readers {
     path: PathBuf,
     places: Arc<Semaphore>,
-    /// Opened as they are first needed, so never more than there are places.
+    /// As many as there are places, but for those in use and those on which a job panicked.
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(crate) fn new(path: PathBuf, places: NonZeroUsize) -> Self {
-        Self { path, places: Arc::new(Semaphore::new(places.get())), idle: Mutex::default() }
+    /// Opens them all: later the process may have no files left to open.
+    pub(crate) fn open(path: PathBuf, places: NonZeroUsize) -> rusqlite::Result<Self> {
+        let idle = (0..places.get()).map(|_| open_reader(&path)).collect::<Result<_, _>>()?;
+        Ok(Self { path, places: Arc::new(Semaphore::new(places.get())), idle: Mutex::new(idle) })
     }
 
     /// Waits for a place and runs the job on one of the runtime's blocking threads.

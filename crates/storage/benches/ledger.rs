@@ -19,7 +19,7 @@ use std::{
 use rusqlite::Connection;
 use sealpost_core::{
     conformance::Agent,
-    ports::{Acceptance, Handle, Ledger, PageQuery, Prekeys, StoredPart},
+    ports::{Acceptance, BodyQuota, Handle, Ledger, PageQuery, Prekeys, StoredPart},
 };
 use sealpost_protocol::{
     AgentId, Attempt, Header, HeaderFields, MessageClass, MessageId, MessageRef, PartHash, Priority, Recipients,
@@ -176,7 +176,8 @@ fn message(number: u64) -> Acceptance {
         length: content.len() as u64,
         content: Handle(content),
     };
-    Acceptance { header: Header::new(fields).unwrap(), body: None, parts: vec![part], is_complete: true, at: NOW }
+    let (header, quota) = (Header::new(fields).unwrap(), BodyQuota { uploads: 0, bytes: 0 });
+    Acceptance { header, body: None, quota, parts: vec![part], is_complete: true, at: NOW }
 }
 
 /// An id that looks like a hash: neighbours in number are far apart.

@@ -23,6 +23,10 @@ struct State {
 
 #[async_trait]
 impl Contents for MemoryContents {
+    async fn has_room(&self) -> Result<bool, BackendError> {
+        Ok(true)
+    }
+
     async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let store = |content: Vec<u8>| {

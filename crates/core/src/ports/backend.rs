@@ -4,7 +4,8 @@ use std::error::Error;
 
 use thiserror::Error;
 
-/// A store could not do what it was asked; nothing was done. What exactly failed is for the log, not for a caller.
+/// A store could not do what it was asked, or could not say that it did: it is not known whether it was done, wholly or not
+/// at all, and the same call again is safe. What exactly failed is for the log, not for a caller.
 #[derive(Debug, Error)]
 #[error("the store failed")]
 pub struct BackendError(#[source] Box<dyn Error + Send + Sync>);

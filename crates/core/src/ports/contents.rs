@@ -11,6 +11,9 @@ pub struct Handle(pub Vec<u8>);
 /// Immutable contents.
 #[async_trait]
 pub trait Contents: Send + Sync {
+    /// Whether there is room for new messages, and enough beside it for receipts, deletes and the store's own work to go on.
+    async fn has_room(&self) -> Result<bool, BackendError>;
+
     /// Stores each content durably and returns its handle, in order. Until a handle is in the ledger its content may be
     /// collected after a restart.
     async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError>;

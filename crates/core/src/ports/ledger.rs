@@ -69,7 +69,7 @@ pub struct AcceptanceOutcome {
     pub unused: Vec<Handle>,
 }
 
-/// Why a message was not recorded; nothing has changed then.
+/// Why a message was not recorded; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -173,7 +173,7 @@ pub enum ReceiptRefusal {
     Conflict(#[from] ReceiptConflict),
 }
 
-/// Why receipts were not recorded; nothing has changed then.
+/// Why receipts were not recorded; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RecordReceiptsError {

@@ -85,7 +85,7 @@ impl Claim {
     }
 }
 
-/// Why an upload was not stored; nothing has changed then.
+/// Why an upload was not stored; nothing has changed then, unless it is a [`BackendError`].
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StoreManifestError {

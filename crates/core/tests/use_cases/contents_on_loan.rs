@@ -19,6 +19,7 @@ pub(crate) struct ContentsOnLoan {
     contents: MemoryContents,
     lent: Mutex<BTreeSet<Vec<u8>>>,
     is_broken: AtomicBool,
+    is_full: AtomicBool,
     damage: Mutex<Option<Damage>>,
 }
 
@@ -45,6 +46,11 @@ impl ContentsOnLoan {
         self.is_broken.store(is_broken, Ordering::Relaxed);
     }
 
+    /// Has no room from now on, or again.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
     fn check(&self) -> Result<(), BackendError> {
         if self.is_broken.load(Ordering::Relaxed) { Err(BackendError::new("broken by the test")) } else { Ok(()) }
     }
@@ -52,6 +58,10 @@ impl ContentsOnLoan {
 
 #[async_trait]
 impl Contents for ContentsOnLoan {
+    async fn has_room(&self) -> Result<bool, BackendError> {
+        Ok(!self.is_full.load(Ordering::Relaxed))
+    }
+
     async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
         self.check()?;
         let handles = self.contents.append(contents).await?;

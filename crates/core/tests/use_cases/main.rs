@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
 
 mod contents_on_loan;
+mod failing_ledger;
+mod failing_store;
 mod key_agreement;
 mod queries;
 mod receipts;
@@ -14,10 +16,11 @@ mod uploading;
 use std::{sync::Arc, time::Duration};
 
 use contents_on_loan::{ContentsOnLoan, Damage};
+use failing_ledger::FailingLedger;
 use sealpost_core::{
     Accepted, ExpirySweep, Page, PageRequest, Ports, Principal, SendError, Services,
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
-    memory::{MemoryLedger, MemoryPrekeys},
+    memory::MemoryPrekeys,
 };
 use sealpost_protocol::{Clock, DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
@@ -26,6 +29,7 @@ struct Relay {
     services: Arc<Services>,
     clock: Arc<HandClock>,
     contents: Arc<ContentsOnLoan>,
+    ledger: Arc<FailingLedger>,
     node: Arc<Agent>,
     ports: Ports,
 }
@@ -34,9 +38,9 @@ impl Relay {
     /// A relay at which these agents have published their prekeys.
     async fn of(agents: &[&Agent]) -> Self {
         let (clock, contents) = (Arc::<HandClock>::default(), Arc::<ContentsOnLoan>::default());
-        let node = Arc::new(Agent::new(0x0d));
+        let (node, ledger) = (Arc::new(Agent::new(0x0d)), Arc::<FailingLedger>::default());
         let ports = Ports {
-            ledger: Arc::<MemoryLedger>::default(),
+            ledger: ledger.clone(),
             contents: contents.clone(),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
@@ -46,7 +50,7 @@ impl Relay {
         for agent in agents {
             services.key_agreement.publish(&principal(agent), agent.upload(1, 1..=5)).await.unwrap();
         }
-        Self { services: Arc::new(services), clock, contents, node, ports }
+        Self { services: Arc::new(services), clock, contents, ledger, node, ports }
     }
 
     /// The same relay in its next run.

@@ -128,3 +128,28 @@ async fn a_message_sealed_anew_after_a_refusal_arrives_with_its_body() {
     let body = relay.services.message_query.body(&principal(&bob), anew.message(), 0).await.unwrap();
     assert_eq!(body.bytes, b"body");
 }
+
+#[tokio::test]
+async fn a_repetition_that_comes_after_the_message_s_life_is_what_was_accepted() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]);
+    let accepted = relay.send(&alice, &letter).await.unwrap();
+    relay.clock.advance(sealpost_protocol::limits::MESSAGE_LIFE);
+    assert_eq!(relay.send(&alice, &letter).await.unwrap(), accepted);
+    relay.sweep().await;
+    assert_eq!(relay.send(&alice, &letter).await.unwrap(), accepted, "whatever became of it");
+}
+
+#[tokio::test]
+async fn what_was_not_accepted_in_time_is_refused_after_it() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]);
+    relay.send(&alice, &letter).await.unwrap();
+    relay.clock.advance(sealpost_protocol::limits::MESSAGE_LIFE);
+    for other in [letter.clone().number(2), letter.clone().sealed_anew(), letter.sealed_anew().attempt(2)] {
+        assert_eq!(relay.send(&alice, &other).await.unwrap_err().code(), ErrorCode::Expired);
+    }
+    assert_eq!(relay.contents.count(), 1, "nothing more was stored");
+}

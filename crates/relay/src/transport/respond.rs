@@ -177,6 +177,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_relay_whose_store_failed_to_write_is_not_ready() {
+        let transports = Transports::new(Arc::new(app()));
+        let connection = Arc::new(Connection::for_test(&transports.app.tasks).await);
+        for (works, status) in [(false, StatusCode::SERVICE_UNAVAILABLE), (true, StatusCode::OK)] {
+            transports.app.store_works.send_replace(works);
+            let answer = transports.respond(&connection, request("GET", "/readyz", "", Body::empty())).await;
+            assert_eq!(answer.status(), status);
+        }
+    }
+
+    #[tokio::test]
     async fn what_a_get_brings_along_is_dropped_before_it_is_answered() {
         let transports = Transports::new(Arc::new(app()));
         let connection = Arc::new(Connection::for_test(&transports.app.tasks).await);

@@ -8,6 +8,7 @@ use sealpost_protocol::ErrorCode;
 use sealpost_relay::{Relay, limits};
 use tokio::net::TcpStream;
 use tonic::{Request, Status, metadata::MetadataMap};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 
 use super::{
     session::Session,
@@ -92,4 +93,15 @@ async fn a_relay_that_has_stopped_can_be_started_again_where_it_was() {
     assert_eq!(relay.relay.node_id(), node);
     let alice = relay.session(&Agent::alice()).await;
     assert_eq!(relay.view(&[&alice]).await, before);
+}
+
+#[tokio::test]
+async fn a_watch_over_the_relay_s_health_ends_with_it() {
+    let relay = TestRelay::start().await;
+    let mut health = HealthClient::new(relay.channel().await);
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    let begin = Instant::now();
+    relay.relay.stop().await;
+    assert!(begin.elapsed() < limits::SHUTDOWN_GRACE, "{:?}", begin.elapsed());
 }

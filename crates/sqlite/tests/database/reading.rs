@@ -148,3 +148,18 @@ async fn a_read_beyond_the_bound_waits_with_its_caller() -> TestResult {
     drop(release);
     Ok(first.await??)
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn every_connection_is_open_before_the_first_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path()).unwrap();
+    let path = directory.path().join("test.db").canonicalize().unwrap();
+    let open_files = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|file| file.ok()?.path().read_link().ok());
+        files.filter(|file| *file == path).count()
+    };
+    assert_eq!(open_files(), 1 + OpenOptions::default().readers.get());
+    count(&database).await.unwrap();
+    assert_eq!(open_files(), 1 + OpenOptions::default().readers.get());
+}

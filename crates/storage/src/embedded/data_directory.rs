@@ -24,6 +24,18 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     sync(parent)
 }
 
+/// Makes the file `path`, readable by its owner only, whatever the directory lets others do. Nothing happens if it exists.
+pub(super) fn create_file(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop),
+    }
+}
+
 #[cfg(unix)]
 fn builder() -> DirBuilder {
     use std::os::unix::fs::DirBuilderExt;
@@ -63,6 +75,22 @@ mod tests {
         std::fs::write(base.path().join("file"), b"").unwrap();
         assert!(create(&base.path().join("file")).is_err());
         assert!(create(&base.path().join("file/inside")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_database_in_a_directory_that_is_open_to_others_is_not() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let base = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let storage = crate::Embedded::open(base.path()).unwrap();
+        for file in std::fs::read_dir(base.path()).unwrap().map(Result::unwrap) {
+            if file.file_name() != "lock" {
+                assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
+            }
+        }
+        drop(storage);
     }
 
     #[cfg(unix)]

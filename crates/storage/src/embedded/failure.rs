@@ -27,6 +27,22 @@ pub(super) enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether a row is at fault, and others may still be used.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Undecodable { .. } => true,
+            Self::Statement(error) => matches!(
+                error,
+                rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+            ),
+            Self::Job(_) => false,
+        }
+    }
+}
+
 /// Why a transaction was taken back.
 #[derive(Debug)]
 pub(super) enum Abort<R> {

@@ -55,8 +55,8 @@ pub struct Embedded {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The directory is missing and could not be made.
-    #[error("cannot make the data directory {}", path.display())]
+    /// The directory is missing and could not be made, or no file in it.
+    #[error("cannot make the data directory {}, or a file in it", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -86,6 +86,8 @@ impl Embedded {
             .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
         let lock = DirectoryLock::acquire(data_directory)?;
         let path = data_directory.join(FILE_NAME);
+        data_directory::create_file(&path)
+            .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
         let options =
             OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)
@@ -114,7 +116,8 @@ impl Embedded {
     /// Contents, kept in the ledger's own rows: only to be used with [`Embedded::ledger`].
     #[must_use]
     pub fn contents(&self) -> Arc<dyn Contents> {
-        Arc::new(InlineContents)
+        let data_directory = self.path.parent().unwrap_or(&self.path).to_owned();
+        Arc::new(InlineContents { data_directory })
     }
 }
 

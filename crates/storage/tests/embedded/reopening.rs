@@ -182,3 +182,23 @@ async fn a_head_is_kept_under_both_signatures() {
     });
     assert_eq!(row.unwrap(), (1, batch.signed_head().signature.0, COUNTERSIGNATURE.0));
 }
+
+#[tokio::test]
+async fn a_delivery_that_is_damaged_in_the_file_keeps_no_other_from_expiring() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letters = [1, 2].map(|number| Letter::new(&alice, &[&bob]).number(number));
+    for letter in &letters {
+        open(directory.path()).ledger().accept(letter.acceptance()).await.unwrap();
+    }
+    let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    assert_eq!(file.execute("UPDATE deliveries SET state = 'nonsense' WHERE id = 1", []).unwrap(), 1);
+    drop(file);
+    let ledger = open(directory.path()).ledger();
+    let end = NOW.saturating_add(sealpost_protocol::limits::MESSAGE_LIFE);
+    assert_eq!(ledger.expire(end, 0, 500).await.unwrap().released.len(), 1);
+    let expired = ledger.records(letters[1].message()).await.unwrap();
+    assert_eq!(expired.first().unwrap().status.state, DeliveryState::Failed(FailureReason::Expired));
+    let again = ledger.expire(end, 0, 1).await.unwrap();
+    assert_eq!((again.next, again.released), (None, Vec::new()), "a step that can do nothing is the last");
+}

@@ -196,8 +196,11 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready means that the store answers.
+/// Ready means that the store answers, and did the last background write.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
+    if !*app.store_works.borrow() {
+        return Err(Refusal::new(ErrorCode::Unavailable, "the store failed"));
+    }
     let nobody = Principal::authenticated(AgentId::from_array([0; 32]));
     app.services.key_agreement.counts(&nobody).await?;
     Ok("ready\n")

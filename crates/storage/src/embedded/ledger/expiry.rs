@@ -93,8 +93,17 @@ fn expire_mailbox(
     let mut statement = transaction.prepare_cached(DUE_DELIVERIES)?;
     let found = statement.query_map(params![recipient.as_bytes(), Time(now), Number(rows as u64)], |row| row.get(0))?;
     let ids: Vec<Number> = found.collect::<Result<_, _>>()?;
+    let mut readable = 0;
     for Number(id) in &ids {
-        for mut delivery in deliveries::load(transaction, *id..=*id)? {
+        let loaded = match deliveries::load(transaction, *id..=*id) {
+            Err(error) if error.is_damage() => {
+                tracing::error!(delivery = id, %error, "a damaged delivery cannot expire");
+                continue;
+            }
+            loaded => loaded?,
+        };
+        readable += 1;
+        for mut delivery in loaded {
             if delivery.record.expire(numbers.next()) {
                 numbers.take();
                 step.agents.extend([recipient, delivery.sender]);
@@ -103,7 +112,8 @@ fn expire_mailbox(
         }
     }
     transaction.prepare_cached(SET_NEXT_EXPIRY)?.execute([recipient.as_bytes()])?;
-    Ok(ids.len() < rows)
+    // Damaged ones stay due: where there is nothing else, going on would not end.
+    Ok(ids.len() < rows || readable == 0)
 }
 
 pub(super) fn note_sweep(transaction: &Transaction<'_>, at: Timestamp) -> Result<(), StoreError> {

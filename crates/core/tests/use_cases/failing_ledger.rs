@@ -1,0 +1,161 @@
+//! A ledger in memory that fails when told to.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use sealpost_core::{
+    DeliveryRecord,
+    memory::MemoryLedger,
+    ports::{
+        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
+        BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
+        StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
+    },
+};
+use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
+
+#[derive(Debug, Default)]
+pub(crate) struct FailingLedger {
+    ledger: MemoryLedger,
+    fails_to_read: AtomicBool,
+    fails_to_write: AtomicBool,
+    fails_to_answer: AtomicBool,
+}
+
+impl FailingLedger {
+    /// Fails every read from now on, or no longer.
+    pub(crate) fn fail_to_read(&self, fails: bool) {
+        self.fails_to_read.store(fails, Ordering::Relaxed);
+    }
+
+    /// Fails every write from now on, or no longer, and does none of them.
+    pub(crate) fn fail_to_write(&self, fails: bool) {
+        self.fails_to_write.store(fails, Ordering::Relaxed);
+    }
+
+    /// Does every write from now on, and then fails.
+    pub(crate) fn fail_to_answer(&self, fails: bool) {
+        self.fails_to_answer.store(fails, Ordering::Relaxed);
+    }
+
+    fn reads(&self) -> Result<&MemoryLedger, BackendError> {
+        self.fails(&self.fails_to_read).map(|()| &self.ledger)
+    }
+
+    fn writes(&self) -> Result<&MemoryLedger, BackendError> {
+        self.fails(&self.fails_to_write).map(|()| &self.ledger)
+    }
+
+    fn answers(&self) -> Result<(), BackendError> {
+        self.fails(&self.fails_to_answer)
+    }
+
+    fn fails(&self, switch: &AtomicBool) -> Result<(), BackendError> {
+        if switch.load(Ordering::Relaxed) { Err(BackendError::new("broken by the test")) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Ledger for FailingLedger {
+    async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let done = self.writes()?.accept(acceptance).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
+        self.reads()?.page(query).await
+    }
+
+    async fn hand_over(&self, agent: AgentId, places: Vec<u64>, at: Timestamp) -> Result<Vec<AgentId>, BackendError> {
+        let done = self.writes()?.hand_over(agent, places, at).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn lose(&self, agent: AgentId, places: Vec<u64>) -> Result<LostEntries, BackendError> {
+        let done = self.writes()?.lose(agent, places).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn record_receipts(
+        &self,
+        batch: ReceiptBatch,
+        countersignature: Signature,
+        at: Timestamp,
+    ) -> Result<RecordedReceipts, RecordReceiptsError> {
+        let done = self.writes()?.record_receipts(batch, countersignature, at).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
+        self.reads()?.records(message).await
+    }
+
+    async fn body_piece(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        place: u64,
+    ) -> Result<Option<BodyPiece>, BackendError> {
+        self.reads()?.body_piece(message, reader, place).await
+    }
+
+    async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {
+        self.reads()?.changes(agent, after, limit).await
+    }
+
+    async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError> {
+        self.writes()?.expire(now, from, rows).await
+    }
+
+    async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {
+        self.writes()?.note_sweep(at).await
+    }
+
+    async fn swept_at(&self) -> Result<Option<Timestamp>, BackendError> {
+        self.reads()?.swept_at().await
+    }
+
+    async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        self.writes()?.forget(before, rows).await
+    }
+}
+
+#[async_trait]
+impl Uploads for FailingLedger {
+    async fn begin_upload(
+        &self,
+        name: UploadName,
+        description: UploadDescription,
+        expires: Timestamp,
+        quota: BodyQuota,
+    ) -> Result<UploadRecord, BeginUploadError> {
+        self.writes()?.begin_upload(name, description, expires, quota).await
+    }
+
+    async fn add_piece(
+        &self,
+        name: UploadName,
+        piece: StoredPiece,
+        expires: Timestamp,
+    ) -> Result<Option<Handle>, AddPieceError> {
+        let done = self.writes()?.add_piece(name, piece, expires).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {
+        self.reads()?.upload(name, now).await
+    }
+
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+        self.writes()?.cancel_upload(name).await
+    }
+
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+        self.writes()?.expire_upload(now).await
+    }
+}
