@@ -1,7 +1,12 @@
 //! The command's shape that scripts rely on (design §7): JSON forms, exit codes, what goes where, and what a terminal is
 //! spared.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "these are tests: the first surprise ends them"
+)]
 
 mod contents;
 mod exit_codes;
