@@ -63,7 +63,7 @@ mod tests {
         let json = serde_json::to_string(&request).unwrap();
         assert_eq!(
             json,
-            r#"{"header":"//4=","body":"AQ==","parts":[{"recipient":"agent1","attempt":1,"envelope":""}]}"#
+            r#"{"header":"//4=","body":"AQ==","parts":[{"recipient":"agent1","attempt":1,"envelope":""}],"upload_id":null}"#
         );
         assert_eq!(serde_json::from_str::<v1::SendRequest>(&json).unwrap(), request);
     }

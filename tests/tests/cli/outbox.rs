@@ -1,9 +1,12 @@
 //! `outbox`: what waits here, and what is taken back.
 
-use sealpost_tests::{Home, TestRelay};
+use sealpost_tests::{Home, Proxy, TestRelay};
 use serde_json::Value;
 
 use super::{assert_fields, relay_and_home, texts};
+
+/// The message has some 110 KB; nothing else that is sent here is nearly as long.
+const MIDDLE_OF_A_MESSAGE: usize = 20_000;
 
 async fn list(home: &Home) -> Vec<Value> {
     home.run(["outbox", "list", "--as", "alice", "--json"]).await.succeeded().documents()
@@ -48,15 +51,22 @@ async fn a_draft_is_listed_and_taken_back_without_a_relay() {
 
 #[tokio::test]
 async fn what_is_sealed_is_taken_back_once_the_relay_says_that_it_has_not_come() {
-    let (mut relay, home) = relay_and_home().await;
+    let proxy = Proxy::listen().await;
+    let mut relay = TestRelay::start_behind(&[&proxy.origin()]).await;
+    proxy.lead_to(relay.address());
+    let home = Home::new(proxy.origin());
+    home.agent("alice").await;
+    home.agent("bob").await;
     home.run(["send", "--as", "alice", "bob", "opens a session"]).await.succeeded();
+    proxy.cut_after(MIDDLE_OF_A_MESSAGE);
+    let id = kept(&home, &"never sent ".repeat(10_000)).await;
     relay.kill().await;
-    let id = kept(&home, "never sent").await;
     assert_eq!(list(&home).await[0]["state"], "sealed");
     let refused = cancel(&home, &id).await.exited(3);
     assert!(refused.err.contains("may have left"), "{}", refused.err);
     assert_eq!(list(&home).await.len(), 1, "it waits as before");
     relay.restart().await;
+    proxy.lead_to(relay.address());
     cancel(&home, &id).await.succeeded();
     home.run(["send", "--as", "alice", "bob", "the next"]).await.succeeded();
     let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();

@@ -214,18 +214,21 @@ impl RelayClient {
                 Err(_) => RelayError::Unreachable("no answer in time".into()),
             };
             tries -= 1;
-            if tries == 0 || !self.can_mend(&error, &token).await {
+            let was_proven = proof_time.is_some();
+            if tries == 0 || !self.can_mend(&error, &token, was_proven).await {
                 return Err(error);
             }
         }
     }
 
-    /// Whether a further try, with a new token or a proof, may succeed.
-    async fn can_mend(&self, error: &RelayError, used: &Arc<Token>) -> bool {
+    /// Whether a further try, with a new token or a proof, may succeed. One of the clocks may have been set since they were
+    /// compared; a new token compares them again.
+    async fn can_mend(&self, error: &RelayError, used: &Arc<Token>, was_proven: bool) -> bool {
         let mut session = self.session.lock().await;
         match error.code() {
             Some(ErrorCode::ProofRequired) => session.needs_proof = true,
-            Some(ErrorCode::TokenExpired | ErrorCode::Unauthenticated) => {
+            Some(ErrorCode::ClockSkew) if !was_proven => return false,
+            Some(ErrorCode::TokenExpired | ErrorCode::Unauthenticated | ErrorCode::ClockSkew) => {
                 if session.token.as_ref().is_some_and(|token| Arc::ptr_eq(token, used)) {
                     session.token = None;
                 }

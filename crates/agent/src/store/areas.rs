@@ -57,7 +57,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 23] = [
+    const SEALED: [Self; 24] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -81,6 +81,7 @@ impl Area {
         Self::Contact,
         Self::Verified,
         Self::Compared,
+        Self::Arrival,
     ];
 
     /// The area of sealed rows that a stored number stands for.

@@ -33,6 +33,10 @@ pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, O
     let immutable = if has_log { "" } else { "?immutable=1" };
     let connection = Connection::open_with_flags(format!("file:{}{immutable}", uri_path(path)), flags)?;
     connection.busy_timeout(LOOK_TIMEOUT)?;
+    let has_table = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'sealed'")?.exists([])?;
+    if !has_table {
+        return Ok(None); // its making was cut short
+    }
     let found = "SELECT key, version, content FROM sealed WHERE area = ?1 AND key = ?2";
     Ok(connection.query_row(found, params![area.number(), key], read_row).optional()?)
 }

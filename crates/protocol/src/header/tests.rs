@@ -44,7 +44,7 @@ fn any_fields() -> impl Strategy<Value = HeaderFields> {
     let optional = (
         option::of("[!-~]{1,64}"),
         option::of((any::<[u8; 32]>(), any::<[u8; 10]>())),
-        option::of((any::<u64>(), any::<[u8; 32]>())),
+        option::of((1..=limits::BODY, any::<[u8; 32]>())),
     );
     let names = (any::<[u8; 32]>(), any::<[u8; 10]>(), vec(any::<[u8; 32]>(), 1..20));
     (enums, times, optional, names).prop_map(|((scheme, class, priority), (created, life), optional, names)| {
