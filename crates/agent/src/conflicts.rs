@@ -1,6 +1,6 @@
 //! Trying again when another process of the same agent was faster: the store refused, and nothing has changed.
 
-use crate::{SendError, StatusError, SyncError, limits};
+use crate::{SendError, StateError, StatusError, SyncError, limits};
 
 /// An error that may say so.
 pub(crate) trait MayConflict {
@@ -18,6 +18,12 @@ macro_rules! may_conflict {
 }
 
 may_conflict!(SendError, StatusError, SyncError);
+
+impl MayConflict for StateError {
+    fn is_conflict(&self) -> bool {
+        Self::is_conflict(self)
+    }
+}
 
 /// Makes an attempt, again while it meets a conflict, and a limited number of times.
 pub(crate) async fn retry_conflicts<T, E: MayConflict, A: Future<Output = Result<T, E>>>(

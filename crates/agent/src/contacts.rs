@@ -9,7 +9,9 @@ use sealpost_protocol::{AgentId, Timestamp, encoding::Writer};
 use sha2::{Digest, Sha512};
 
 use crate::{
-    Agent, StateError, limits,
+    Agent, StateError,
+    conflicts::retry_conflicts,
+    limits,
     records::{ContactRecord, VerifiedRecord},
     store::Changes,
 };
@@ -89,6 +91,10 @@ impl Agent {
     /// # Errors
     /// [`StateError`].
     pub async fn set_contact(&self, name: &str, agent: AgentId) -> Result<(), StateError> {
+        retry_conflicts(|| self.try_set_contact(name, agent)).await
+    }
+
+    async fn try_set_contact(&self, name: &str, agent: AgentId) -> Result<(), StateError> {
         let known = self.store.find::<ContactRecord>(name.as_bytes()).await?;
         let mut changes = Changes::default();
         changes.upsert(name.as_bytes(), known.as_ref(), &ContactRecord { agent });

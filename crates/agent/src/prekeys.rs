@@ -109,6 +109,11 @@ impl Agent {
         match self.do_what_is_due(counts).await {
             // Another process of the agent is at it.
             Err(PrekeysError::State(error)) if error.is_conflict() => Ok(()),
+            // It has enough of them: an earlier set that was never confirmed here. Nobody is kept from writing.
+            Err(PrekeysError::Relay(error)) if error.code() == Some(ErrorCode::TooLarge) => {
+                tracing::warn!(%error, "the relay takes no more prekeys for now");
+                Ok(())
+            }
             result => result,
         }
     }

@@ -289,6 +289,9 @@ record! {
         after: u64 => number,
         /// Up to here, the messages that the store does not know are an earlier copy's, and were answered for.
         forgiven: Option<MessageId> => option,
+        /// One-time keys that the relay had and the store had not, of both kinds, when that was answered for.
+        surplus_curve: u64 => number,
+        surplus_kem: u64 => number,
     }
 }
 

@@ -42,12 +42,21 @@ impl Agent {
         let published = self.published().await?;
         let compared = self.compare().await?;
         let relay = Progress { last_send: compared.unknown, ..published };
-        let behind = check_progress(&self.progress().await?, &relay, |_| false);
+        let known = compared.known.as_ref().map(|known| &known.value);
+        let surplus = |count: Option<u64>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut own = self.progress().await?;
+        let (curve, kem) = (own.one_time_curve, own.one_time_kem);
+        own.one_time_curve = curve.saturating_add(surplus(known.map(|known| known.surplus_curve)));
+        own.one_time_kem = kem.saturating_add(surplus(known.map(|known| known.surplus_kem)));
+        let behind = check_progress(&own, &relay, |_| false);
         let mut changes = Changes::default();
-        let (before, forgiven) =
-            compared.known.as_ref().map_or((0, None), |known| (known.value.after, known.value.forgiven));
-        if before != compared.after {
-            let record = ComparedRecord { after: compared.after, forgiven: forgiven.max(compared.unknown) };
+        let record = ComparedRecord {
+            after: compared.after,
+            forgiven: known.and_then(|known| known.forgiven).max(compared.unknown),
+            surplus_curve: own.one_time_curve.max(relay.one_time_curve).saturating_sub(curve) as u64,
+            surplus_kem: own.one_time_kem.max(relay.one_time_kem).saturating_sub(kem) as u64,
+        };
+        if behind.is_err() || known.map_or(0, |known| known.after) != compared.after {
             changes.upsert(&self.ledger().await?.to_bytes(), compared.known.as_ref(), &record);
         }
         match behind {

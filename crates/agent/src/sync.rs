@@ -114,10 +114,17 @@ impl Agent {
         Ok(received)
     }
 
-    /// Sends what waits. Only a relay that cannot be used keeps the round from going on.
+    /// Sends what waits. Only a relay that cannot be used keeps the round from going on; one that takes nothing just now may
+    /// still hand mail out, and may need it to be taken.
     async fn flush_in_passing(&self) -> Result<(), SyncError> {
         match self.flush(None).await {
             Ok(_) => Ok(()),
+            Err(SendError::Relay(error))
+                if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
+            {
+                tracing::warn!(%error, "messages wait");
+                Ok(())
+            }
             Err(SendError::Relay(error)) => Err(error.into()),
             Err(SendError::State(error)) => Err(error.into()),
             Err(SendError::Damaged(error)) => Err(error.into()),

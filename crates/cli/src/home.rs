@@ -321,6 +321,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }
 
+/// A file of at most `limit` bytes; of more nothing is held.
+pub(crate) fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+    let failure = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| failure(&error))?;
+    file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&error))?;
+    if bytes.len() > limit { Err(failure(&format_args!("more than {limit} bytes"))) } else { Ok(bytes) }
+}
+
 /// The first line of a file. Nothing of it is left in memory but the passphrase: the buffer never grows, and is wiped.
 fn passphrase_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let failure = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));

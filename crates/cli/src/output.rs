@@ -56,7 +56,11 @@ fn to_json(value: &impl Serialize) -> Result<String, Failure> {
 
 /// Starts the log. `RUST_LOG` chooses what is in it; a relay tells what it does, other commands only what is wrong.
 pub(crate) fn start_log(command: &Command, json: bool) -> Result<(), Failure> {
-    let default = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let default = match command {
+        Command::Serve(_) => "info",
+        Command::Demo => "error", // what it warns of, the story has brought about
+        _ => "warn",
+    };
     let filter = EnvFilter::try_from_default_env().or_else(|_| EnvFilter::try_new(default));
     let filter = filter.map_err(|error| Failure::usage(format!("RUST_LOG: {error}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);

@@ -71,3 +71,38 @@ async fn a_store_that_has_lost_nothing_is_no_copy_however_often_it_is_opened() {
         assert_eq!(bob.take_texts().await.len(), 2);
     }
 }
+
+#[tokio::test]
+async fn a_copy_without_the_one_time_keys_that_the_relay_has_is_found_out_once() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+    let hear_from = async |strangers: usize| {
+        for _ in 0..strangers {
+            let stranger = SdkAgent::new(&relay.origin()).await;
+            assert_accepted(&stranger.send_text(alice.id(), "hello").await);
+        }
+        assert_eq!(alice.take_texts().await.len(), strangers);
+    };
+    hear_from(40).await;
+    let backup = alice.backup();
+    hear_from(20).await; // and the set is filled up
+    drop(alice);
+    let alice = SdkAgent::restored(backup, &relay.origin()).await;
+    for _ in 0..3 {
+        let alice = alice.reopen(&relay.origin()).await;
+        assert_accepted(&alice.send_text(bob.id(), "x").await);
+    }
+    assert_eq!(restored_copies(&alice).await, 1);
+}
+
+#[tokio::test]
+async fn a_name_is_remembered_whoever_of_several_is_first() {
+    let alice = SdkAgent::unpublished("http://127.0.0.1:1").await;
+    let copies = [alice.reopen("http://127.0.0.1:1").await, alice.reopen("http://127.0.0.1:1").await];
+    let id = copies[0].id();
+    for round in 0..20 {
+        let name = format!("bob{round}");
+        let (one, other) = tokio::join!(copies[0].set_contact(&name, id), copies[1].set_contact(&name, id));
+        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    }
+}

@@ -59,6 +59,20 @@ async fn a_refusal_that_is_not_about_the_message_keeps_it_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_relay_that_takes_no_messages_just_now_still_hands_mail_out() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    for (code, words) in [(ErrorCode::Unavailable, "one"), (ErrorCode::RateLimited, "two")] {
+        relay.script().refuses_messages = Some(code);
+        alice.send_text(bob.id(), "waits").await;
+        let mail = entries(&relay, &alice, &[words]);
+        relay.script().mailbox = mail;
+        assert_eq!(alice.take_texts().await, [words], "{code}");
+    }
+}
+
+#[tokio::test]
 async fn a_relay_that_gives_no_token_keeps_no_message_from_going_out_later() {
     let relay = ScriptedRelay::start().await;
     let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());

@@ -93,6 +93,9 @@ impl Agent {
     async fn open_unread(&self, unread: &Versioned<UnreadRecord>) -> Result<Option<InboxMessage>, SyncError> {
         let message = unread.value.message;
         let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { return Ok(None) };
+        if stored.value.payload.is_empty() {
+            return Ok(None); // another process has just taken it
+        }
         Ok(Some(InboxMessage {
             message,
             payload: Payload::from_bytes(&stored.value.payload)?,

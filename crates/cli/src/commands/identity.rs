@@ -70,6 +70,9 @@ pub(crate) async fn export(
     output::print(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
 }
 
+/// Bytes of an exported identity at most: its prekeys and some thousands of names are far below.
+const IDENTITY_FILE: usize = 16 << 20;
+
 pub(crate) async fn import(
     context: &Context,
     name: String,
@@ -77,7 +80,7 @@ pub(crate) async fn import(
     sealing: FilePassphrase,
 ) -> Result<(), Failure> {
     let passphrase = file_passphrase(&sealing)?;
-    let file = home::read(path)?;
+    let file = home::read_up_to(path, IDENTITY_FILE)?;
     let (folder, master) = context.new_lock(&name).await?;
     progress::during("opening the identity", Agent::import(&folder, &file, passphrase, master)).await?;
     let agent = context.open(&name).await?;
