@@ -120,14 +120,13 @@ impl Uploading {
         piece: Vec<u8>,
     ) -> Result<Timestamp, UploadError> {
         let name = name(caller, id);
-        let known = self.ledger.upload(name, self.clock.now()).await?.ok_or(UploadError::Unknown)?;
         let place = offset / wire::BODY_PIECE;
+        let known = self.ledger.upload_place(name, place, self.clock.now()).await?.ok_or(UploadError::Unknown)?;
         let hash = known.description.body.piece_hash(place, &piece).filter(|_| offset.is_multiple_of(wire::BODY_PIECE));
         let hash = hash.ok_or(UploadError::Piece)?;
         let expires = self.expiry();
-        if let Ok(found) = known.pieces.binary_search_by_key(&place, |(place, _)| *place) {
-            let is_same = known.pieces.get(found).is_some_and(|(_, known)| *known == hash);
-            return if is_same { Ok(known.expires) } else { Err(OTHER_PIECE) };
+        if let Some(there) = known.piece {
+            return if there == hash { Ok(known.expires) } else { Err(OTHER_PIECE) };
         }
         let content = self.contents.append(vec![piece]).await?.pop().ok_or_else(no_handle)?;
         let added = self.ledger.add_piece(name, StoredPiece { place, hash, content: content.clone() }, expires).await;

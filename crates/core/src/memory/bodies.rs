@@ -6,7 +6,7 @@ use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
 
 use crate::ports::{
     AcceptError, Acceptance, AcceptedBody, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece,
-    UploadDescription, UploadName, UploadRecord,
+    UploadDescription, UploadName, UploadPlace, UploadRecord,
 };
 
 /// The body of a message.
@@ -94,6 +94,12 @@ impl UploadTable {
 
     pub(super) fn find(&self, name: UploadName, now: Timestamp) -> Option<UploadRecord> {
         self.0.get(&name).filter(|upload| upload.expires > now).map(Upload::record)
+    }
+
+    pub(super) fn place(&self, name: UploadName, place: u64, now: Timestamp) -> Option<UploadPlace> {
+        let upload = self.0.get(&name).filter(|upload| upload.expires > now)?;
+        let piece = upload.pieces.get(&place).map(|(hash, _)| *hash);
+        Some(UploadPlace { description: upload.description, expires: upload.expires, piece })
     }
 
     pub(super) fn cancel(&mut self, name: UploadName) -> Vec<Handle> {

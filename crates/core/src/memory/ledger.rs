@@ -17,7 +17,7 @@ use crate::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, ReceiptRefusal,
         RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, StoredPiece, UploadDescription, UploadName,
-        UploadRecord, Uploads, WaitingEntry,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -437,6 +437,15 @@ impl Uploads for MemoryLedger {
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
         self.state().uploads.add_piece(name, piece, expires)
+    }
+
+    async fn upload_place(
+        &self,
+        name: UploadName,
+        place: u64,
+        now: Timestamp,
+    ) -> Result<Option<UploadPlace>, BackendError> {
+        Ok(self.state().uploads.place(name, place, now))
     }
 
     async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {

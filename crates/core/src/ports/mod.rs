@@ -15,5 +15,6 @@ pub use ledger::{
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
 pub use uploads::{
-    AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads,
+    AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord,
+    Uploads,
 };

@@ -35,6 +35,17 @@ pub struct UploadRecord {
     pub pieces: Vec<(u64, PieceHash)>,
 }
 
+/// One place of an upload as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadPlace {
+    /// What is to come.
+    pub description: UploadDescription,
+    /// When what has come is let go of.
+    pub expires: Timestamp,
+    /// The hash of the piece that has come to it.
+    pub piece: Option<PieceHash>,
+}
+
 /// A piece that is stored already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPiece {
@@ -105,6 +116,14 @@ pub trait Uploads: Send + Sync {
         piece: StoredPiece,
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError>;
+
+    /// One place of an upload that has not expired by `now`; how much else has come costs nothing.
+    async fn upload_place(
+        &self,
+        name: UploadName,
+        place: u64,
+        now: Timestamp,
+    ) -> Result<Option<UploadPlace>, BackendError>;
 
     /// An upload that has not expired by `now`.
     async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError>;

@@ -9,7 +9,7 @@ use sealpost_core::{
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
         BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
+        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -145,6 +145,15 @@ impl Uploads for FailingLedger {
         let done = self.writes()?.add_piece(name, piece, expires).await?;
         self.answers()?;
         Ok(done)
+    }
+
+    async fn upload_place(
+        &self,
+        name: UploadName,
+        place: u64,
+        now: Timestamp,
+    ) -> Result<Option<UploadPlace>, BackendError> {
+        self.reads()?.upload_place(name, place, now).await
     }
 
     async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {

@@ -23,7 +23,7 @@ use sealpost_core::{
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
         BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        StoredPiece, UploadDescription, UploadName, UploadRecord, Uploads, WaitingEntry,
+        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -133,6 +133,15 @@ impl Uploads for EmbeddedLedger {
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
         self.store.write(move |transaction| uploads::add_piece(transaction, name, piece, expires)).await
+    }
+
+    async fn upload_place(
+        &self,
+        name: UploadName,
+        place: u64,
+        now: Timestamp,
+    ) -> Result<Option<UploadPlace>, BackendError> {
+        self.store.read(move |connection| uploads::place(connection, name, place, now)).await
     }
 
     async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError> {

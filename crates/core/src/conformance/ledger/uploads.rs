@@ -68,6 +68,12 @@ pub async fn an_upload_takes_its_pieces_in_any_order(ledger: Arc<dyn Ledger>) {
         assert_eq!(add(&*ledger, name, piece).await, None);
         assert_eq!(find(&*ledger, name).await.as_ref(), Some(&expected));
     }
+    for place in 0..4 {
+        let looked = ledger.upload_place(name, place, NOW).await.unwrap().unwrap();
+        let piece = expected.pieces.iter().find(|(known, _)| *known == place).map(|(_, hash)| *hash);
+        assert_eq!((looked.description, looked.expires, looked.piece), (expected.description, soon(), piece));
+    }
+    assert_eq!(ledger.upload_place(name, 0, soon()).await.unwrap(), None, "its time is over");
 }
 
 pub async fn a_piece_again_is_given_back_and_another_in_its_place_refused(ledger: Arc<dyn Ledger>) {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sealpost_core::ports::{
     AcceptError, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece, UploadDescription, UploadName,
-    UploadRecord,
+    UploadPlace, UploadRecord,
 };
 use sealpost_protocol::{AgentId, BodyDescription, Header, PieceHash, Scheme, Timestamp, UploadId};
 
@@ -74,9 +74,7 @@ pub(super) fn add_piece(
     expires: Timestamp,
 ) -> Result<Option<Handle>, Abort<AddPieceError>> {
     let upload = find(transaction, name)?.ok_or(Abort::Refused(AddPieceError::Unknown))?;
-    let mut statement = transaction.prepare_cached(PIECE_HASH)?;
-    let place = [Number(upload.pieces), Number(piece.place)];
-    match statement.query_one(place, |row| row.get(0)).optional()?.map(PieceHash) {
+    match upload.piece(transaction, piece.place)? {
         Some(known) if known != piece.hash => return Err(Abort::Refused(AddPieceError::Conflict)),
         Some(_) => return Ok(Some(piece.content)),
         None => {}
@@ -84,6 +82,17 @@ pub(super) fn add_piece(
     bodies::insert_piece(transaction, upload.pieces, piece.place, piece.hash, &piece.content)?;
     prolong(transaction, &upload, expires)?;
     Ok(None)
+}
+
+pub(super) fn place(
+    connection: &Connection,
+    name: UploadName,
+    place: u64,
+    now: Timestamp,
+) -> Result<Option<UploadPlace>, StoreError> {
+    let Some(upload) = find(connection, name)?.filter(|upload| upload.expires > now) else { return Ok(None) };
+    let piece = upload.piece(connection, place)?;
+    Ok(Some(UploadPlace { description: upload.description, expires: upload.expires, piece }))
 }
 
 pub(super) fn record(
@@ -153,6 +162,13 @@ impl Upload {
         let body = BodyDescription { sealed_length, hash: row.get(3)? };
         let description = UploadDescription { scheme: scheme.ok_or(StoreError::Damaged("scheme"))?, body };
         Ok(Self { pieces, description, expires })
+    }
+
+    /// The hash of the piece in this place.
+    fn piece(&self, connection: &Connection, place: u64) -> Result<Option<PieceHash>, StoreError> {
+        let mut statement = connection.prepare_cached(PIECE_HASH)?;
+        let found = statement.query_one([Number(self.pieces), Number(place)], |row| row.get(0));
+        Ok(found.optional()?.map(PieceHash))
     }
 
     fn record(&self, connection: &Connection, expires: Timestamp) -> Result<UploadRecord, StoreError> {
