@@ -5,8 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use sealpost_api::convert;
-use sealpost_api::v1;
+use sealpost_api::{convert, v1};
 use sealpost_crypto::{Progress, RestoredCopy, Session, check_progress};
 use sealpost_protocol::{
     AgentId, Attempt, ErrorCode, MessageId, PrekeyKind, SignedManifest,
