@@ -65,16 +65,19 @@ const TIMES: f64 = 1.3;
 const NANOSECONDS: f64 = 2_000.0;
 
 impl Step {
-    /// The time over the sum, or less where the sum is so small that the allowance is in nanoseconds; a step that takes
-    /// all it is allowed has [`TIMES`].
+    /// The time over the sum.
     pub(crate) fn over_primitives(&self, columns: &Columns) -> f64 {
+        columns.median(self.column) / columns.sum(&self.parts)
+    }
+
+    /// The time over what it may take; above 1 it takes too long.
+    pub(crate) fn of_allowance(&self, columns: &Columns) -> f64 {
         let sum = columns.sum(&self.parts);
-        let allowed = (TIMES * sum).max(sum + NANOSECONDS);
-        TIMES * columns.median(self.column) / allowed
+        columns.median(self.column) / (TIMES * sum).max(sum + NANOSECONDS)
     }
 
     pub(crate) fn print(&self, columns: &Columns) {
         let (best, median, sum) = (columns.best(self.column), columns.median(self.column), columns.sum(&self.parts));
-        println!("{:<44}{best:>10.0}{median:>10.0}{sum:>12.0}{:>8.2} x", self.name, median / sum);
+        println!("{:<44}{best:>10.0}{median:>10.0}{sum:>12.0}{:>8.2} x", self.name, self.over_primitives(columns));
     }
 }
