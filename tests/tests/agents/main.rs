@@ -9,6 +9,7 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod contacts;
 mod damage;
 mod lost_answers;
 mod other_ledger;
