@@ -4,6 +4,7 @@
 //! tells the class of its length and no more. Whatever reads it has authenticated it before; it is parsed strictly all
 //! the same.
 
+mod body_key;
 mod content;
 
 use std::fmt;
@@ -14,7 +15,10 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-pub use self::content::{Content, ContentKind, FileName, PayloadError};
+pub use self::{
+    body_key::BodyKey,
+    content::{Content, ContentKind, FileName, PayloadError},
+};
 use crate::{
     limits,
     padding::padme,
@@ -26,7 +30,10 @@ const FORMAT: u8 = 1;
 /// The payload carries a message. Other kinds are what only runtimes say to each other: [`Control`].
 const MESSAGE: u8 = 0;
 
-/// The flag that asks the peer's runtime for a ratchet step; it stands in messages alone. No other is defined, and all
+/// The payload leads to a message that travels as a body: [`BodyKey`].
+const BODY_KEY: u8 = 2;
+
+/// The flag that asks the peer's runtime for a ratchet step; it stands in messages alone, or in what leads to them. No other is defined, and all
 /// others are refused.
 const ASKS_FOR_STEP: u8 = 1;
 
@@ -154,9 +161,9 @@ impl Plaintext {
         self.is_message() && self.0.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
     }
 
-    /// Whether it is a message, and no control.
+    /// Whether it is a message, or leads to one, and no control.
     pub(crate) fn is_message(&self) -> bool {
-        self.0.starts_with(&[FORMAT, MESSAGE])
+        self.0.starts_with(&[FORMAT, MESSAGE]) || self.0.starts_with(&[FORMAT, BODY_KEY])
     }
 }
 
