@@ -38,6 +38,13 @@ pub enum Event {
         /// What gave it away.
         sign: String,
     },
+    /// A message was received whose body the relay had no more when it was fetched: it has expired, or was lost.
+    BodyGone {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
         /// The message.
@@ -108,6 +115,7 @@ impl Encode for Event {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
+            Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
         };
     }
@@ -132,6 +140,7 @@ impl Decode for Event {
                 reason: RefusalReason::decode(reader)?,
             },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
+            16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

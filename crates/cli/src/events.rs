@@ -14,6 +14,8 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
@@ -38,7 +40,15 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
 
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
-    let told = |event, id: String, reason| Told { event, id: Some(id), recipient: None, attempt: None, reason, at };
+    let told = |event, id: String, reason| Told {
+        event,
+        id: Some(id),
+        sender: None,
+        recipient: None,
+        attempt: None,
+        reason,
+        at,
+    };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
             let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
@@ -54,6 +64,11 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let text = format!("{recipient} refused {message} for good: {reason}");
             let told = told("message:refused", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), ..told }, text)
+        }
+        Event::BodyGone { message, sender } => {
+            let text = format!("{message} from {sender} is gone: the relay no longer has its content");
+            let told = told("message:body-gone", message.to_string(), "body-gone".to_owned());
+            (Told { sender: Some(sender.to_string()), ..told }, text)
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

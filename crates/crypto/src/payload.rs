@@ -20,6 +20,7 @@ pub use self::{
     content::{Content, ContentKind, FileName, PayloadError},
 };
 use crate::{
+    body::Prelude,
     limits,
     padding::padme,
     secret::{SecretBytes, encode_secret},
@@ -70,6 +71,19 @@ impl Payload {
     #[must_use]
     pub fn new(content: Content) -> Self {
         Self { message_type: None, thread: None, reply_to: None, file_name: None, content }
+    }
+
+    /// What goes with the content, as it stands before a content that travels as a body.
+    #[must_use]
+    pub fn prelude(&self) -> Prelude {
+        Prelude {
+            message_type: self.message_type.clone(),
+            thread: self.thread,
+            reply_to: self.reply_to,
+            file_name: self.file_name.clone(),
+            kind: self.content.kind(),
+            content_length: self.content.as_bytes().len() as u64,
+        }
     }
 
     /// The padded encoding, to be sealed: once for each recipient, if there are many.

@@ -53,11 +53,15 @@ pub(crate) enum Area {
     Compared,
     /// The last place given in the order of arrival.
     Arrival,
+    /// Received messages that stand behind a body of their sender which is on its way, and that one, by sender and arrival.
+    Held,
+    /// Bodies that are at the relay still, by arrival.
+    Download,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 24] = [
+    const SEALED: [Self; 26] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -82,6 +86,8 @@ impl Area {
         Self::Verified,
         Self::Compared,
         Self::Arrival,
+        Self::Held,
+        Self::Download,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -116,6 +122,8 @@ impl Area {
             Self::Verified => 22,
             Self::Compared => 23,
             Self::Arrival => 24,
+            Self::Held => 25,
+            Self::Download => 26,
         }
     }
 
@@ -146,6 +154,8 @@ impl Area {
             Self::Verified => "verified",
             Self::Compared => "compared",
             Self::Arrival => "arrival",
+            Self::Held => "held",
+            Self::Download => "download",
         }
     }
 }
