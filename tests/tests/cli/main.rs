@@ -12,6 +12,7 @@ mod contents;
 mod exit_codes;
 mod identity;
 mod json_forms;
+mod measuring;
 mod outbox;
 mod passphrases;
 mod receiving;
