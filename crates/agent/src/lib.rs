@@ -60,7 +60,7 @@ pub use outbox::{Outgoing, SendOutcome, Sent, Waiting};
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;
-pub use relay_client::{RelayAddress, RelayError};
+pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;

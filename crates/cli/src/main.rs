@@ -86,6 +86,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
         Command::Group(group) => commands::group::run(&context, group).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
+        Command::Bench(bench) => commands::bench::run(&context, bench).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

@@ -80,7 +80,7 @@ async fn a_group_is_founded_grows_shrinks_and_its_keys_go_to_members_alone() {
     let (alice, bob, carol) = (&trio.alice, &trio.bob, &trio.carol);
     let team = settle(alice.create_group("team", &[bob.id()]).await.unwrap(), &[bob, carol]).await;
     assert_eq!((team.members.clone(), team.epoch), (sorted(vec![alice.id(), bob.id()]), 0));
-    assert_eq!(bob.groups().await.unwrap(), [team.clone()]);
+    assert_eq!(bob.groups().await.unwrap(), std::slice::from_ref(&team));
     assert_eq!(carol.groups().await.unwrap(), []);
     assert_eq!(events(bob).await, [Event::JoinedGroup { group: team.id, founder: alice.id() }]);
 

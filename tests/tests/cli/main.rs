@@ -13,6 +13,7 @@ mod exit_codes;
 mod groups;
 mod identity;
 mod json_forms;
+mod measuring;
 mod outbox;
 mod passphrases;
 mod receiving;

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod agent;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod contacts;
 pub(crate) mod group;
