@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
 
 use sealpost_protocol::{
-    AgentId, Attempt, MessageId, RefusalReason, Timestamp,
+    AgentId, Attempt, GroupId, MessageId, RefusalReason, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -44,6 +44,27 @@ pub enum Event {
         message: MessageId,
         /// Who sent it.
         sender: AgentId,
+    },
+    /// Another agent has made this one a member of its group.
+    JoinedGroup {
+        /// The group.
+        group: GroupId,
+        /// Whose it is.
+        founder: AgentId,
+    },
+    /// This agent was removed from a group, or the group was dissolved.
+    RemovedFromGroup {
+        /// The group.
+        group: GroupId,
+        /// Whose it is.
+        founder: AgentId,
+    },
+    /// A member has left a group of this agent; a new epoch has begun.
+    LeftGroup {
+        /// The group.
+        group: GroupId,
+        /// Who has left.
+        member: AgentId,
     },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
@@ -116,6 +137,9 @@ impl Encode for Event {
             }
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
+            Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
+            Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
+            Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
             Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
         };
     }
@@ -139,6 +163,9 @@ impl Decode for Event {
                 recipient: AgentId::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
+            32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),

@@ -123,7 +123,7 @@ impl Agent {
         let slice = wait.max(limits::TRANSFER_SLICE);
         let mail = async {
             let wait_ms = u32::try_from(slice.as_millis()).unwrap_or(u32::MAX);
-            let request = v1::ReceiveRequest { after: seen, limit: 1, wait_ms };
+            let request = v1::ReceiveRequest { after: seen, limit: 1, wait_ms, control_taken: 0 };
             let answered = match self.relay().await {
                 Ok(relay) => relay.receive(request).await.is_ok(),
                 Err(_) => false,
@@ -209,7 +209,7 @@ impl Agent {
     async fn page(&self, wait: Duration) -> Result<v1::ReceiveResponse, SyncError> {
         let after = self.passed.load(Ordering::Relaxed);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        Ok(self.relay().await?.receive(v1::ReceiveRequest { after, limit: 0, wait_ms }).await?)
+        Ok(self.relay().await?.receive(v1::ReceiveRequest { after, wait_ms, ..Default::default() }).await?)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happened to an agent's messages while nobody asked: told once, on standard error.
 
 use sealpost_agent::{Agent, Event, Noted};
+use sealpost_protocol::AgentId;
 use serde::Serialize;
 
 use crate::{failure::Failure, output};
@@ -19,7 +20,13 @@ struct Told {
     recipient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
-    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// Whose doing it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     at: String,
 }
 
@@ -38,16 +45,16 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
     }
 }
 
+fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
+    let (group, agent) = (Some(group), Some(agent.to_string()));
+    Told { event, id: None, sender: None, recipient: None, attempt: None, group, agent, reason: None, at }
+}
+
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
-    let told = |event, id: String, reason| Told {
-        event,
-        id: Some(id),
-        sender: None,
-        recipient: None,
-        attempt: None,
-        reason,
-        at,
+    let told = |event, id: String, reason| {
+        let (id, reason, at) = (Some(id), Some(reason), at.clone());
+        Told { event, id, sender: None, recipient: None, attempt: None, group: None, agent: None, reason, at }
     };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
@@ -69,6 +76,18 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let text = format!("{message} from {sender} is gone: the relay no longer has its content");
             let told = told("message:body-gone", message.to_string(), "body-gone".to_owned());
             (Told { sender: Some(sender.to_string()), ..told }, text)
+        }
+        Event::JoinedGroup { group, founder } => {
+            let text = format!("{founder} has made this agent a member of the group {group}");
+            (about_group("group:joined", group.to_string(), *founder, at), text)
+        }
+        Event::RemovedFromGroup { group, founder } => {
+            let text = format!("{founder} has removed this agent from the group {group}");
+            (about_group("group:removed", group.to_string(), *founder, at), text)
+        }
+        Event::LeftGroup { group, member } => {
+            let text = format!("{member} has left the group {group}; a new epoch has begun");
+            (about_group("group:left", group.to_string(), *member, at), text)
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

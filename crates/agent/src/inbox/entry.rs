@@ -1,6 +1,7 @@
 //! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
 
 use sealpost_api::v1;
+use sealpost_crypto::Ordinary;
 use sealpost_protocol::{
     AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
     Timestamp, Verdict,
@@ -121,12 +122,13 @@ impl Agent {
             }
             Err(NotOpened::Failed(error)) => return Err(error),
         };
+        // What was for the runtime is taken already, and shown to nobody.
+        let is_new = !content.is_erased();
         let record = arrived.record(verdict, content, place.clone());
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if verdict.is_none() {
             changes.insert(place.clone(), &DownloadRecord { message });
         }
-        let is_new = !is_refused(&record);
         if is_new && (verdict.is_none() || self.holds_any_of(message.sender).await?) {
             changes.insert(held_key(&message, &place), &HeldRecord { message });
         } else if is_new {
@@ -145,8 +147,8 @@ impl Agent {
         Ok(self.store.page::<HeldRecord>(sender.as_bytes(), &[], 1).await?.last.is_some())
     }
 
-    /// What the message says, or where and under which key that is. The session moves whenever the envelope opens, also
-    /// when its payload is of no known form.
+    /// What the message says, or where and under which key that is; nothing if it was for the runtime, which has then
+    /// taken it. The session moves whenever the envelope opens, also when its payload is of no known form.
     async fn content_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<ContentRecord, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
@@ -157,13 +159,17 @@ impl Agent {
         let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
-        Ok(match fields.body {
-            None => ContentRecord::Payload(encode_payload(&plaintext.to_payload().map_err(unreadable)?)),
-            Some(description) => {
-                let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
-                ContentRecord::Body(BodyRecord { description, key })
+        if let Some(description) = fields.body {
+            let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
+            return Ok(ContentRecord::Body(BodyRecord { description, key }));
+        }
+        match plaintext.to_ordinary().map_err(unreadable)? {
+            Ordinary::Message(payload) => Ok(ContentRecord::Payload(encode_payload(&payload))),
+            Ordinary::Group(notice) => {
+                self.take_in_notice(fields.message.sender, notice, changes).await?;
+                Ok(ContentRecord::Erased)
             }
-        })
+        }
     }
 }
 

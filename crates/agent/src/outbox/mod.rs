@@ -12,7 +12,7 @@ mod waiting;
 
 use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
 
-use sealpost_crypto::{BodyKey, Payload, Plaintext, SecretBytes};
+use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
 use sealpost_protocol::{
     AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
     Recipients, Scheme, Timestamp,
@@ -417,7 +417,7 @@ impl Agent {
 pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendError> {
     let missing = |reason| DecodeError::Invalid { field: "a content", reason };
     match content {
-        ContentRecord::Payload(payload) => Ok(Payload::from_bytes(payload)?.to_plaintext()),
+        ContentRecord::Payload(payload) => Ok(Ordinary::from_bytes(payload)?.to_plaintext()),
         ContentRecord::Body(BodyRecord { description, key: BodyKeyRecord::Sealed(key) }) => {
             let key = BodyKey::new(key, *description).map_err(|error| SendError::Seal(error.into()))?;
             Ok(key.to_plaintext())

@@ -57,11 +57,15 @@ pub(crate) enum Area {
     Held,
     /// Bodies that are at the relay still, by arrival.
     Download,
+    /// Groups that share a key, by id.
+    Group,
+    /// Keys of groups, by group and epoch.
+    GroupKey,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 26] = [
+    const SEALED: [Self; 28] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -88,6 +92,8 @@ impl Area {
         Self::Arrival,
         Self::Held,
         Self::Download,
+        Self::Group,
+        Self::GroupKey,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -124,6 +130,8 @@ impl Area {
             Self::Arrival => 24,
             Self::Held => 25,
             Self::Download => 26,
+            Self::Group => 32,
+            Self::GroupKey => 33,
         }
     }
 
@@ -156,6 +164,8 @@ impl Area {
             Self::Arrival => "arrival",
             Self::Held => "held",
             Self::Download => "download",
+            Self::Group => "group",
+            Self::GroupKey => "group-key",
         }
     }
 }

@@ -75,7 +75,7 @@ impl Encode for BodyKey {
 
 impl Decode for BodyKey {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, BODY_KEY, ASKS_FOR_STEP)?;
+        read_head(reader, &[BODY_KEY], ASKS_FOR_STEP)?;
         Ok(Self {
             key: ContentKey::copy_of(secret_array(reader)?),
             commitment: reader.array()?,

@@ -143,7 +143,7 @@ fn body_key() -> (ContentKey, BodyDescription) {
 fn the_key_of_a_body_reads_back_for_that_body_and_asks_for_a_step_as_a_message_does() {
     let (key, body) = body_key();
     let plaintext = BodyKey::new(&key, body).unwrap().to_plaintext();
-    assert!(plaintext.is_message() && plaintext.padded_length() == 112);
+    assert!(plaintext.is_ordinary() && plaintext.padded_length() == 112);
     assert_eq!(plaintext.to_body_key(&body).unwrap().expose(), key.expose());
     let asking = plaintext.asking_for_step().unwrap();
     assert!(asking.asks_for_step() && asking.to_body_key(&body).is_ok());
