@@ -35,6 +35,9 @@ pub struct ScriptedRelay {
     script: Arc<Mutex<Script>>,
 }
 
+/// How a relay answers to whoever asks for a body.
+pub type BodyAnswer = Box<dyn Fn(&v1::GetBodyRequest) -> Result<v1::GetBodyResponse, ErrorCode> + Send>;
+
 /// What the relay says, and what it was told.
 pub struct Script {
     /// What every request for a token is refused with.
@@ -61,6 +64,8 @@ pub struct Script {
     pub changes: Vec<v1::Event>,
     /// The messages whose status was asked for.
     pub status_requests: Vec<String>,
+    /// What is answered to whoever asks for a body.
+    pub body: Option<BodyAnswer>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
@@ -106,6 +111,7 @@ impl ScriptedRelay {
             statuses: HashMap::new(),
             changes: Vec::new(),
             status_requests: Vec::new(),
+            body: None,
             mailbox: Vec::new(),
             page: 100,
             tokens: 0,
@@ -321,8 +327,11 @@ impl Messages for Scripted {
         )
     }
 
-    async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
-        Err(refusal(ErrorCode::NotFound))
+    async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
+        match &self.script().body {
+            Some(answer) => answer(&request.into_inner()).map(Response::new).map_err(refusal),
+            None => Err(refusal(ErrorCode::NotFound)),
+        }
     }
 
     type StreamBodyStream = BoxStream<'static, Result<v1::GetBodyResponse, Status>>;

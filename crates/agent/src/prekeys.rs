@@ -144,7 +144,7 @@ impl Agent {
         self.erase_retired_keys().await?;
         if self.is_old(&known) {
             self.rotate_if_old().await?;
-        } else if fewest(counts) < limits::REFILL_BELOW {
+        } else if fewest(counts) < self.refill_below() {
             self.refill().await?;
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
@@ -170,13 +170,18 @@ impl Agent {
                     changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
                 }
             }
-            let missing = [limits::ONE_TIME_PREKEYS; 2];
+            let missing = [self.one_time_prekeys; 2];
             self.make_one_time_keys(&mut changes, &mut next_ids, missing)?;
         }
         let value = ManifestRecord { confirmed: None, next_ids, ledger, ..known.value.clone() };
         changes.replace(&known, &value);
         self.store.commit(changes).await?;
         Ok(Versioned { version: known.version + 1, value, ..known })
+    }
+
+    /// Below so many the set is filled up again.
+    fn refill_below(&self) -> u64 {
+        limits::REFILL_BELOW.min(self.one_time_prekeys as u64 / 2)
     }
 
     fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
@@ -198,7 +203,7 @@ impl Agent {
         let _turn = self.turns.take().await?;
         let counts = self.relay_counts().await?;
         let Some(known) = self.manifest_record().await? else { return Ok(()) };
-        if fewest(counts) >= limits::REFILL_BELOW {
+        if fewest(counts) >= self.refill_below() {
             return Ok(());
         }
         if fewest(counts) < limits::WARN_BELOW {
@@ -307,7 +312,7 @@ impl Agent {
     ) -> Result<(), PrekeysError> {
         let missing = |left: u64, unpublished: usize| {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
+            self.one_time_prekeys.saturating_sub(left.max(unpublished))
         };
         let missing_curve = missing(left.one_time_curve, self.count_unpublished(PrekeyKind::OneTimeCurve).await?);
         let missing_kem = missing(left.one_time_kem, self.count_unpublished(PrekeyKind::OneTimeKem).await?);

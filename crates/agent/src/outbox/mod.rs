@@ -34,7 +34,6 @@ use crate::{
         BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord,
         UnsentRecord,
     },
-    sessions::Transmission,
     store::{Changes, Record, Versioned, encode_secret},
 };
 
@@ -399,12 +398,11 @@ impl Agent {
         let now = self.clock.now();
         let mut changes = Changes::default();
         let mut parts = Vec::new();
-        for recipient in header.fields().recipients.as_slice() {
-            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
-            let mut sending = self.sending_session(*recipient, &transmission, &mut changes).await?;
+        for (recipient, transmission) in self.transmissions(id, header.fields().recipients.as_slice()).await? {
+            let mut sending = self.sending_session(recipient, &transmission, &mut changes).await?;
             let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
             sending.save(&mut changes, now);
-            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
+            parts.push(PartRecord { recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
         }
         let header = header.as_bytes().to_vec();
         let outgoing = OutgoingRecord { header, parts, content: draft.value.content.clone(), upload: None };
