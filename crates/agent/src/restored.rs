@@ -81,6 +81,7 @@ impl Agent {
                 changes.replace(row, &SessionRecord { session: session.encode(), sends: false, used });
             }
         }
+        self.outpace_copies(&mut changes).await?;
         self.note(&mut changes, Event::RestoredCopy { sign: sign.to_string() })?;
         self.rotate_with(changes, Some(published)).await?;
         Ok(())

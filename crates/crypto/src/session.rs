@@ -71,7 +71,7 @@ impl Session {
         if !is_between(header, &self.agent(), &self.peer()) {
             return Err(SealError::OtherParties);
         }
-        if plaintext.is_message() != (header.fields().class == MessageClass::Ordinary) {
+        if plaintext.is_ordinary() != (header.fields().class == MessageClass::Ordinary) {
             return Err(SealError::OtherClass);
         }
         if self.retired {
@@ -80,7 +80,7 @@ impl Session {
         let (position, pending) = self.ratchet.next_to_seal(primitives)?;
         let stepped = matches!(pending.change, Sent::Step(..));
         let wanted = !stepped && self.steps.are_wanted(now);
-        let asked = wanted && plaintext.is_message();
+        let asked = wanted && plaintext.is_ordinary();
         let flagged = plaintext.flagged(asked, self.steps.controls_before());
         let plaintext = flagged.as_ref().unwrap_or(plaintext);
         let nonce = *random(primitives)?;
@@ -96,7 +96,7 @@ impl Session {
         let (Sealed { ciphertext, tag }, commit) = pending.seal(nonce, &ad, plaintext.as_bytes())?;
         let sealed = Envelope { header: envelope, opening: opening.cloned(), nonce, ciphertext, tag };
         self.ratchet.commit_sent(commit);
-        self.steps.sealed(Sealing { stepped, asked, is_control: !plaintext.is_message() }, now);
+        self.steps.sealed(Sealing { stepped, asked, is_control: !plaintext.is_ordinary() }, now);
         self.age(now);
         Ok(sealed)
     }
