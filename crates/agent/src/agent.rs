@@ -20,6 +20,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
+    control::OwedSteps,
     error::{OpenError, StateError},
     message_ids::MessageIds,
     outbox::Holds,
@@ -76,6 +77,12 @@ pub struct Agent {
     pub(crate) passed: AtomicU64,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
     pub(crate) is_current: AtomicBool,
+    /// Whether the relay's ledger contradicts what it has countersigned: it takes no receipts then.
+    pub(crate) is_forked: AtomicBool,
+    /// Peers that wait for a step of the ratchet.
+    pub(crate) owed_steps: OwedSteps,
+    /// Up to where control messages were taken in since the relay was last told.
+    pub(crate) control_taken: AtomicU64,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
@@ -212,6 +219,9 @@ impl Agent {
             holds: Holds::default(),
             passed: AtomicU64::new(0),
             is_current: AtomicBool::new(false),
+            is_forked: AtomicBool::new(false),
+            owed_steps: OwedSteps::default(),
+            control_taken: AtomicU64::new(0),
             fruitless: AtomicUsize::new(0),
             relay: None,
         }

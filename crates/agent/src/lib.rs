@@ -24,6 +24,7 @@ mod agent;
 mod backoff;
 mod conflicts;
 mod contacts;
+mod control;
 mod error;
 mod events;
 mod follow;
@@ -41,6 +42,7 @@ mod relay_client;
 mod renewal;
 mod restored;
 mod sessions;
+mod standing;
 mod status;
 mod store;
 mod store_key;
@@ -61,11 +63,13 @@ pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;
 pub use relay_client::{RelayAddress, RelayClient, RelayError};
+pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;
 
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
-    Content, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Primitives, SystemPrimitives,
+    Content, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Primitives, SessionId,
+    SystemPrimitives,
 };

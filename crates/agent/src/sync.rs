@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 use sealpost_api::v1;
 use sealpost_protocol::{ErrorCode, Header, limits as wire};
 
-use crate::{Agent, SendError, SyncError, limits};
+use crate::{Agent, SendError, SyncError, conflicts::retry_conflicts, limits};
 
 /// What a round brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,18 +55,23 @@ impl Agent {
     /// Does a round that ends with the first page, and puts what is damaged here aside.
     pub(crate) async fn sync_past_damage(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
         let result = self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage).await;
-        if result.is_err() {
-            // Whoever answers next may count otherwise.
+        if let Err(error) = &result {
+            // Whoever answers next may count otherwise, and may know of another copy of the store.
             self.passed.store(0, Ordering::Relaxed);
+            if error.relay().is_some_and(|error| error.code().is_none()) {
+                self.is_current.store(false, Ordering::Relaxed);
+            }
         }
         result
     }
 
     async fn try_sync_page(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
+        damage.set_aside(self.look_for_old_copy().await)?;
         damage.set_aside(self.flush_in_passing().await)?;
         let before = damage.set_aside(self.give_receipts_if_taken().await)?;
         let page = self.page(wait).await?;
         let received = self.take_in_page(&page, damage).await?;
+        self.confirm_control().await;
         let given = damage.set_aside(self.give_receipts_if_taken().await)?;
         let mut synced = Synced { received, receipts: before + given, more: false };
         let mut bears_fruit = received > 0;
@@ -87,6 +92,7 @@ impl Agent {
             if damage.set_aside(self.follow_up().await.map_err(SyncError::from))? {
                 damage.set_aside(self.flush_in_passing().await)?;
             }
+            damage.set_aside(in_passing(self.answer_steps().await))?;
             damage.set_aside(self.sweep().await)?;
         }
         Ok(synced)
@@ -117,39 +123,69 @@ impl Agent {
     /// Sends what waits. Only a relay that cannot be used keeps the round from going on; one that takes nothing just now may
     /// still hand mail out, and may need it to be taken.
     async fn flush_in_passing(&self) -> Result<(), SyncError> {
-        match self.flush(None).await {
-            Ok(_) => Ok(()),
-            Err(SendError::Relay(error))
-                if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
-            {
-                tracing::warn!(%error, "messages wait");
+        in_passing(self.flush(None).await.map(drop))
+    }
+
+    /// Finds out whether the store is an old copy before it takes part in anything. A relay that does not tell keeps nobody
+    /// from mail: before something is sealed it is asked again.
+    async fn look_for_old_copy(&self) -> Result<(), SyncError> {
+        if self.is_current.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _turn = self.turns.take().await?;
+        match retry_conflicts(|| self.ensure_current()).await {
+            Err(SendError::Relay(error)) if error.code().is_some() => {
+                tracing::warn!(%error, "the relay does not tell what it has of this agent");
                 Ok(())
             }
-            Err(SendError::Relay(error)) => Err(error.into()),
-            Err(SendError::State(error)) => Err(error.into()),
-            Err(SendError::Damaged(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "a message waits");
-                Ok(())
-            }
+            result => in_passing(result),
         }
     }
 
     /// Gives receipts. A relay whose sequence of them is another than the agent's does not keep it from its mail.
     async fn give_receipts_if_taken(&self) -> Result<usize, SyncError> {
-        match self.give_receipts().await {
-            Err(SyncError::Relay(error)) if error.code() == Some(ErrorCode::ReceiptsOutOfSequence) => {
-                tracing::warn!(%error, "the relay does not take receipts; if it was replaced, trust it anew");
-                Ok(0)
-            }
-            result => result,
+        let given = self.give_receipts().await;
+        let Err(SyncError::Relay(error)) = &given else { return given };
+        if error.code() != Some(ErrorCode::ReceiptsOutOfSequence) {
+            return given;
         }
+        // An old copy has signed another batch under a number that is used; the relay's head says how to go on.
+        if !self.is_forked.load(Ordering::Relaxed) {
+            self.is_current.store(false, Ordering::Relaxed);
+            self.look_for_old_copy().await?;
+            match self.give_receipts().await {
+                Err(SyncError::Relay(error)) if error.code() == Some(ErrorCode::ReceiptsOutOfSequence) => {}
+                result => return result,
+            }
+        }
+        tracing::warn!(%error, "the relay does not take receipts");
+        Ok(0)
     }
 
     async fn page(&self, wait: Duration) -> Result<v1::ReceiveResponse, SyncError> {
         let after = self.passed.load(Ordering::Relaxed);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         Ok(self.relay().await?.receive(v1::ReceiveRequest { after, wait_ms, ..Default::default() }).await?)
+    }
+}
+
+/// Goes on past what waits; but for a relay that cannot be used, and what is wrong here.
+fn in_passing(result: Result<(), SendError>) -> Result<(), SyncError> {
+    match result {
+        Ok(()) => Ok(()),
+        Err(SendError::Relay(error))
+            if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
+        {
+            tracing::warn!(%error, "messages wait");
+            Ok(())
+        }
+        Err(SendError::Relay(error)) => Err(error.into()),
+        Err(SendError::State(error)) => Err(error.into()),
+        Err(SendError::Damaged(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "a message waits");
+            Ok(())
+        }
     }
 }
 

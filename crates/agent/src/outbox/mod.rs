@@ -21,7 +21,8 @@ use sealpost_protocol::{
 };
 
 pub(crate) use self::holds::Holds;
-use self::refusals::{Fate, fate, is_final};
+use self::refusals::is_final;
+pub(crate) use self::refusals::{Fate, fate};
 pub use self::waiting::Waiting;
 use crate::{
     Agent, RelayError, SendError,

@@ -57,11 +57,17 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// Control messages that the relay has not accepted, by recipient.
+    Control,
+    /// The highest id of a control message that was sealed.
+    SealedControl,
+    /// Heads of receipts that exclude each other, by node and ledger.
+    Fork,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 26] = [
+    const SEALED: [Self; 29] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -88,6 +94,9 @@ impl Area {
         Self::Arrival,
         Self::Group,
         Self::GroupKey,
+        Self::Control,
+        Self::SealedControl,
+        Self::Fork,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -124,6 +133,9 @@ impl Area {
             Self::Arrival => 24,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Control => 40,
+            Self::SealedControl => 41,
+            Self::Fork => 42,
         }
     }
 
@@ -156,6 +168,9 @@ impl Area {
             Self::Arrival => "arrival",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Control => "control",
+            Self::SealedControl => "sealed-control",
+            Self::Fork => "fork",
         }
     }
 }
