@@ -38,6 +38,13 @@ pub enum Event {
         /// What gave it away.
         sign: String,
     },
+    /// A message was received whose body the relay had no more when it was fetched: it has expired, or was lost.
+    BodyGone {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// Another agent has made this one a member of its group.
     JoinedGroup {
         /// The group.
@@ -147,6 +154,7 @@ impl Encode for Event {
             Self::Missing { before, count } => writer.u8(50).value(before).u32(*count),
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
+            Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
@@ -179,6 +187,7 @@ impl Decode for Event {
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             50 => Self::Missing { before: MessageRef::decode(reader)?, count: reader.u32()? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
+            16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }
