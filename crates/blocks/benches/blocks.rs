@@ -104,6 +104,7 @@ impl CblVerifier for Node {
 
 fn open(path: &Path) -> BlockStore {
     let keys = Keys { signer: Arc::new(Node), verifier: Arc::new(Node) };
+    fs::create_dir_all(path).unwrap();
     let files = Arc::new(DiskFiles::open(path).unwrap());
     BlockStore::open(files, Options::new(Recovery::Everything, keys)).unwrap().0
 }
@@ -145,6 +146,7 @@ fn read(store: &BlockStore, handle: &Handle, mib: usize) -> f64 {
 /// Records of the large content's class, each hashed as content and as block, in files of a segment's size, each
 /// flushed when it is full.
 fn disk(path: &Path, mib: usize) -> f64 {
+    fs::create_dir_all(path).unwrap();
     let files = DiskFiles::open(path).unwrap();
     let size = Selection::Compact.block_size((mib * MIB) as u64).bytes();
     let record: Vec<u8> = part().into_iter().cycle().take(size).collect();

@@ -99,6 +99,10 @@ impl Writer {
         if self.taken != self.length {
             return Err(WriteError::Length { announced: self.length, given: self.taken });
         }
+        #[cfg_attr(
+            not(feature = "zstd"),
+            expect(clippy::infallible_destructuring_match, reason = "without the feature there is one sink")
+        )]
         let blocks = match self.sink {
             Sink::Plain(blocks) => blocks,
             #[cfg(feature = "zstd")]

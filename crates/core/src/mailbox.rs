@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::{
     Principal, WakeUps, limits,
     ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
+    release,
 };
 
 /// Reads mailboxes.
@@ -187,9 +188,7 @@ impl Mailboxes {
         tracing::error!(recipient = %caller.agent(), entries = ?lost, "the store has lost or damaged waiting messages");
         let given_up = self.ledger.lose(caller.agent(), lost).await?;
         self.wake_ups.ring(&given_up.senders);
-        if let Err(error) = self.contents.discard(given_up.released).await {
-            tracing::warn!(%error, "contents not discarded");
-        }
+        release::let_go(&*self.ledger, &*self.contents, given_up.released).await;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use sealpost_core::{Ports, Services};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
-use sealpost_storage::{Embedded, OpenError};
+use sealpost_storage::{Embedded, OpenContentsError, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
@@ -36,6 +36,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Storage(#[from] OpenError),
+    /// The contents cannot be opened.
+    #[error(transparent)]
+    Contents(#[from] OpenContentsError),
     /// The node's keys cannot be had, or do not go with the ledger.
     #[error(transparent)]
     Identity(#[from] LedgerIdentityError),
@@ -85,6 +88,7 @@ impl Relay {
         let restored = config.restored.then(|| clock.now());
         let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
         let keys = Arc::new(keys);
+        let contents = storage.open_contents(keys.clone(), clock.clone()).await?;
         let listen_error = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
         let address = listener.local_addr().map_err(listen_error)?;
@@ -94,7 +98,7 @@ impl Relay {
         let authenticator = Authenticator::new(Arc::clone(&keys), ledger_id, clock.clone(), origins);
         let services = Services::new(Ports {
             ledger: storage.ledger(),
-            contents: storage.contents(),
+            contents,
             prekeys: storage.prekeys(),
             clock: clock.clone(),
             node: keys as Arc<dyn Signer + Send + Sync>,

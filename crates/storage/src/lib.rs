@@ -8,4 +8,7 @@
 mod embedded;
 
 #[cfg(feature = "embedded")]
-pub use embedded::{Embedded, LedgerIdentity, OpenError};
+pub use embedded::{
+    BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity, OpenContentsError, OpenError,
+    RepairReport, StoredContent, VerificationReport,
+};

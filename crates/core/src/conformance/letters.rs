@@ -11,7 +11,7 @@ use sealpost_protocol::{
 use super::{Agent, NOW};
 use crate::{
     Part, Submission, SubmittedBody,
-    ports::{Acceptance, AcceptedBody, BodyQuota, Handle, StoredPart, UploadDescription},
+    ports::{Acceptance, AcceptedBody, BodyQuota, ContentsMark, Handle, StoredPart, UploadDescription},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -25,6 +25,7 @@ pub struct Letter {
     created: Timestamp,
     expires: Timestamp,
     priority: Priority,
+    scheme: Scheme,
     body: Option<Vec<u8>>,
     upload: Option<UploadId>,
     quota: BodyQuota,
@@ -49,6 +50,7 @@ impl Letter {
             created: NOW,
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
+            scheme: Scheme::Ratchet,
             body: None,
             upload: None,
             quota: BodyQuota { uploads: 4, bytes: 1 << 30 },
@@ -82,6 +84,12 @@ impl Letter {
     #[must_use]
     pub fn priority(self, priority: Priority) -> Self {
         Self { priority, ..self }
+    }
+
+    /// Under another scheme, as the ledger is given it: nobody could open it.
+    #[must_use]
+    pub fn scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// With a body that all recipients share.
@@ -152,7 +160,7 @@ impl Letter {
         let fields = HeaderFields {
             message: self.message(),
             recipients: Recipients::new(self.recipients.clone()).unwrap(),
-            scheme: Scheme::Ratchet,
+            scheme: self.scheme,
             class: MessageClass::Ordinary,
             priority: self.priority,
             message_type: None,
@@ -202,13 +210,17 @@ impl Letter {
     /// The letter as the ledger is given it.
     #[must_use]
     pub fn accepted(&self, at: Timestamp) -> Acceptance {
-        let submission = self.submission();
-        let part = |part: &Part| StoredPart {
-            recipient: part.recipient,
-            attempt: part.attempt,
-            hash: part.hash,
-            length: self.length.unwrap_or(part.content.len() as u64),
-            content: self.part_handle_of(part.recipient),
+        let mut enclosed = self.enclosed.clone();
+        enclosed.sort_unstable();
+        let part = |recipient: &AgentId| {
+            let envelope = self.envelope(*recipient);
+            StoredPart {
+                recipient: *recipient,
+                attempt: self.attempt,
+                hash: PartHash::of(&envelope),
+                length: self.length.unwrap_or(envelope.len() as u64),
+                content: self.part_handle_of(*recipient),
+            }
         };
         Acceptance {
             header: self.header(),
@@ -217,8 +229,9 @@ impl Letter {
                 None => self.body_handle().map(AcceptedBody::Inline),
             },
             quota: self.quota,
-            parts: submission.parts().iter().map(part).collect(),
-            is_complete: submission.is_complete(),
+            parts: enclosed.iter().map(part).collect(),
+            mark: ContentsMark::default(),
+            is_complete: enclosed.len() == self.recipients.len() && self.attempt == Attempt::FIRST,
             at,
         }
     }

@@ -8,10 +8,11 @@ mod prekeys;
 mod uploads;
 
 pub use backend::BackendError;
-pub use contents::{Contents, Handle};
+pub use contents::{ContentPolicy, Contents, ContentsMark, Handle, StoredContents};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, LostEntries,
-    PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, EndedRetention, ExpireStep, Ledger,
+    LostEntries, PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart,
+    WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
 pub use uploads::{
