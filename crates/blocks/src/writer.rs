@@ -99,16 +99,11 @@ impl Writer {
         if self.taken != self.length {
             return Err(WriteError::Length { announced: self.length, given: self.taken });
         }
-        #[cfg_attr(
-            not(feature = "zstd"),
-            expect(clippy::infallible_destructuring_match, reason = "without the feature there is one sink")
-        )]
-        let blocks = match self.sink {
-            Sink::Plain(blocks) => blocks,
+        match self.sink {
+            Sink::Plain(blocks) => blocks.finish(self.length),
             #[cfg(feature = "zstd")]
-            Sink::Zstd(compressor) => Box::new(compressor.finish()?),
-        };
-        blocks.finish(self.length)
+            Sink::Zstd(compressor) => compressor.finish()?.finish(self.length),
+        }
     }
 }
 

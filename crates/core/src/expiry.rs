@@ -52,6 +52,7 @@ impl Expiry {
             self.expire(now, &mut swept).await,
             self.expire_uploads(now).await,
             self.end_retention(now).await,
+            self.expire_control(now).await,
             self.forget_messages(now, &mut swept).await,
             self.forget_prekeys(now, &mut swept).await,
         ];
@@ -84,6 +85,16 @@ impl Expiry {
             if ended.messages == 0 {
                 return Ok(());
             }
+        }
+    }
+
+    async fn expire_control(&self, now: Timestamp) -> Result<(), BackendError> {
+        loop {
+            let released = self.ledger.expire_control(now, limits::SWEEP_ROWS).await?;
+            if released.is_empty() {
+                return Ok(());
+            }
+            self.let_go(released).await;
         }
     }
 

@@ -1,4 +1,5 @@
-//! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does.
+//! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does, and for control
+//! messages, which have none, the reader's word on how far it has taken them.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -29,6 +30,8 @@ pub struct PageRequest {
     pub entries: usize,
     /// How long to wait if there is nothing; more than [`limits::RECEIVE_WAIT`] counts as that.
     pub wait: Duration,
+    /// Control messages up to this sequence number are taken, and go.
+    pub control_taken: u64,
 }
 
 /// Where what is read from the store finds room before it is read: many readers at once, each with a page, would otherwise
@@ -115,6 +118,10 @@ impl Mailboxes {
         room: &dyn Room,
     ) -> Result<Page, ReceiveError> {
         let recipient = caller.agent();
+        if request.control_taken > 0 {
+            let released = self.ledger.take_control(recipient, request.control_taken).await?;
+            release::let_go(&*self.ledger, &*self.contents, released).await;
+        }
         let bell = self.wake_ups.bell(recipient);
         let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
         let entries = loop {

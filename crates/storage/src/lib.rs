@@ -9,6 +9,6 @@ mod embedded;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{
-    BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity, OpenContentsError, OpenError,
-    RepairReport, StoredContent, VerificationReport,
+    BackupError, BackupReport, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity,
+    LockError, OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
 };

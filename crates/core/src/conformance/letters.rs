@@ -11,7 +11,9 @@ use sealpost_protocol::{
 use super::{Agent, NOW};
 use crate::{
     Part, Submission, SubmittedBody,
-    ports::{Acceptance, AcceptedBody, BodyQuota, ContentsMark, Handle, StoredPart, UploadDescription},
+    ports::{
+        Acceptance, AcceptedBody, BodyQuota, ContentsMark, ControlAcceptance, Handle, StoredPart, UploadDescription,
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -26,6 +28,7 @@ pub struct Letter {
     expires: Timestamp,
     priority: Priority,
     scheme: Scheme,
+    class: MessageClass,
     body: Option<Vec<u8>>,
     upload: Option<UploadId>,
     quota: BodyQuota,
@@ -51,6 +54,7 @@ impl Letter {
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
             scheme: Scheme::Ratchet,
+            class: MessageClass::Ordinary,
             body: None,
             upload: None,
             quota: BodyQuota { uploads: 4, bytes: 1 << 30 },
@@ -90,6 +94,12 @@ impl Letter {
     #[must_use]
     pub fn scheme(self, scheme: Scheme) -> Self {
         Self { scheme, ..self }
+    }
+
+    /// Not for the user, but for the recipient's runtime.
+    #[must_use]
+    pub fn control(self) -> Self {
+        Self { class: MessageClass::Control, ..self }
     }
 
     /// With a body that all recipients share.
@@ -161,7 +171,7 @@ impl Letter {
             message: self.message(),
             recipients: Recipients::new(self.recipients.clone()).unwrap(),
             scheme: self.scheme,
-            class: MessageClass::Ordinary,
+            class: self.class,
             priority: self.priority,
             message_type: None,
             thread: None,
@@ -234,6 +244,13 @@ impl Letter {
             is_complete: enclosed.len() == self.recipients.len() && self.attempt == Attempt::FIRST,
             at,
         }
+    }
+
+    /// The letter as the ledger is given it if it is a control message, at [`NOW`].
+    #[must_use]
+    pub fn control_acceptance(&self) -> ControlAcceptance {
+        let Acceptance { header, mut parts, mark, at, .. } = self.acceptance();
+        ControlAcceptance { header, part: parts.pop().unwrap(), mark, at }
     }
 
     /// Where the acceptance says that the part of `recipient` lies.

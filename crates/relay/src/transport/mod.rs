@@ -4,8 +4,10 @@
 mod authenticate;
 mod bodies;
 mod connection;
+mod echo;
 mod endpoints;
 mod grpc;
+mod operators;
 mod places;
 mod refusal;
 mod respond;
@@ -16,5 +18,6 @@ mod uploads;
 mod websocket;
 
 pub(crate) use connection::serve;
+pub(crate) use operators::serve as serve_operators;
 pub use tls::TlsError;
 pub(crate) use tls::tls_acceptor;

@@ -4,6 +4,7 @@ mod acceptance;
 mod bodies;
 mod change_numbers;
 mod changes;
+mod control_messages;
 mod deliveries;
 mod expiry;
 mod forgetting;
@@ -25,8 +26,9 @@ use sealpost_core::{
     DeliveryRecord,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, EndedRetention, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError,
-        RecordedReceipts, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -94,6 +96,15 @@ impl Ledger for EmbeddedLedger {
             Ok(recorded)
         };
         self.store.write(record).await
+    }
+
+    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+        self.store
+            .read(move |connection| {
+                let receipt_head = receipts::signed_head(connection, agent)?;
+                Ok(Standing { receipt_head, last_control: control_messages::last_of(connection, agent)? })
+            })
+            .await
     }
 
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
@@ -211,6 +222,38 @@ impl Uploads for EmbeddedLedger {
         let expire = move |transaction: &Transaction<'_>| {
             let released = uploads::expire(transaction, now)?;
             released::note(transaction, released.iter().flatten())?;
+            Ok(released)
+        };
+        self.store.write(expire).await
+    }
+}
+
+#[async_trait]
+impl ControlMessages for EmbeddedLedger {
+    async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let accept = move |transaction: &Transaction<'_>| {
+            let mark = message.mark.clone();
+            contents_mark::raise(transaction, &mark)?;
+            let outcome = control_messages::accept(transaction, message)?;
+            released::note(transaction, &outcome.unused)?;
+            Ok((outcome, mark))
+        };
+        self.store.write(accept).await.map(|(outcome, _mark)| outcome)
+    }
+
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+        let take = move |transaction: &Transaction<'_>| {
+            let released = control_messages::take(transaction, recipient, until)?;
+            released::note(transaction, &released)?;
+            Ok(released)
+        };
+        self.store.write(take).await
+    }
+
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+        let expire = move |transaction: &Transaction<'_>| {
+            let released = control_messages::expire(transaction, now, rows)?;
+            released::note(transaction, &released)?;
             Ok(released)
         };
         self.store.write(expire).await

@@ -4,6 +4,7 @@
 //! Calls that arrive together share a commit (see [`sealpost_sqlite`]). Deleted rows are not overwritten: contents are not
 //! in them, and the rest is the relay's own knowledge.
 
+mod backup;
 mod columns;
 mod contents;
 mod contents_mark;
@@ -27,9 +28,12 @@ use std::{
 use rusqlite::{Connection, Transaction};
 use sealpost_core::ports::{BackendError, Ledger, Prekeys};
 use sealpost_protocol::{Clock, Signer};
-use sealpost_sqlite::{Database, DirectoryLock, LockError, OpenOptions};
+use sealpost_sqlite::{Database, DirectoryLock, OpenOptions};
 use thiserror::Error;
 
+pub use sealpost_sqlite::LockError;
+
+pub use backup::{BackupError, BackupReport, restore_files};
 pub use contents::{
     BlocksReport, CollectionReport, Damaged, EmbeddedContents, OpenContentsError, RepairReport, StoredContent,
     VerificationReport,

@@ -19,7 +19,7 @@ use sealpost_core::ports::ContentsMark;
 use super::super::Store;
 
 /// The store, its last flushed mark, and what was given out and is not in the ledger yet.
-pub(super) struct Blocks {
+pub(in crate::embedded) struct Blocks {
     files: Arc<dyn Files>,
     keys: Keys,
     store: RwLock<BlockStore>,
@@ -28,7 +28,7 @@ pub(super) struct Blocks {
     /// Where appends began whose marks still live, by a number of their own.
     unsettled: Mutex<(u64, BTreeMap<u64, Mark>)>,
     /// Held by a backup against whatever takes away; by each of those for a moment against a backup.
-    pub(super) keeping: RwLock<()>,
+    pub(in crate::embedded) keeping: RwLock<()>,
     /// The database and the right to the directory. Dropped last.
     pub(super) ledger: Arc<Store>,
 }
@@ -96,6 +96,10 @@ impl Blocks {
                 Err(error)
             }
         }
+    }
+
+    pub(in crate::embedded) fn files(&self) -> &dyn Files {
+        &*self.files
     }
 
     pub(super) fn durable(&self) -> Mark {

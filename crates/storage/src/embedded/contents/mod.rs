@@ -37,8 +37,8 @@ pub(super) const DIRECTORY: &str = "blocks";
 pub struct EmbeddedContents {
     appending: Worker<Append>,
     discarding: Worker<Discard>,
-    data_directory: PathBuf,
-    blocks: Arc<Blocks>,
+    pub(super) data_directory: PathBuf,
+    pub(super) blocks: Arc<Blocks>,
 }
 
 /// Why the contents of a data directory were not opened.
@@ -249,8 +249,8 @@ fn needed<T>(
     connection: &rusqlite::Connection,
     take: impl FnOnce(&mut Needed<'_>) -> Result<T, BackendError>,
 ) -> Result<Result<T, BackendError>, StoreError> {
-    const NEEDED: &str =
-        "SELECT content FROM parts UNION ALL SELECT content FROM pieces UNION ALL SELECT handle FROM released";
+    const NEEDED: &str = "SELECT content FROM parts UNION ALL SELECT content FROM pieces
+         UNION ALL SELECT content FROM control_messages UNION ALL SELECT handle FROM released";
     let mut statement = connection.prepare(NEEDED)?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut handles = rows.filter_map(|bytes| match bytes.map(|bytes| BlockHandle::from_bytes(&bytes)) {

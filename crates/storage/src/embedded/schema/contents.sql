@@ -7,6 +7,7 @@ CREATE TABLE earlier_contents (
 ) STRICT;
 INSERT INTO earlier_contents SELECT count(*) FROM parts;
 INSERT INTO earlier_contents SELECT count(*) FROM pieces;
+INSERT INTO earlier_contents SELECT count(*) FROM control_messages;
 DROP TABLE earlier_contents;
 
 -- How far the block store had come when the newest handle here was stored: what lies behind it is nobody's.
