@@ -61,11 +61,17 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// Control messages that the relay has not accepted, by recipient.
+    Control,
+    /// The highest id of a control message that was sealed.
+    SealedControl,
+    /// Heads of receipts that exclude each other, by node and ledger.
+    Fork,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 28] = [
+    const SEALED: [Self; 31] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -94,6 +100,9 @@ impl Area {
         Self::Download,
         Self::Group,
         Self::GroupKey,
+        Self::Control,
+        Self::SealedControl,
+        Self::Fork,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -132,6 +141,9 @@ impl Area {
             Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Control => 40,
+            Self::SealedControl => 41,
+            Self::Fork => 42,
         }
     }
 
@@ -166,6 +178,9 @@ impl Area {
             Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Control => "control",
+            Self::SealedControl => "sealed-control",
+            Self::Fork => "fork",
         }
     }
 }
