@@ -159,6 +159,9 @@ impl From<SendError> for Failure {
             | SendError::ContentChanged
             | SendError::ContentTooLong => Self::usage(chain(&error)),
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
+            SendError::Group(error) => error.into(),
+            SendError::GroupHasRecipients => Self::usage(chain(&error)),
+            SendError::BelowMinimum { .. } => Self::new(ExitCode::Other, "policy", chain(&error)),
             SendError::Behind => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),
         }

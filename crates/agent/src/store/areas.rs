@@ -61,11 +61,13 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// The weakest schemes that are sent and taken, by message type.
+    Policy,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 28] = [
+    const SEALED: [Self; 29] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -94,6 +96,7 @@ impl Area {
         Self::Download,
         Self::Group,
         Self::GroupKey,
+        Self::Policy,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -132,6 +135,7 @@ impl Area {
             Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Policy => 34,
         }
     }
 
@@ -166,6 +170,7 @@ impl Area {
             Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Policy => "policy",
         }
     }
 }

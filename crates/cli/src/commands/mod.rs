@@ -7,6 +7,7 @@ pub(crate) mod contacts;
 pub(crate) mod group;
 pub(crate) mod identity;
 pub(crate) mod outbox;
+pub(crate) mod policy;
 pub(crate) mod prekeys;
 pub(crate) mod receive;
 pub(crate) mod send;
