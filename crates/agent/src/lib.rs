@@ -25,6 +25,7 @@ mod backoff;
 mod bodies;
 mod conflicts;
 mod contacts;
+mod control;
 mod error;
 mod events;
 mod follow;
@@ -44,6 +45,7 @@ mod renewal;
 mod restored;
 mod schemes;
 mod sessions;
+mod standing;
 mod status;
 mod store;
 mod store_key;
@@ -67,6 +69,7 @@ pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;
 pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use schemes::{OutgoingScheme, ReceivedScheme};
+pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;
@@ -74,5 +77,5 @@ pub use turns::Turn;
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
     Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
-    SystemPrimitives,
+    SessionId, SystemPrimitives,
 };

@@ -69,10 +69,12 @@ macro_rules! record {
     };
 }
 
+mod control;
 mod groups;
 mod policy;
 
 pub(crate) use self::{
+    control::{ControlRecord, ForkRecord, SealedControlRecord},
     groups::{GroupKeyRecord, GroupRecord, group_key_key},
     policy::PolicyRecord,
 };

@@ -22,8 +22,7 @@ use sealpost_protocol::{
 use tokio::io::AsyncRead;
 
 pub(crate) use self::holds::Holds;
-pub(crate) use self::refusals::is_final;
-use self::refusals::{Fate, fate};
+pub(crate) use self::refusals::{Fate, fate, is_final};
 pub use self::waiting::Waiting;
 use crate::{
     Agent, RelayError, SendError, Streamed,

@@ -63,11 +63,17 @@ pub(crate) enum Area {
     GroupKey,
     /// The weakest schemes that are sent and taken, by message type.
     Policy,
+    /// Control messages that the relay has not accepted, by recipient.
+    Control,
+    /// The highest id of a control message that was sealed.
+    SealedControl,
+    /// Heads of receipts that exclude each other, by node and ledger.
+    Fork,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 29] = [
+    const SEALED: [Self; 32] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -97,6 +103,9 @@ impl Area {
         Self::Group,
         Self::GroupKey,
         Self::Policy,
+        Self::Control,
+        Self::SealedControl,
+        Self::Fork,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -136,6 +145,9 @@ impl Area {
             Self::Group => 32,
             Self::GroupKey => 33,
             Self::Policy => 34,
+            Self::Control => 40,
+            Self::SealedControl => 41,
+            Self::Fork => 42,
         }
     }
 
@@ -171,6 +183,9 @@ impl Area {
             Self::Group => "group",
             Self::GroupKey => "group-key",
             Self::Policy => "policy",
+            Self::Control => "control",
+            Self::SealedControl => "sealed-control",
+            Self::Fork => "fork",
         }
     }
 }
