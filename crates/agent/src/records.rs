@@ -95,6 +95,15 @@ record! {
     }
 }
 
+record! {
+    /// What a ledger has that the agent has left for another, and may come back to.
+    PublicationRecord in Publication {
+        /// The last manifest that it confirmed, by its version, and when.
+        version: u64 => number,
+        confirmed: Timestamp => value,
+    }
+}
+
 /// One ledger of one node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LedgerName {
@@ -213,6 +222,15 @@ record! {
         /// The encoded payload, until all is delivered or has failed; empty then.
         payload: SecretBytes => secret,
         accepted: Timestamp => value,
+    }
+}
+
+record! {
+    /// Why a message waits that was tried.
+    ObstacleRecord in Obstacle {
+        /// The refusal's stable code.
+        code: String => text,
+        at: Timestamp => value,
     }
 }
 

@@ -9,6 +9,7 @@ mod demo;
 mod events;
 mod failure;
 mod home;
+mod key_files;
 mod output;
 mod progress;
 mod saving;

@@ -6,11 +6,12 @@
 //! again from its kept plaintext: `Renewal → Outbox`, beside the row that says it was accepted.
 
 mod holds;
+mod obstacles;
 mod refusals;
 mod transmit;
 mod waiting;
 
-use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
+use std::{fmt, sync::atomic::Ordering, time::Duration};
 
 use sealpost_crypto::{Payload, SecretBytes};
 use sealpost_protocol::{
@@ -21,8 +22,14 @@ use sealpost_protocol::{
 };
 
 pub(crate) use self::holds::Holds;
-use self::refusals::{Fate, fate, is_final};
-pub use self::waiting::Waiting;
+use self::{
+    obstacles::HeldUp,
+    refusals::{Fate, fate, is_final},
+};
+pub use self::{
+    obstacles::Obstacle,
+    waiting::{Waiting, WaitingState},
+};
 use crate::{
     Agent, RelayError, SendError,
     conflicts::retry_conflicts,
@@ -96,7 +103,7 @@ impl Agent {
         match self.flush(Some(id)).await {
             Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
             Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
-            Err(SendError::Relay(error)) if is_final(&error) => Err(error.into()),
+            Err(error) if fate(&error) == Fate::Unsent => Err(error),
             Err(error) => sent(SendOutcome::Kept(error)),
         }
     }
@@ -153,7 +160,7 @@ impl Agent {
         let _turn = self.turns.take().await?;
         let mut outcome = Ok(None);
         let mut damaged = None;
-        let mut held_up = HashSet::new();
+        let mut held_up = HeldUp::default();
         for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
             while let Some((key, waiting)) = self.next_waiting(stage, &after).await? {
@@ -165,26 +172,32 @@ impl Agent {
                         continue;
                     }
                 };
-                let pauses = wanted.is_none() && self.holds.hold(&recipients);
-                let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
-                let result = if pauses || is_behind {
-                    Err(SendError::Behind)
-                } else {
-                    self.send_one(id, wanted == Some(id)).await
-                };
-                match result.as_ref().map_err(fate) {
+                if let Some(obstacle) = held_up.before(&recipients).cloned() {
+                    held_up.add(recipients, &obstacle);
+                    if wanted == Some(id) {
+                        outcome = Err(SendError::Behind(obstacle));
+                    }
+                    continue;
+                }
+                if wanted.is_none() && self.holds.hold(&recipients) {
+                    let reason = SendError::PAUSES.to_owned();
+                    let obstacle = self.obstacle(id).await?.unwrap_or(Obstacle { message: id, reason });
+                    held_up.add(recipients, &obstacle);
+                    continue;
+                }
+                let result = self.send_one(id, wanted == Some(id)).await;
+                match result.as_ref().map_err(|error| (fate(error), error)) {
                     Ok(_) => self.holds.remove(&recipients),
-                    Err(Fate::AllWait) => {
+                    Err((Fate::AllWait, _)) => {
                         self.is_current.store(false, Ordering::Relaxed);
                         return result;
                     }
-                    Err(Fate::Unsent) => {}
-                    Err(Fate::Waits) => {
-                        if !matches!(result, Err(SendError::Behind)) {
-                            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
-                            self.holds.add(&recipients, random);
-                        }
-                        held_up.extend(recipients);
+                    Err((Fate::Unsent, _)) => {}
+                    Err((Fate::Waits, error)) => {
+                        let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
+                        self.holds.add(&recipients, random);
+                        let obstacle = self.note_obstacle(id, error).await?;
+                        held_up.add(recipients, &obstacle);
                     }
                 }
                 match result {
@@ -282,15 +295,24 @@ impl Agent {
     }
 
     /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
-    /// the relay refuses a session for, or whose life is over, is noted as unsent.
+    /// the relay refuses a session for, or whose life is over, is noted as unsent; so is one that was composed by a clock
+    /// that was ahead, and has been set right since: no relay would take it, nor what comes after it, before that time.
     async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>, is_wanted: bool) -> Result<(), SendError> {
+        let relay_time = self.relay().await?.time().await?;
+        if self.is_misdated(id) && is_ahead(id, relay_time) {
+            let mut changes = Changes::default();
+            changes.delete(&draft);
+            let error = SendError::Misdated { dated: id.timestamp() };
+            self.note_unsent(changes, id, draft.value.recipients.clone(), &error, is_wanted).await?;
+            return Err(error);
+        }
         let result = if draft.value.expires <= self.clock.now() {
             Err(RelayError::Refused { code: ErrorCode::Expired, detail: "the message's life is over".to_owned() }
                 .into())
         } else {
             self.try_seal(id, &draft).await
         };
-        if let Err(SendError::Relay(error)) = &result
+        if let Err(error) = &result
             && is_final(error)
         {
             let mut changes = Changes::default();
@@ -298,6 +320,11 @@ impl Agent {
             self.note_unsent(changes, id, draft.value.recipients.clone(), error, is_wanted).await?;
         }
         result
+    }
+
+    /// Whether a message was composed by a clock that was ahead, as the one here shows it now.
+    fn is_misdated(&self, id: MessageId) -> bool {
+        is_ahead(id, self.clock.now())
     }
 
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
@@ -318,6 +345,11 @@ impl Agent {
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }
+}
+
+/// Whether a relay whose clock shows `now` refuses a message for its time.
+fn is_ahead(id: MessageId, now: Timestamp) -> bool {
+    id.timestamp() > now.saturating_add(limits::CLOCK_AHEAD)
 }
 
 /// A payload as it is stored.

@@ -2,7 +2,7 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    AgentId, Envelope, Header, MessageId, PartHash, Timestamp,
+    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash, Timestamp,
     encoding::{Decode, DecodeError},
 };
 
@@ -41,21 +41,28 @@ impl Agent {
                     None => SentRecord { parts, header: row.value.header, payload: row.value.payload, accepted },
                 };
                 changes.upsert(id.as_bytes(), known.as_ref(), &sent);
+                self.forget_obstacle(&mut changes, id).await?;
                 self.store.commit(changes).await?;
                 Ok(accepted)
             }
             Err(error) => {
+                let error = match error.code() {
+                    // The relay's clock and the one here agree: it was another that was wrong.
+                    Some(ErrorCode::ClockSkew) if self.is_misdated(id) => SendError::Misdated { dated: id.timestamp() },
+                    _ => error.into(),
+                };
                 if is_final(&error) {
                     let is_renewed = self.store.find::<SentRecord>(id.as_bytes()).await?.is_some();
                     if is_renewed {
                         tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+                        self.forget_obstacle(&mut changes, id).await?;
                         self.store.commit(changes).await?;
                     } else {
                         let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
                         self.note_unsent(changes, id, recipients, &error, is_wanted).await?;
                     }
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -66,10 +73,11 @@ impl Agent {
         mut changes: Changes,
         id: MessageId,
         recipients: Vec<AgentId>,
-        error: &RelayError,
+        error: &SendError,
         is_wanted: bool,
     ) -> Result<(), StoreAccessError> {
-        let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        let code = error.code();
+        self.forget_obstacle(&mut changes, id).await?;
         if !is_wanted {
             self.note(&mut changes, Event::Unsent { message: id, code: code.clone() })?;
         }

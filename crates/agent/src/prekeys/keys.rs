@@ -1,8 +1,8 @@
 //! The private halves: made, read, retired and erased.
 
 use sealpost_api::v1;
-use sealpost_crypto::{Kind, OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, Validity};
-use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp, encoding::DecodeError};
+use sealpost_crypto::{Kind, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem, OneTimeKemPrekey, PrivatePrekey, Validity};
+use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp};
 
 use super::MANIFEST_KINDS;
 use crate::{
@@ -23,8 +23,8 @@ impl Agent {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
             limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
         };
-        let missing_curve = missing(left.one_time_curve, self.count_unpublished(PrekeyKind::OneTimeCurve).await?);
-        let missing_kem = missing(left.one_time_kem, self.count_unpublished(PrekeyKind::OneTimeKem).await?);
+        let missing_curve = missing(left.one_time_curve, self.drop_dated_ahead::<OneTimeCurve>(changes).await?);
+        let missing_kem = missing(left.one_time_kem, self.drop_dated_ahead::<OneTimeKem>(changes).await?);
         self.make_one_time_keys(changes, ids, [missing_curve, missing_kem])
     }
 
@@ -52,21 +52,34 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) async fn unpublished<K>(
+    /// One-time keys that are to go out. Those that a wrong clock has dated ahead are not: no relay takes them.
+    pub(super) async fn unpublished<K: Kind>(
         &self,
-        kind: PrekeyKind,
-        decode: impl Fn(&[u8]) -> Result<K, DecodeError>,
-    ) -> Result<Vec<(Versioned<PrekeyRecord>, K)>, PrekeysError> {
-        let rows = self.prekey_rows(kind).await?;
-        let open =
-            |row: Versioned<PrekeyRecord>| decode(&row.value.key).map(|key| (row, key)).map_err(PrekeysError::from);
-        let limit = sealpost_protocol::limits::ONE_TIME_PREKEYS_PER_UPLOAD;
-        rows.into_iter().filter(|row| !row.value.published).take(limit).map(open).collect()
+    ) -> Result<Vec<(Versioned<PrekeyRecord>, PrivatePrekey<K>)>, PrekeysError> {
+        let mut keys = self.all_unpublished().await?;
+        keys.retain(|(_, key)| !self.is_dated_ahead(key));
+        keys.truncate(sealpost_protocol::limits::ONE_TIME_PREKEYS_PER_UPLOAD);
+        Ok(keys)
     }
 
-    pub(super) async fn count_unpublished(&self, kind: PrekeyKind) -> Result<usize, StoreAccessError> {
-        let rows = self.prekey_rows(kind).await?;
-        Ok(rows.iter().filter(|row| !row.value.published).count())
+    async fn all_unpublished<K: Kind>(&self) -> Result<Vec<(Versioned<PrekeyRecord>, PrivatePrekey<K>)>, PrekeysError> {
+        let open = |row: Versioned<PrekeyRecord>| Ok((PrivatePrekey::decode(&row.value.key)?, row));
+        let rows = self.prekey_rows(K::KIND).await?.into_iter().filter(|row| !row.value.published);
+        rows.map(open).map(|opened| opened.map(|(key, row)| (row, key))).collect()
+    }
+
+    fn is_dated_ahead<K: Kind>(&self, key: &PrivatePrekey<K>) -> bool {
+        key.validity().created() > self.clock.now().saturating_add(limits::CLOCK_AHEAD)
+    }
+
+    /// Drops keys that a wrong clock has dated ahead, and says how many others are still to go out.
+    async fn drop_dated_ahead<K: Kind>(&self, changes: &mut Changes) -> Result<usize, PrekeysError> {
+        let (ahead, kept): (Vec<_>, Vec<_>) =
+            self.all_unpublished::<K>().await?.into_iter().partition(|(_, key)| self.is_dated_ahead(key));
+        for (row, _) in &ahead {
+            changes.delete(row);
+        }
+        Ok(kept.len())
     }
 
     /// Those that are damaged are passed over: the others must not run out or grow old for their sake.

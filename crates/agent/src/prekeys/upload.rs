@@ -1,7 +1,7 @@
 //! What goes to the relay: keys that it has not confirmed, in the ledger that it keeps now.
 
 use sealpost_api::v1;
-use sealpost_crypto::{OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey};
+use sealpost_crypto::{OneTimeCurve, OneTimeKem};
 use sealpost_protocol::{
     ErrorCode, PrekeyKind, SignedManifest,
     encoding::{Decode, Encode},
@@ -10,35 +10,64 @@ use sealpost_protocol::{
 use super::{PrekeyStatus, status_of};
 use crate::{
     Agent, PrekeysError, RelayError, limits,
-    records::{FloorRecord, ManifestRecord, NextKeyIds, PrekeyRecord},
-    store::{Changes, Versioned},
+    records::{FloorRecord, LedgerName, ManifestRecord, NextKeyIds, PrekeyRecord, PublicationRecord},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 impl Agent {
-    /// What is to be published in the relay's ledger of now. In another ledger than before the set of one-time keys begins
-    /// anew: the old one may have handed out any of the keys that it was given.
+    /// What is to be published in the relay's ledger of now. A ledger that is met for the first time gets one-time keys of its
+    /// own: another one may have handed out any of those that it was given. One that the agent comes back to has what it had.
     pub(super) async fn for_this_ledger(
         &self,
         known: Versioned<ManifestRecord>,
     ) -> Result<Versioned<ManifestRecord>, PrekeysError> {
-        let ledger = Some(self.ledger().await?);
-        if known.value.ledger == ledger {
+        let ledger = self.ledger().await?;
+        if known.value.ledger == Some(ledger) {
             return Ok(known);
         }
         let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
-        if known.value.ledger.is_some() {
-            for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
-                for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
-                    changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
-                }
+        let met = self.store.find::<PublicationRecord>(&ledger.to_bytes()).await?;
+        if let Some(left) = known.value.ledger {
+            self.note_publication(&mut changes, left, &known.value).await?;
+            self.spend_unpublished(&mut changes).await?;
+            if met.is_none() {
+                self.make_one_time_keys(&mut changes, &mut next_ids, [limits::ONE_TIME_PREKEYS; 2])?;
             }
-            let missing = [limits::ONE_TIME_PREKEYS; 2];
-            self.make_one_time_keys(&mut changes, &mut next_ids, missing)?;
         }
-        let value = ManifestRecord { confirmed: None, next_ids, ledger, ..known.value.clone() };
+        let version = known.value.manifest.fields().version;
+        let confirmed = met.filter(|met| met.value.version == version).map(|met| met.value.confirmed);
+        let value = ManifestRecord { confirmed, next_ids, ledger: Some(ledger), ..known.value.clone() };
         changes.replace(&known, &value);
         self.store.commit(changes).await?;
         Ok(Versioned { version: known.version + 1, value, ..known })
+    }
+
+    /// Notes what a ledger has that is left now. One that confirmed nothing of now keeps what is noted of it, or counts as
+    /// met for the first time when the agent comes back.
+    async fn note_publication(
+        &self,
+        changes: &mut Changes,
+        left: LedgerName,
+        published: &ManifestRecord,
+    ) -> Result<(), StoreAccessError> {
+        if let Some(confirmed) = published.confirmed {
+            let key = left.to_bytes();
+            let noted = self.store.find::<PublicationRecord>(&key).await?;
+            let version = published.manifest.fields().version;
+            changes.upsert(&key, noted.as_ref(), &PublicationRecord { version, confirmed });
+        }
+        Ok(())
+    }
+
+    /// One-time keys that were meant for another ledger, or may be known under their ids: they go out no more, and their
+    /// private halves stay, for messages may name them.
+    async fn spend_unpublished(&self, changes: &mut Changes) -> Result<(), StoreAccessError> {
+        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
+            for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
+                changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat. Ids that the relay holds to
@@ -64,11 +93,7 @@ impl Agent {
         };
         let counts = self.relay().await?.upload_prekeys(alone).await?;
         let mut changes = Changes::default();
-        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
-            for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
-                changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
-            }
-        }
+        self.spend_unpublished(&mut changes).await?;
         self.store.commit(changes).await?;
         tracing::warn!(%error, "ids of one-time prekeys were used before; others take their place");
         let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
@@ -82,8 +107,11 @@ impl Agent {
             return Ok(status_of(None, v1::PrekeyCounts::default()));
         };
         let known = self.for_this_ledger(known).await?;
-        let curve = self.unpublished::<OneTimeCurvePrekey>(PrekeyKind::OneTimeCurve, PrivatePrekey::decode).await?;
-        let kem = self.unpublished::<OneTimeKemPrekey>(PrekeyKind::OneTimeKem, PrivatePrekey::decode).await?;
+        let curve = self.unpublished::<OneTimeCurve>().await?;
+        let kem = self.unpublished::<OneTimeKem>().await?;
+        if known.value.confirmed.is_some() && curve.is_empty() && kem.is_empty() {
+            return Ok(status_of(Some(&known), self.relay_counts().await?));
+        }
         let signer = self.identity.as_ref();
         let request = v1::UploadPrekeysRequest {
             manifest: known.value.manifest.to_bytes(),

@@ -53,11 +53,15 @@ pub(crate) enum Area {
     Compared,
     /// The last place given in the order of arrival.
     Arrival,
+    /// What is published in ledgers that were left, by node and ledger.
+    Publication,
+    /// Why messages wait that the relay, or something about them, keeps from going out, by id.
+    Obstacle,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 24] = [
+    const SEALED: [Self; 26] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -82,6 +86,8 @@ impl Area {
         Self::Verified,
         Self::Compared,
         Self::Arrival,
+        Self::Publication,
+        Self::Obstacle,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -116,6 +122,8 @@ impl Area {
             Self::Verified => 22,
             Self::Compared => 23,
             Self::Arrival => 24,
+            Self::Publication => 25,
+            Self::Obstacle => 26,
         }
     }
 
@@ -146,6 +154,8 @@ impl Area {
             Self::Verified => "verified",
             Self::Compared => "compared",
             Self::Arrival => "arrival",
+            Self::Publication => "publication",
+            Self::Obstacle => "obstacle",
         }
     }
 }
