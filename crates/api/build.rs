@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     fs::write(out.join("sealpost.v1.bin"), descriptors.encode_to_vec())?;
     json_forms(tonic_prost_build::configure(), &descriptors).compile_fds(descriptors)?;
+    tonic_prost_build::configure().compile_fds(protox::compile(["sealpost/bench/v1/echo.proto"], ["proto"])?)?;
     println!("cargo:rerun-if-changed=proto");
     Ok(())
 }

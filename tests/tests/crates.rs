@@ -11,7 +11,7 @@ use std::{
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 /// What each crate may use of ours, in builds that are not tests: the table of design §3.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("protocol", &[]),
     ("api", &["protocol"]),
     ("sqlite", &[]),
@@ -22,7 +22,8 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("storage", &["core", "protocol", "blocks", "sqlite"]),
     ("network", &["core", "protocol", "api"]),
     ("relay", &["core", "storage", "network", "blocks", "protocol", "api"]),
-    ("cli", &["relay", "agent", "api", "protocol"]),
+    ("bench", &["relay", "blocks", "agent", "crypto", "api", "protocol"]),
+    ("cli", &["relay", "agent", "bench", "api", "protocol"]),
 ];
 
 /// The carrier's side, as far as it stands.

@@ -22,6 +22,12 @@ pub mod v1 {
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sealpost.v1");
 }
 
+/// Generated from `proto/sealpost/bench/v1/echo.proto`; no relay serves it but one that is measured.
+#[expect(missing_docs, unused_qualifications, clippy::allow_attributes, reason = "generated code")]
+pub mod echo {
+    tonic::include_proto!("sealpost.bench.v1");
+}
+
 /// The metadata and header name under which a refusal carries its stable code.
 pub const CODE_METADATA: &str = "sealpost-code";
 

@@ -99,12 +99,11 @@ impl Writer {
         if self.taken != self.length {
             return Err(WriteError::Length { announced: self.length, given: self.taken });
         }
-        let blocks = match self.sink {
-            Sink::Plain(blocks) => blocks,
+        match self.sink {
+            Sink::Plain(blocks) => blocks.finish(self.length),
             #[cfg(feature = "zstd")]
-            Sink::Zstd(compressor) => Box::new(compressor.finish()?),
-        };
-        blocks.finish(self.length)
+            Sink::Zstd(compressor) => compressor.finish()?.finish(self.length),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod groups;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sealpost_protocol::{AgentId, MessageId, Priority};
 
+pub(crate) use self::groups::{GroupCommand, GroupOfAgent};
 use crate::failure::EXIT_CODES;
 
 const EXAMPLES: &str = "Examples:
@@ -82,14 +85,59 @@ pub(crate) enum Command {
     /// Show and take back messages that wait here because they could not go out.
     #[command(subcommand)]
     Outbox(OutboxCommand),
+    /// Found and change groups that share a key.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Show and rotate prekeys.
     #[command(subcommand)]
     Prekeys(PrekeysCommand),
+    /// Measure what this machine makes of it, beside what it could.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// The block store beside the disk and memory: speed, space and memory. Takes minutes, and four times the room.
+    Blocks {
+        /// MiB of the large content, and of what the store holds before.
+        #[arg(long, default_value_t = 1_024, value_name = "MIB")]
+        mib: usize,
+        /// Small messages, of which nine tenths are deleted.
+        #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
+        messages: usize,
+        #[command(flatten)]
+        place: BenchPlace,
+    },
+    /// A relay beside a gRPC echo on its own connections: messages accepted, each durable, with tokens and limits on.
+    Relay {
+        /// Senders, each with a connection of its own.
+        #[arg(long, default_value_t = 4, value_name = "COUNT")]
+        clients: usize,
+        /// Messages under way at a time, all clients together.
+        #[arg(long, default_value_t = 64, value_name = "COUNT")]
+        inflight: usize,
+        /// Bytes of content in a message.
+        #[arg(long, default_value_t = 1_024, value_name = "BYTES")]
+        size: usize,
+        /// Seconds to measure; preparations come on top.
+        #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+        seconds: u64,
+        #[command(flatten)]
+        place: BenchPlace,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchPlace {
+    /// A folder on the disk to measure; what is written there is removed again.
+    #[arg(long, default_value = ".", value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,8 @@ pub(crate) struct App {
     pub(crate) tasks: Tasks,
     /// Whether the store did the last background write.
     pub(crate) store_works: watch::Sender<bool>,
+    /// Whether it serves the benchmark's echo.
+    pub(crate) echoes: bool,
     writes: Arc<Semaphore>,
 }
 
@@ -40,6 +42,7 @@ impl App {
             open_memory,
             tasks,
             store_works: watch::Sender::new(true),
+            echoes: false,
             writes,
         }
     }

@@ -30,6 +30,10 @@ pub struct Config {
     /// started; a file would say it at every start.
     #[serde(skip)]
     pub restored: bool,
+    /// Serve a bare gRPC echo beside the services: what a call costs at least, for a benchmark to compare with. No
+    /// configuration can ask for it.
+    #[serde(skip)]
+    pub echo: bool,
 }
 
 /// Where the certificate is.
@@ -51,6 +55,7 @@ impl Default for Config {
             tls: None,
             allow_plaintext: false,
             restored: false,
+            echo: false,
         }
     }
 }

@@ -100,7 +100,9 @@ impl Relay {
             node: keys as Arc<dyn Signer + Send + Sync>,
         });
         let tasks = Tasks::default();
-        let app = Arc::new(App::new(services, authenticator, clock, tasks.clone()));
+        let mut app = App::new(services, authenticator, clock, tasks.clone());
+        app.echoes = config.echo;
+        let app = Arc::new(app);
         tasks.spawn(jobs::sweep_expired(Arc::clone(&app)));
         tasks.spawn(transport::serve(listener, tls, app));
         tracing::info!(%address, node = %node_id, ledger = %ledger_id, data_dir = %config.data_dir.display(), "relay started");

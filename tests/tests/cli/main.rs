@@ -10,8 +10,10 @@
 
 mod contents;
 mod exit_codes;
+mod groups;
 mod identity;
 mod json_forms;
+mod measuring;
 mod outbox;
 mod passphrases;
 mod receiving;

@@ -34,8 +34,8 @@ pub struct RelayAddress {
     pub certificates: Option<Vec<u8>>,
 }
 
-/// One agent's connection to one relay.
-pub(crate) struct RelayClient {
+/// One agent's connection to one relay, without a store behind it: for those who seal by themselves.
+pub struct RelayClient {
     origin: String,
     channel: Channel,
     identity: Arc<IdentityPrivateKey>,
@@ -67,8 +67,11 @@ impl Session {
 }
 
 impl RelayClient {
-    /// Prepares a connection; it comes about at the first call.
-    pub(crate) fn new(
+    /// Prepares a connection to a relay whose node, where it is known, is `pinned`; it comes about at the first call.
+    ///
+    /// # Errors
+    /// [`RelayError::Address`].
+    pub fn new(
         address: &RelayAddress,
         pinned: Option<NodeId>,
         identity: Arc<IdentityPrivateKey>,
@@ -135,10 +138,17 @@ impl RelayClient {
         }
     }
 
-    pub(crate) async fn upload_prekeys(
-        &self,
-        request: v1::UploadPrekeysRequest,
-    ) -> Result<v1::PrekeyCounts, RelayError> {
+    /// The connection itself, for calls that need no token.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Publishes the agent's prekeys.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn upload_prekeys(&self, request: v1::UploadPrekeysRequest) -> Result<v1::PrekeyCounts, RelayError> {
         let call = async |channel, request| KeyAgreementClient::new(channel).upload_prekeys(request).await;
         let answer = self.call("/sealpost.v1.KeyAgreement/UploadPrekeys", request, Duration::ZERO, call).await?;
         answer.counts.ok_or(RelayError::Answer("no counts"))
@@ -160,7 +170,11 @@ impl RelayClient {
         self.call("/sealpost.v1.KeyAgreement/ClaimPrekeyBundle", request, Duration::ZERO, call).await
     }
 
-    pub(crate) async fn send(&self, request: v1::SendRequest) -> Result<v1::SendResponse, RelayError> {
+    /// Hands a sealed message over.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn send(&self, request: v1::SendRequest) -> Result<v1::SendResponse, RelayError> {
         let call = async |channel, request| DeliveryRouterClient::new(channel).send(request).await;
         self.call("/sealpost.v1.DeliveryRouter/Send", request, Duration::ZERO, call).await
     }

@@ -53,6 +53,10 @@ pub(crate) enum Area {
     Compared,
     /// The last place given in the order of arrival.
     Arrival,
+    /// Groups that share a key, by id.
+    Group,
+    /// Keys of groups, by group and epoch.
+    GroupKey,
     /// What is published in ledgers that were left, by node and ledger.
     Publication,
     /// Why messages wait that the relay, or something about them, keeps from going out, by id.
@@ -61,7 +65,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 26] = [
+    const SEALED: [Self; 28] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -86,6 +90,8 @@ impl Area {
         Self::Verified,
         Self::Compared,
         Self::Arrival,
+        Self::Group,
+        Self::GroupKey,
         Self::Publication,
         Self::Obstacle,
     ];
@@ -122,8 +128,10 @@ impl Area {
             Self::Verified => 22,
             Self::Compared => 23,
             Self::Arrival => 24,
-            Self::Publication => 25,
-            Self::Obstacle => 26,
+            Self::Group => 32,
+            Self::GroupKey => 33,
+            Self::Publication => 27,
+            Self::Obstacle => 28,
         }
     }
 
@@ -154,6 +162,8 @@ impl Area {
             Self::Verified => "verified",
             Self::Compared => "compared",
             Self::Arrival => "arrival",
+            Self::Group => "group",
+            Self::GroupKey => "group-key",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
         }

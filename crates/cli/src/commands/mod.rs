@@ -1,8 +1,10 @@
 //! One file per command.
 
 pub(crate) mod agent;
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod contacts;
+pub(crate) mod group;
 pub(crate) mod identity;
 pub(crate) mod outbox;
 pub(crate) mod prekeys;

@@ -4,6 +4,7 @@
 mod authenticate;
 mod bodies;
 mod connection;
+mod echo;
 mod endpoints;
 mod grpc;
 mod places;

@@ -16,7 +16,7 @@ use super::{
     authenticate::{authenticate, is_open},
     bodies,
     connection::Connection,
-    grpc,
+    echo, grpc,
     refusal::Refusal,
     rest,
 };
@@ -31,17 +31,25 @@ pub(super) struct Transports {
     pub(super) app: Arc<App>,
     grpc: axum::Router,
     rest: axum::Router,
+    echo: Option<axum::Router>,
 }
 
 impl Transports {
     pub(super) fn new(app: Arc<App>) -> Self {
-        Self { grpc: grpc::router(&app), rest: rest::router(Arc::clone(&app)), app }
+        let echo = app.echoes.then(echo::router);
+        Self { grpc: grpc::router(&app), rest: rest::router(Arc::clone(&app)), echo, app }
     }
 
     pub(super) async fn respond<B>(&self, connection: &Arc<Connection>, request: Request<B>) -> Response<Body>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
+        if let Some(echo) = self.echo.as_ref().filter(|_| echo::is_echo(request.uri().path())) {
+            return match echo.clone().oneshot(request.map(Body::new)).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            };
+        }
         let is_grpc = is_grpc(request.headers());
         let memory = if is_open(request.uri().path()) { &self.app.open_memory } else { &self.app.memory };
         let share = Arc::new(memory.share());

@@ -1,0 +1,64 @@
+//! `sealpost bench`: what this machine makes of it, beside what it could.
+
+use sealpost_bench::{
+    BenchError, BlockFigures, BlockOptions, RelayFigures, RelayOptions, measure_blocks, measure_relay,
+};
+
+use crate::{arguments::BenchCommand, failure::Failure, home::Context, output, progress};
+
+pub(crate) async fn run(context: &Context, command: BenchCommand) -> Result<(), Failure> {
+    match command {
+        BenchCommand::Blocks { mib, messages, place } => {
+            let options = BlockOptions { mib, messages, folder: place.folder };
+            let measured = tokio::task::spawn_blocking(move || measure_blocks(&options));
+            let measured = progress::during("measuring the block store", measured).await;
+            let figures = measured.map_err(|error| failed(error.into()))?.map_err(failed)?;
+            output::print(context.json, &figures, || blocks_as_text(&figures))
+        }
+        BenchCommand::Relay { clients, inflight, size, seconds, place } => {
+            let options = RelayOptions { clients, inflight, size, seconds, folder: place.folder };
+            let measured = progress::during("measuring the relay", measure_relay(options)).await;
+            let figures = measured.map_err(failed)?;
+            output::print(context.json, &figures, || relay_as_text(&figures))
+        }
+    }
+}
+
+fn failed(error: BenchError) -> Failure {
+    Failure::other(format!("nothing was measured: {error}"))
+}
+
+fn blocks_as_text(figures: &BlockFigures) -> String {
+    let mut text = String::new();
+    for (name, figure, unit, ceiling, of) in [
+        ("write", figures.write_mb_s, "MB/s", figures.disk_mb_s, "the disk"),
+        ("read", figures.read_mb_s, "MB/s", figures.memory_mb_s, "memory"),
+    ] {
+        text += &format!("{name:<24} {figure:>8.0} {unit}   {:.2} of {of}'s {ceiling:.0}\n", figure / ceiling);
+    }
+    text += &format!("{:<24} {:>8.0} MB\n", "memory at most", figures.peak_rss_mb);
+    for (name, figure) in [
+        ("stored, pooled", figures.overhead_pooled),
+        ("stored, fresh", figures.overhead_fresh),
+        ("stored, 100 bytes", figures.overhead_100b),
+        ("stored, after deletes", figures.overhead_after_delete),
+    ] {
+        text += &format!("{name:<24} {figure:>8.3} bytes for each\n");
+    }
+    text.trim_end().to_owned()
+}
+
+fn relay_as_text(figures: &RelayFigures) -> String {
+    format!(
+        "accepted, each durable   {:>8.0}/s   {:.2} of an echo\n\
+         echo                     {:>8.0}/s\n\
+         flushes, one by one      {:>8.0}/s\n\
+         until accepted           {:>8} µs in half, {} µs in 99 of 100",
+        figures.accepted_per_s,
+        figures.accepted_over_echo,
+        figures.echo_per_s,
+        figures.fdatasync_per_s,
+        figures.p50_us,
+        figures.p99_us
+    )
+}
