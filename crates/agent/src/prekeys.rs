@@ -10,7 +10,7 @@ use sealpost_protocol::{ErrorCode, PrekeyKind, Suite, Timestamp};
 
 use self::keys::{keep, next};
 use crate::{
-    Agent, PrekeysError, limits,
+    Agent, PrekeysError, RelayError, limits,
     records::ManifestRecord,
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -127,7 +127,11 @@ impl Agent {
         if !(is_known && self.is_at_home().await)
             && let Err(error) = self.publish_prekeys().await
         {
-            tracing::warn!(%error, "prekeys are not published yet");
+            match &error {
+                // What comes next meets the same, and says so.
+                PrekeysError::Relay(RelayError::Unreachable(_)) => {}
+                error => tracing::warn!(%error, "prekeys are not published yet"),
+            }
         }
         Ok(())
     }
@@ -146,11 +150,11 @@ impl Agent {
         self.erase_retired_keys().await?;
         if self.is_old(&known) {
             self.rotate_if_old().await?;
-        } else if fewest(counts) < limits::REFILL_BELOW {
-            self.refill().await?;
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
             self.upload().await?;
+        } else if fewest(counts) < limits::REFILL_BELOW {
+            self.refill().await?;
         }
         Ok(())
     }
