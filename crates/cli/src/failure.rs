@@ -202,10 +202,13 @@ impl From<SendError> for Failure {
         match error {
             SendError::Relay(error) => error.into(),
             SendError::Prekeys(error) => error.into(),
-            SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
-            SendError::Content(_) | SendError::Header(_) | SendError::ToItself | SendError::TooLargeTogether { .. } => {
-                Self::usage(chain(&error))
-            }
+            SendError::State(_) | SendError::Damaged(_) | SendError::Spool(_) => Self::local_state(chain(&error)),
+            SendError::Content(_)
+            | SendError::Header(_)
+            | SendError::ToItself
+            | SendError::Input(_)
+            | SendError::ContentChanged
+            | SendError::ContentTooLong => Self::usage(chain(&error)),
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
             SendError::Misdated { .. } => Self::new(ExitCode::Refused, error.code(), chain(&error)),
             SendError::Behind(_) => Self::new(ExitCode::Other, "behind", chain(&error)),

@@ -19,6 +19,18 @@ pub struct Obstacle {
     pub reason: String,
 }
 
+impl Obstacle {
+    /// Why a message waits that was refused lately, where nothing else is noted.
+    pub(super) const PAUSES: &str = "pauses";
+
+    /// Why a message waits whose body is not at the relay yet.
+    pub(crate) const UPLOADS: &str = "uploading";
+
+    pub(super) fn new(message: MessageId, reason: impl Into<String>) -> Self {
+        Self { message, reason: reason.into() }
+    }
+}
+
 /// Whose mail is held up in a round, and by what.
 #[derive(Debug, Default)]
 pub(super) struct HeldUp(HashMap<AgentId, Obstacle>);
@@ -30,9 +42,9 @@ impl HeldUp {
     }
 
     /// Later messages to `recipients` wait, for whom the first of them waits for.
-    pub(super) fn add(&mut self, recipients: Vec<AgentId>, obstacle: &Obstacle) {
+    pub(super) fn add(&mut self, recipients: &[AgentId], obstacle: &Obstacle) {
         for recipient in recipients {
-            self.0.entry(recipient).or_insert_with(|| obstacle.clone());
+            self.0.entry(*recipient).or_insert_with(|| obstacle.clone());
         }
     }
 }
