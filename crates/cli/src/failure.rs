@@ -92,6 +92,10 @@ impl Failure {
         Self::new(ExitCode::LocalState, "local-state", message)
     }
 
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Unreachable, "unreachable", message)
+    }
+
     /// A message that is kept, for that reason.
     pub(crate) fn kept(cause: Self) -> Self {
         let message = format!("{}; the message is kept and goes out with a later command", cause.message);

@@ -21,6 +21,7 @@ mod message_query;
 mod principal;
 mod readiness;
 mod receipts;
+mod release;
 mod services;
 mod submission;
 mod uploads;
