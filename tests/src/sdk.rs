@@ -143,10 +143,24 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn exported_and_imported(self, origin: &str) -> Self {
-        let passphrase = || Zeroizing::new("a passphrase".to_owned());
-        let file = self.export(passphrase()).await.unwrap();
+        Self::imported(&self.exported().await, origin).await
+    }
+
+    /// The identity as a file.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn exported(&self) -> Vec<u8> {
+        self.export(passphrase()).await.unwrap()
+    }
+
+    /// The agent that such a file makes, in a folder of its own.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn imported(file: &[u8], origin: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let identity = IdentityFile::open(&file, passphrase()).await.unwrap();
+        let identity = IdentityFile::open(file, passphrase()).await.unwrap();
         let agent = identity.import(&folder.path().join("agent"), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
         within("the first publication", agent.publish_prekeys()).await.unwrap();
@@ -222,6 +236,10 @@ pub fn text(words: &str) -> Payload {
 #[must_use]
 pub fn words(message: &InboxMessage) -> String {
     message.payload().and_then(|payload| payload.content.as_text()).expect("a text").to_owned()
+}
+
+fn passphrase() -> Zeroizing<String> {
+    Zeroizing::new("a passphrase".to_owned())
 }
 
 fn master_key() -> MasterKeySource {

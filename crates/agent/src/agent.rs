@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     bodies::{Spool, Transfer, Transfers},
+    control::OwedSteps,
     error::{OpenError, StateError},
     message_ids::MessageIds,
     outbox::Holds,
@@ -83,6 +84,12 @@ pub struct Agent {
     pub(crate) passed: AtomicU64,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
     pub(crate) is_current: AtomicBool,
+    /// Whether the relay's ledger contradicts what it has countersigned: it takes no receipts then.
+    pub(crate) is_forked: AtomicBool,
+    /// Peers that wait for a step of the ratchet.
+    pub(crate) owed_steps: OwedSteps,
+    /// Up to where control messages were taken in since the relay was last told.
+    pub(crate) control_taken: AtomicU64,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
@@ -222,6 +229,9 @@ impl Agent {
             fetch_holds: Holds::default(),
             passed: AtomicU64::new(0),
             is_current: AtomicBool::new(false),
+            is_forked: AtomicBool::new(false),
+            owed_steps: OwedSteps::default(),
+            control_taken: AtomicU64::new(0),
             fruitless: AtomicUsize::new(0),
             relay: None,
         }

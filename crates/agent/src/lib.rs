@@ -25,6 +25,7 @@ mod backoff;
 mod bodies;
 mod conflicts;
 mod contacts;
+mod control;
 mod error;
 mod events;
 mod follow;
@@ -42,6 +43,7 @@ mod relay_client;
 mod renewal;
 mod restored;
 mod sessions;
+mod standing;
 mod status;
 mod store;
 mod store_key;
@@ -64,6 +66,7 @@ pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;
 pub use relay_client::{RelayAddress, RelayClient, RelayError};
+pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;
@@ -71,5 +74,5 @@ pub use turns::Turn;
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
     Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
-    SystemPrimitives,
+    SessionId, SystemPrimitives,
 };

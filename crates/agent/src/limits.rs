@@ -124,6 +124,9 @@ pub const CODE: usize = 64;
 /// Bytes of the sentence that says what gave an old copy away.
 pub const SIGN: usize = 256;
 
+/// How long a control message may wait for its recipient: whoever is away for longer asks again when it writes again.
+pub const CONTROL_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

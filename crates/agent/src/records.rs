@@ -68,8 +68,10 @@ macro_rules! record {
     };
 }
 
+mod control;
 mod groups;
 
+pub(crate) use self::control::{ControlRecord, ForkRecord, SealedControlRecord};
 pub(crate) use self::groups::{GroupKeyRecord, GroupRecord, group_key_key};
 
 record! {

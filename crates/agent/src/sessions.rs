@@ -17,7 +17,7 @@ use sealpost_protocol::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Agent, RelayError, SendError, SyncError, limits,
+    Agent, RelayError, SendError, StateError, SyncError, limits,
     prekeys::SUITES,
     records::{PeerRecord, PrekeyRecord, SeenManifestRecord, SessionRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
@@ -68,7 +68,41 @@ impl Sending {
     }
 }
 
+/// How a session with a peer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// Its name, the same at both ends.
+    pub id: SessionId,
+    /// Whether the next message to the peer is sealed in it; of a peer's sessions at most one is.
+    pub sends: bool,
+    /// How many messages were sealed since the peer's last step of the ratchet.
+    pub unanswered: u32,
+    /// How many keys wait for messages that were overtaken.
+    pub skipped_keys: usize,
+    /// When it was last sealed or opened in.
+    pub used: Timestamp,
+}
+
 impl Agent {
+    /// The sessions with a peer.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn sessions(&self, peer: AgentId) -> Result<Vec<SessionSummary>, StateError> {
+        let mut sessions = Vec::new();
+        for row in self.session_rows(peer).await? {
+            let session = Session::decode(&row.value.session).map_err(StoreAccessError::from)?;
+            sessions.push(SessionSummary {
+                id: session.id(),
+                sends: row.value.sends,
+                unanswered: session.unanswered(),
+                skipped_keys: session.skipped_keys(),
+                used: row.value.used,
+            });
+        }
+        Ok(sessions)
+    }
+
     /// The session to seal the next message for `peer` in; opened anew if there is none, or none that may go on.
     pub(crate) async fn sending_session(
         &self,
@@ -121,19 +155,32 @@ impl Agent {
         envelope: &Envelope,
         changes: &mut Changes,
     ) -> Result<Plaintext, NotOpened> {
-        let peer = header.message().sender;
-        let rows = self.session_rows(peer).await?;
-        let key = [peer.as_bytes().as_slice(), &envelope.header.session].concat();
-        let Some(row) = rows.iter().find(|row| row.key == key) else {
-            return self.accept_session(header, envelope, rows, changes).await;
-        };
+        match self.open_in_known_session(header, envelope, changes).await? {
+            Some(plaintext) => Ok(plaintext),
+            None => {
+                let rows = self.session_rows(header.message().sender).await?;
+                self.accept_session(header, envelope, rows, changes).await
+            }
+        }
+    }
+
+    /// Opens an envelope in the session it names; `None` if that is not there.
+    pub(crate) async fn open_in_known_session(
+        &self,
+        header: &Header,
+        envelope: &Envelope,
+        changes: &mut Changes,
+    ) -> Result<Option<Plaintext>, NotOpened> {
+        let key = [header.message().sender.as_bytes().as_slice(), &envelope.header.session].concat();
+        let Some(row) = self.store.find::<SessionRecord>(&key).await? else { return Ok(None) };
         let mut session = Session::decode(&row.value.session)?;
         let now = self.clock.now();
         let plaintext = session
             .open(header, envelope, now)
             .map_err(|error| error.refusal().map_or_else(|| NotOpened::Failed(error.into()), NotOpened::Refused))?;
-        changes.replace(row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now });
-        Ok(plaintext)
+        self.owed_steps.note(&session);
+        changes.replace(&row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now });
+        Ok(Some(plaintext))
     }
 
     async fn accept_session(
@@ -150,6 +197,7 @@ impl Agent {
             respond(&self.identity, &prekeys.keys(), header, envelope, now).map_err(|error| {
                 error.refusal().map_or_else(|| NotOpened::Failed(SyncError::Respond(error)), NotOpened::Refused)
             })?;
+        self.owed_steps.note(&session);
         for row in &prekeys.one_time_rows {
             changes.delete(row);
         }

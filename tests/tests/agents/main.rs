@@ -10,17 +10,21 @@
 )]
 
 mod contacts;
+mod control;
 mod damage;
 mod groups;
 mod lost_answers;
+mod missing;
 mod other_ledger;
 mod other_node;
 mod prekeys;
+mod receipt_heads;
 mod renewal;
 mod restored;
 mod scripted;
 mod sending;
 mod sessions;
+mod sweeping;
 mod time;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};

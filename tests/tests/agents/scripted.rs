@@ -168,6 +168,7 @@ async fn entries_that_cannot_be_answered_do_not_stand_before_those_that_can() {
 async fn a_round_ends_with_the_first_page_that_was_not_full() {
     let relay = ScriptedRelay::start().await;
     let alice = SdkAgent::new(relay.origin()).await;
+    within("a first round, which compares the store", alice.sync(Duration::ZERO)).await.unwrap();
     relay.script().page = 3;
     relay.script().mailbox = entries(&relay, &alice, &["1", "2", "3", "4", "5", "6", "7"]);
     relay.script().receives.clear();

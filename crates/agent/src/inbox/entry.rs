@@ -1,7 +1,9 @@
 //! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
 
+use std::sync::atomic::Ordering;
+
 use sealpost_api::v1;
-use sealpost_crypto::Ordinary;
+use sealpost_crypto::{Ordinary, Plaintext};
 use sealpost_protocol::{
     AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
     Timestamp, Verdict,
@@ -9,7 +11,7 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, SyncError,
+    Agent, Event, SyncError,
     conflicts::retry_conflicts,
     inbox::held_key,
     outbox::encode_payload,
@@ -17,7 +19,7 @@ use crate::{
         BodyKeyRecord, BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, arrival_key,
     },
     sessions::NotOpened,
-    store::{Changes, Versioned},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 /// An entry whose outer form is right.
@@ -35,6 +37,12 @@ impl Agent {
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
         let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
+        if arrived.header.fields().class == MessageClass::Control {
+            // Whatever becomes of it, it is not asked for again.
+            self.control_taken.fetch_max(arrived.mailbox_seq, Ordering::Relaxed);
+            retry_conflicts(|| self.take_in_control(&arrived)).await?;
+            return Ok(false);
+        }
         retry_conflicts(|| self.settle(&arrived)).await
     }
 
@@ -74,6 +82,42 @@ impl Agent {
         self.queue_receipt(&mut changes, &place, leaf).await?;
         self.store.commit(changes).await?;
         Ok(false)
+    }
+
+    /// A control message moves the ratchet of a session that is there, and does nothing else: it opens none, it is not
+    /// answered, and what does not open is passed over.
+    async fn take_in_control(&self, arrived: &Arrived) -> Result<(), SyncError> {
+        let mut changes = Changes::default();
+        let Some(envelope) = &arrived.envelope else { return Ok(()) };
+        match self.open_in_known_session(&arrived.header, envelope, &mut changes).await {
+            Ok(Some(plaintext)) => {
+                if let Err(error) = plaintext.to_control() {
+                    tracing::debug!(%error, "a control message says what this version does not know");
+                }
+                self.note_missing(arrived, &plaintext, &mut changes)?;
+                Ok(self.store.commit(changes).await?)
+            }
+            Err(NotOpened::Failed(error)) => Err(error),
+            Ok(None) | Err(NotOpened::Refused(_)) => {
+                tracing::debug!(message = %arrived.header.message().id, "a control message does not open");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the agent what is missing before something that was opened.
+    fn note_missing(
+        &self,
+        arrived: &Arrived,
+        opened: &Plaintext,
+        changes: &mut Changes,
+    ) -> Result<(), StoreAccessError> {
+        let (before, count) = (arrived.header.message(), opened.missing_before());
+        if count == 0 {
+            return Ok(());
+        }
+        tracing::warn!(message = %before.id, sender = %before.sender, count, "messages before this one are missing");
+        self.note(changes, Event::Missing { before, count })
     }
 
     async fn settle(&self, arrived: &Arrived) -> Result<bool, SyncError> {
@@ -159,6 +203,7 @@ impl Agent {
         let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
+        self.note_missing(arrived, &plaintext, changes)?;
         if let Some(description) = fields.body {
             let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
             return Ok(ContentRecord::Body(BodyRecord { description, key }));

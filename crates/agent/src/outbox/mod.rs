@@ -23,11 +23,8 @@ use sealpost_protocol::{
 use tokio::io::AsyncRead;
 
 pub(crate) use self::holds::Holds;
-pub(crate) use self::refusals::is_final;
-use self::{
-    obstacles::HeldUp,
-    refusals::{Fate, fate},
-};
+use self::obstacles::HeldUp;
+pub(crate) use self::refusals::{Fate, fate, is_final};
 pub use self::{
     obstacles::Obstacle,
     waiting::{Waiting, WaitingState},

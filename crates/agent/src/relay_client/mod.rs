@@ -194,6 +194,12 @@ impl RelayClient {
         self.call("/sealpost.v1.DeliveryRouter/Acknowledge", request, Duration::ZERO, call).await
     }
 
+    pub(crate) async fn standing(&self) -> Result<v1::GetStandingResponse, RelayError> {
+        let call = async |channel, request| DeliveryRouterClient::new(channel).get_standing(request).await;
+        let request = v1::GetStandingRequest {};
+        self.call("/sealpost.v1.DeliveryRouter/GetStanding", request, Duration::ZERO, call).await
+    }
+
     pub(crate) async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {
         let call = async |channel, request| MessagesClient::new(channel).get_status(request).await;
         self.call("/sealpost.v1.Messages/GetStatus", request, Duration::ZERO, call).await

@@ -61,6 +61,12 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// Control messages that the relay has not accepted, by recipient.
+    Control,
+    /// The highest id of a control message that was sealed.
+    SealedControl,
+    /// Heads of receipts that exclude each other, by node and ledger.
+    Fork,
     /// What is published in ledgers that were left, by node and ledger.
     Publication,
     /// Why messages wait that the relay, or something about them, keeps from going out, by id.
@@ -69,7 +75,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 30] = [
+    const SEALED: [Self; 33] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -98,6 +104,9 @@ impl Area {
         Self::Download,
         Self::Group,
         Self::GroupKey,
+        Self::Control,
+        Self::SealedControl,
+        Self::Fork,
         Self::Publication,
         Self::Obstacle,
     ];
@@ -138,6 +147,9 @@ impl Area {
             Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Control => 40,
+            Self::SealedControl => 41,
+            Self::Fork => 42,
             Self::Publication => 29,
             Self::Obstacle => 30,
         }
@@ -174,6 +186,9 @@ impl Area {
             Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Control => "control",
+            Self::SealedControl => "sealed-control",
+            Self::Fork => "fork",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
         }

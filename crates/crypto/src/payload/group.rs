@@ -177,7 +177,7 @@ impl GroupNotice {
         });
         let padded = padded_length(bytes.len());
         bytes.pad_to(padded);
-        Plaintext(bytes)
+        Plaintext::new(bytes)
     }
 
     /// Bytes of the encoding at most.
