@@ -61,8 +61,9 @@ pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, Sta
 pub use events::{Event, Noted};
 pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
+pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
-pub use outbox::{Outgoing, SendOutcome, Sent, Waiting};
+pub use outbox::{Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};

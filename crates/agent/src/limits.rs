@@ -30,6 +30,10 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
+/// (`docs/protocol.md`, section 19). What is dated further ahead of the clock here was made by one that was wrong.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 

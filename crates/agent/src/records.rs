@@ -110,6 +110,15 @@ record! {
     }
 }
 
+record! {
+    /// What a ledger has that the agent has left for another, and may come back to.
+    PublicationRecord in Publication {
+        /// The last manifest that it confirmed, by its version, and when.
+        version: u64 => number,
+        confirmed: Timestamp => value,
+    }
+}
+
 /// One ledger of one node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LedgerName {
@@ -231,6 +240,15 @@ record! {
         /// Erased when all is delivered or has failed; a body is in the spool until then.
         content: ContentRecord => content,
         accepted: Timestamp => value,
+    }
+}
+
+record! {
+    /// Why a message waits that was tried.
+    ObstacleRecord in Obstacle {
+        /// The refusal's stable code.
+        code: String => text,
+        at: Timestamp => value,
     }
 }
 

@@ -85,11 +85,13 @@ impl Agent {
         let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
         let Some(sent) = sent.filter(|sent| !sent.value.content.is_erased()) else {
             changes.delete(&renewal);
+            self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         };
         let header = Header::from_bytes(&sent.value.header)?;
         if header.fields().expires <= now {
             changes.delete(&renewal);
+            self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         }
         if header.fields().scheme != Scheme::Ratchet {

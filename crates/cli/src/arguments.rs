@@ -34,6 +34,10 @@ const SEND_EXAMPLES: &str = "Examples:
   date | sealpost send --as alice bob - --json | jq -r .id
   SEALPOST_AGENT=alice sealpost send bob \"for an hour\" --life 1h";
 
+/// The library cannot say that one of two is needed.
+const SEND_USAGE: &str = "sealpost send [OPTIONS] --as <NAME> <RECIPIENT> <TEXT>
+       sealpost send [OPTIONS] --as <NAME> <RECIPIENT> --file <FILE>";
+
 const RECEIVE_EXAMPLES: &str = "Examples:
   sealpost receive --as bob
   sealpost receive --as bob --follow --json
@@ -301,7 +305,7 @@ pub(crate) struct As {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = SEND_EXAMPLES)]
+#[command(after_help = SEND_EXAMPLES, override_usage = SEND_USAGE)]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) agent: As,

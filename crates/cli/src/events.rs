@@ -34,13 +34,12 @@ struct Told {
 
 /// Tells what the agent has not heard of yet.
 pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
-    let failure = |error: sealpost_agent::StateError| Failure::local_state(error.to_string());
     loop {
-        let events = agent.events(PAGE).await.map_err(failure)?;
+        let events = agent.events(PAGE).await?;
         for (told, text) in events.iter().filter_map(words) {
             if json { output::say_json(&told) } else { output::say(&text) }
         }
-        agent.take_events(&events).await.map_err(failure)?;
+        agent.take_events(&events).await?;
         if events.len() < PAGE {
             return Ok(());
         }

@@ -50,6 +50,7 @@ impl Agent {
                     None => SentRecord { parts, header: row.value.header, content: row.value.content, accepted },
                 };
                 changes.upsert(id.as_bytes(), known.as_ref(), &sent);
+                self.forget_obstacle(&mut changes, id).await?;
                 self.store.commit(changes).await?;
                 Ok(Step::Accepted(accepted))
             }
@@ -61,10 +62,15 @@ impl Agent {
                 Ok(Step::Upload(length))
             }
             Err(error) => {
+                let error = match error.code() {
+                    // The relay's clock and the one here agree: it was another that was wrong.
+                    Some(ErrorCode::ClockSkew) if self.is_misdated(id) => SendError::Misdated { dated: id.timestamp() },
+                    _ => error.into(),
+                };
                 if is_final(&error) {
                     self.note_refused(id, &row, &error, is_wanted).await?;
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -91,13 +97,14 @@ impl Agent {
         &self,
         id: MessageId,
         row: &Versioned<OutgoingRecord>,
-        error: &RelayError,
+        error: &SendError,
         is_wanted: bool,
     ) -> Result<(), SendError> {
         let mut changes = Changes::default();
         changes.delete(row);
         if self.store.find::<SentRecord>(id.as_bytes()).await?.is_some() {
             tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+            self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         }
         let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
@@ -113,10 +120,11 @@ impl Agent {
         mut changes: Changes,
         id: MessageId,
         recipients: Vec<AgentId>,
-        error: &RelayError,
+        error: &SendError,
         is_wanted: bool,
     ) -> Result<(), StoreAccessError> {
-        let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        let code = error.code();
+        self.forget_obstacle(&mut changes, id).await?;
         if !is_wanted {
             self.note(&mut changes, Event::Unsent { message: id, code: code.clone() })?;
         }

@@ -69,11 +69,15 @@ pub(crate) enum Area {
     SealedControl,
     /// Heads of receipts that exclude each other, by node and ledger.
     Fork,
+    /// What is published in ledgers that were left, by node and ledger.
+    Publication,
+    /// Why messages wait that the relay, or something about them, keeps from going out, by id.
+    Obstacle,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 32] = [
+    const SEALED: [Self; 34] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -106,6 +110,8 @@ impl Area {
         Self::Control,
         Self::SealedControl,
         Self::Fork,
+        Self::Publication,
+        Self::Obstacle,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -148,6 +154,8 @@ impl Area {
             Self::Control => 40,
             Self::SealedControl => 41,
             Self::Fork => 42,
+            Self::Publication => 29,
+            Self::Obstacle => 30,
         }
     }
 
@@ -186,6 +194,8 @@ impl Area {
             Self::Control => "control",
             Self::SealedControl => "sealed-control",
             Self::Fork => "fork",
+            Self::Publication => "publication",
+            Self::Obstacle => "obstacle",
         }
     }
 }

@@ -59,18 +59,30 @@ struct Received {
 }
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
-    let agent = context.open(&receive.agent.name).await?;
+    output::check_open()?;
     let (peek, save) = (receive.peek, receive.save.as_deref());
-    let mut reader = Reader { context, agent: &agent, peek, save, shown: None, unsaved: 0 };
-    if receive.follow {
-        tokio::select! {
-            result = follow(&mut reader) => result,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+    let (mut shown, mut unsaved) = (None, 0);
+    // Once for each store key that is put in the place of another meanwhile.
+    loop {
+        let agent = context.open(&receive.agent.name).await?;
+        let mut reader = Reader { context, agent: &agent, peek, save, shown: shown.take(), unsaved };
+        let result = if receive.follow {
+            tokio::select! {
+                result = follow(&mut reader) => result,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            }
+        } else {
+            once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
+        };
+        (shown, unsaved) = (reader.shown, reader.unsaved);
+        match result {
+            Err(failure) if receive.follow && failure.is_key_replaced() => {
+                output::warn(context.json, failure.name(), "the store key was replaced; the agent is opened anew");
+            }
+            result => break result?,
         }
-    } else {
-        once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
-    }?;
-    match reader.unsaved {
+    }
+    match unsaved {
         0 => Ok(()),
         1 => Err(Failure::other("a message could not be saved and stays in the inbox")),
         count => Err(Failure::other(format!("{count} messages could not be saved and stay in the inbox"))),
@@ -130,7 +142,7 @@ impl Reader<'_> {
 
     /// Shows up to `limit` messages that were not shown yet, then takes them. No other process shows them meanwhile.
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
-        let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
+        let _alone = self.agent.read_alone().await?;
         let page = self.agent.unread(self.shown.as_ref(), limit).await?;
         let mut taken = Vec::new();
         for message in &page {
@@ -200,7 +212,8 @@ async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
         reader.show_all(usize::MAX).await?;
         events::tell(reader.context.json, reader.agent).await?;
         if let Round::Interrupted { error, pause } = round? {
-            output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+            let message = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+            output::warn(reader.context.json, Failure::from(error).name(), &message);
         }
     }
 }

@@ -7,7 +7,13 @@ use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{arguments::Send, events, failure::Failure, home::Context, output, progress};
+use crate::{
+    arguments::Send,
+    events,
+    failure::{Behind, Failure},
+    home::Context,
+    output, progress,
+};
 
 #[derive(Serialize)]
 struct SentMessage {
@@ -20,6 +26,9 @@ struct SentMessage {
     /// Why it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The earlier message that it waits behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Behind>,
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
@@ -46,12 +55,12 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
         }
     };
     let id = sent.id.to_string();
-    let (state, accepted_at, kept) = match sent.outcome {
-        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None),
-        SendOutcome::Kept(error) => ("kept", None, Some(Failure::from(error))),
+    let (state, accepted_at, behind, kept) = match sent.outcome {
+        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None, None),
+        SendOutcome::Kept(error) => ("kept", None, Behind::of(&error), Some(Failure::from(error))),
     };
     let reason = kept.as_ref().map(|why| why.name().to_owned());
-    let message = SentMessage { id, state, recipients, accepted_at, reason };
+    let message = SentMessage { id, state, recipients, accepted_at, reason, behind };
     let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
     events::tell(context.json, &agent).await?;
     kept.map_or(printed, |why| Err(Failure::kept(why)))
