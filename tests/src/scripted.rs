@@ -24,6 +24,7 @@ use sealpost_protocol::{
     ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
     SystemClock,
     encoding::{Decode, Encode},
+    limits as wire,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
@@ -55,6 +56,8 @@ pub struct Script {
     pub spent: Vec<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
+    /// Bodies of messages, by their ids.
+    pub bodies: HashMap<String, Vec<u8>>,
     /// What is said of messages, by their ids.
     pub statuses: HashMap<String, Vec<v1::DeliveryStatus>>,
     /// The feed of changes.
@@ -103,6 +106,7 @@ impl ScriptedRelay {
             counts: full(),
             spent: Vec::new(),
             bundle: None,
+            bodies: HashMap::new(),
             statuses: HashMap::new(),
             changes: Vec::new(),
             status_requests: Vec::new(),
@@ -321,8 +325,14 @@ impl Messages for Scripted {
         )
     }
 
-    async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
-        Err(refusal(ErrorCode::NotFound))
+    async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
+        let request = request.into_inner();
+        let body = self.script().bodies.get(&request.message_id).cloned();
+        let body = body.ok_or_else(|| refusal(ErrorCode::NotFound))?;
+        let piece = usize::try_from(wire::BODY_PIECE).unwrap();
+        let length = body.len() as u64;
+        let rest = body.into_iter().skip(usize::try_from(request.offset).unwrap());
+        answer(None, v1::GetBodyResponse { body: rest.take(piece).collect(), offset: request.offset, length })
     }
 
     type StreamBodyStream = BoxStream<'static, Result<v1::GetBodyResponse, Status>>;

@@ -7,7 +7,7 @@ use sealpost_crypto::{
     VaultError,
 };
 use sealpost_protocol::{
-    AgentId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Timestamp, encoding::DecodeError,
+    AgentId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Scheme, Timestamp, encoding::DecodeError,
 };
 use thiserror::Error;
 
@@ -86,6 +86,20 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// The agent's policy demands a stronger scheme for the message; nothing was stored.
+    #[error("the policy demands {minimum} for this message, and it was to go under {scheme}")]
+    BelowMinimum {
+        /// The one that was asked for.
+        scheme: Scheme,
+        /// The weakest that would do.
+        minimum: Scheme,
+    },
+    /// A message for a group goes to its members; nothing was stored.
+    #[error("a message for a group goes to its members, and names no recipients")]
+    GroupHasRecipients,
+    /// There is no such group, or the agent does not belong to it; nothing was stored.
+    #[error(transparent)]
+    Group(GroupError),
     /// The content cannot be read; nothing was stored.
     #[error("the content cannot be read: {0}")]
     Input(#[source] std::io::Error),

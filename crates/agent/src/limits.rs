@@ -108,6 +108,16 @@ pub const SWEPT_ROWS: usize = 500;
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
 
+/// How long a message rests whose recipient lacked its group's key, before it goes again: a key that is on its way has come
+/// by the first time; by the second its founder has been back.
+pub const FIRST_REPEAT: Duration = Duration::from_secs(60);
+
+/// The same after the second refusal.
+pub const SECOND_REPEAT: Duration = Duration::from_secs(3_600);
+
+/// Manifests fetched at a time for one message: a thousand recipients take some sixty round trips.
+pub const MANIFESTS_AT_A_TIME: usize = 16;
+
 /// Groups that an agent belongs to, or has belonged to. Anybody may make it a member: raised, strangers fill its store with
 /// rosters of up to 40 KiB; at the limit further hand-overs are refused.
 pub const GROUPS: usize = 1_000;

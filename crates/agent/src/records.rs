@@ -18,12 +18,13 @@ use sealpost_protocol::{
 
 pub(crate) use self::{
     content::{BodyKeyRecord, BodyRecord, ContentRecord, UploadRecord},
-    parts::{DeliveryRecord, PartRecord, RenewedPartRecord, SeenManifestRecord, SentPartRecord},
+    parts::{DeliveryRecord, PartRecord, PartSealing, RenewedPartRecord, SeenManifestRecord, SentPartRecord},
 };
 use crate::{
     events::Event,
     limits,
     receipt_check::ReceiptCheck,
+    schemes::{DraftScheme, ReceivedScheme},
     store::{Area, Record},
 };
 
@@ -70,9 +71,13 @@ macro_rules! record {
 
 mod control;
 mod groups;
+mod policy;
 
-pub(crate) use self::control::{ControlRecord, ForkRecord, SealedControlRecord};
-pub(crate) use self::groups::{GroupKeyRecord, GroupRecord, group_key_key};
+pub(crate) use self::{
+    control::{ControlRecord, ForkRecord, SealedControlRecord},
+    groups::{GroupKeyRecord, GroupRecord, group_key_key},
+    policy::PolicyRecord,
+};
 
 record! {
     /// The identity's private key.
@@ -209,6 +214,7 @@ record! {
         priority: Priority => value,
         created: Timestamp => value,
         expires: Timestamp => value,
+        scheme: DraftScheme => value,
         /// A body is in the spool.
         content: ContentRecord => content,
     }
@@ -269,6 +275,7 @@ record! {
         /// Where it is among the unread, until the agent takes it.
         arrival: Vec<u8> => bytes,
         priority: Priority => value,
+        scheme: ReceivedScheme => value,
         /// Erased once the agent has taken it, or if it was refused. A body is in the spool, all of it once there is a
         /// verdict.
         content: ContentRecord => content,

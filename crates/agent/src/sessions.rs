@@ -210,7 +210,7 @@ impl Agent {
         Ok(plaintext)
     }
 
-    async fn note_peer(
+    pub(crate) async fn note_peer(
         &self,
         peer: AgentId,
         identity: IdentityKey,
@@ -253,7 +253,7 @@ impl Agent {
         Ok(Some(named))
     }
 
-    async fn prekey_row(
+    pub(crate) async fn prekey_row(
         &self,
         kind: PrekeyKind,
         id: KeyId,

@@ -69,6 +69,13 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let told = told("message:sealed-anew", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
         }
+        Event::SentAgain { message, recipient, attempt, reason } => {
+            let number = attempt.number();
+            let text =
+                format!("{recipient} lacks the key of {message} ({reason}); it goes again later, attempt {number}");
+            let told = told("message:sent-again", message.to_string(), reason.to_string());
+            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
+        }
         Event::Refused { message, recipient, reason } => {
             let text = format!("{recipient} refused {message} for good: {reason}");
             let told = told("message:refused", message.to_string(), reason.to_string());

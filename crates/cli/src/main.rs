@@ -102,6 +102,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(status) => commands::status::run(&context, status).await,
         Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
         Command::Group(group) => commands::group::run(&context, group).await,
+        Command::Policy(policy) => commands::policy::run(&context, policy).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
         Command::Bench(bench) => commands::bench::run(&context, bench).await,
         Command::Blocks(blocks) => commands::blocks::run(&context, blocks).await,

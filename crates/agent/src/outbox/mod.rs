@@ -15,8 +15,8 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 
 use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
 use sealpost_protocol::{
-    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
-    Recipients, Scheme, Timestamp,
+    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, MessageType,
+    Priority, Recipients, Timestamp,
     encoding::{Decode, DecodeError, Encode},
     limits as wire,
 };
@@ -38,6 +38,7 @@ use crate::{
         BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord,
         UnsentRecord,
     },
+    schemes::{DraftScheme, OutgoingScheme},
     sessions::Transmission,
     store::{Changes, Record, Versioned, encode_secret},
 };
@@ -49,6 +50,8 @@ pub struct Outgoing<P = Payload> {
     pub to: Vec<AgentId>,
     /// What.
     pub payload: P,
+    /// How it is sealed; under a group's key, `to` is empty.
+    pub scheme: OutgoingScheme,
     /// How urgent it is; the relay sees it.
     pub priority: Priority,
     /// How long it may wait; at most 30 days.
@@ -59,13 +62,20 @@ impl<P> Outgoing<P> {
     /// An ordinary message.
     #[must_use]
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: P) -> Self {
-        Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+        let scheme = OutgoingScheme::Ratchet;
+        Self { to: recipients.into(), payload, scheme, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+
+    /// The same under another scheme.
+    #[must_use]
+    pub fn under(self, scheme: OutgoingScheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// The same with something else to say.
     #[must_use]
     pub fn with<Q>(self, payload: Q) -> Outgoing<Q> {
-        Outgoing { to: self.to, payload, priority: self.priority, life: self.life }
+        Outgoing { to: self.to, payload, scheme: self.scheme, priority: self.priority, life: self.life }
     }
 }
 
@@ -116,9 +126,9 @@ impl Agent {
         &self,
         outgoing: Outgoing<Streamed<R>>,
     ) -> Result<Sent, SendError> {
-        let (id, mut draft) = self.draft(&outgoing)?;
+        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
-        let (file, content) = self.seal_stream(id, payload).await?;
+        let (file, content) = self.seal_stream(id, payload, key).await?;
         draft.content = content;
         self.keep(id, &draft, Some(file)).await?;
         self.send_composed(id).await
@@ -139,11 +149,12 @@ impl Agent {
 
     /// Stores a draft.
     async fn compose(&self, outgoing: Outgoing) -> Result<MessageId, SendError> {
-        let (id, mut draft) = self.draft(&outgoing)?;
+        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
         let mut file = None;
-        draft.content = if saves_by_a_body(&payload, draft.recipients.len()) {
-            let (sealed, content) = self.seal_payload_as_body(id, &payload).await?;
+        let is_body = draft.scheme != DraftScheme::Ratchet || saves_by_a_body(&payload, draft.recipients.len());
+        draft.content = if is_body {
+            let (sealed, content) = self.seal_payload_as_body(id, &payload, key).await?;
             file = Some(sealed);
             content
         } else {
@@ -153,23 +164,31 @@ impl Agent {
         Ok(id)
     }
 
-    /// A draft that has no content yet, and is a message otherwise.
-    fn draft<P>(&self, outgoing: &Outgoing<P>) -> Result<(MessageId, DraftRecord), SendError> {
+    /// A draft that has no content yet, and is a message otherwise; and the key for its body, if it gets one.
+    async fn draft<P>(
+        &self,
+        outgoing: &Outgoing<P>,
+        message_type: Option<&MessageType>,
+    ) -> Result<(MessageId, DraftRecord, BodyKeyRecord), SendError> {
         let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
         let id = id.map_err(|error| SendError::Seal(error.into()))?;
         let created = id.timestamp();
         if outgoing.to.contains(&self.id()) {
             return Err(SendError::ToItself);
         }
+        self.check_permitted(outgoing.scheme.scheme(), message_type).await?;
+        let message = MessageRef { sender: self.id(), id };
+        let (recipients, scheme, key) = self.begin_scheme(outgoing.scheme, &outgoing.to, &message).await?;
         let draft = DraftRecord {
-            recipients: outgoing.to.clone(),
+            recipients,
             priority: outgoing.priority,
             created,
             expires: created.saturating_add(outgoing.life),
+            scheme,
             content: ContentRecord::Erased,
         };
         self.header_of(id, &draft)?;
-        Ok((id, draft))
+        Ok((id, draft, key))
     }
 
     /// Stores a draft whose body, if it has one, is durable. From then on the body stays.
@@ -189,7 +208,7 @@ impl Agent {
         Header::new(HeaderFields {
             message: MessageRef { sender: self.id(), id },
             recipients: Recipients::new(draft.recipients.clone())?,
-            scheme: Scheme::Ratchet,
+            scheme: draft.scheme.scheme(),
             class: MessageClass::Ordinary,
             priority: draft.priority,
             message_type: None,
@@ -427,21 +446,35 @@ impl Agent {
 
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
         let header = self.header_of(id, &draft.value)?;
-        let plaintext = plaintext_of(&draft.value.content)?;
-        let now = self.clock.now();
         let mut changes = Changes::default();
-        let mut parts = Vec::new();
-        for recipient in header.fields().recipients.as_slice() {
-            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
-            let mut sending = self.sending_session(*recipient, &transmission, &mut changes).await?;
-            let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
-            sending.save(&mut changes, now);
-            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
-        }
+        let parts = match draft.value.scheme {
+            DraftScheme::Ratchet => self.seal_by_ratchets(&header, &draft.value, &mut changes).await?,
+            _ => self.seal_signed(&header, &draft.value, &mut changes).await?,
+        };
         let header = header.as_bytes().to_vec();
         let outgoing = OutgoingRecord { header, parts, content: draft.value.content.clone(), upload: None };
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
+    }
+
+    /// An envelope for each recipient; the moved ratchets are noted among `changes`.
+    async fn seal_by_ratchets(
+        &self,
+        header: &Header,
+        draft: &DraftRecord,
+        changes: &mut Changes,
+    ) -> Result<Vec<PartRecord>, SendError> {
+        let (id, now) = (header.message().id, self.clock.now());
+        let plaintext = plaintext_of(&draft.content)?;
+        let mut parts = Vec::new();
+        for recipient in header.fields().recipients.as_slice() {
+            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
+            let mut sending = self.sending_session(*recipient, &transmission, changes).await?;
+            let envelope = sending.session.seal(self.primitives.as_ref(), header, &plaintext, now)?;
+            sending.save(changes, now);
+            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
+        }
+        Ok(parts)
     }
 }
 

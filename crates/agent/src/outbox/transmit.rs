@@ -2,7 +2,7 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash,
+    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash, Scheme,
     encoding::{Decode, DecodeError},
     limits as wire,
 };
@@ -11,7 +11,7 @@ use super::{Step, is_final};
 use crate::{
     Agent, Event, RelayError, SendError,
     bodies::Spooled,
-    records::{OutgoingRecord, PartRecord, SentPartRecord, SentRecord, UnsentRecord},
+    records::{OutgoingRecord, PartRecord, PartSealing, SentPartRecord, SentRecord, UnsentRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -38,7 +38,12 @@ impl Agent {
             Ok(accepted) => {
                 let accepted = sealpost_api::convert::timestamp("accepted_at_ms", accepted.accepted_at_ms)
                     .map_err(RelayError::from)?;
-                let parts = row.value.parts.iter().map(sent_part).collect::<Result<Vec<_>, _>>()?;
+                let parts = row
+                    .value
+                    .parts
+                    .iter()
+                    .map(|part| sent_part(header.fields().scheme, part))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let known = self.store.find::<SentRecord>(id.as_bytes()).await?;
                 let sent = match &known {
                     Some(known) => known.value.with(parts),
@@ -136,12 +141,15 @@ fn part_message(part: &PartRecord) -> v1::Part {
     }
 }
 
-fn sent_part(part: &PartRecord) -> Result<SentPartRecord, DecodeError> {
+fn sent_part(scheme: Scheme, part: &PartRecord) -> Result<SentPartRecord, DecodeError> {
     Ok(SentPartRecord {
         recipient: part.recipient,
         attempt: part.attempt,
         part: PartHash::of(&part.envelope),
-        session: Envelope::from_bytes(&part.envelope)?.header.session,
+        sealing: match scheme {
+            Scheme::Ratchet => PartSealing::Session(Envelope::from_bytes(&part.envelope)?.header.session),
+            _ => PartSealing::Signed(part.envelope.clone()),
+        },
     })
 }
 

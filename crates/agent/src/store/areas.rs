@@ -61,6 +61,8 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// The weakest schemes that are sent and taken, by message type.
+    Policy,
     /// Control messages that the relay has not accepted, by recipient.
     Control,
     /// The highest id of a control message that was sealed.
@@ -75,7 +77,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 33] = [
+    const SEALED: [Self; 34] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -104,6 +106,7 @@ impl Area {
         Self::Download,
         Self::Group,
         Self::GroupKey,
+        Self::Policy,
         Self::Control,
         Self::SealedControl,
         Self::Fork,
@@ -147,6 +150,7 @@ impl Area {
             Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Policy => 34,
             Self::Control => 40,
             Self::SealedControl => 41,
             Self::Fork => 42,
@@ -186,6 +190,7 @@ impl Area {
             Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Policy => "policy",
             Self::Control => "control",
             Self::SealedControl => "sealed-control",
             Self::Fork => "fork",

@@ -7,7 +7,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{Agent, Arrival, ContentKind, InboxMessage, Received as Content, Round, printable};
+use sealpost_agent::{
+    Agent, Arrival, ContentKind, InboxMessage, Received as Content, ReceivedScheme as Scheme, Round, printable,
+};
 use serde::Serialize;
 
 use crate::{
@@ -40,6 +42,17 @@ struct Received {
     r#type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
+    /// How it was sealed, unless by a ratchet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
+    /// Whether the relay, and whoever has its store, can read it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    public: bool,
+    /// Whose key it was sealed under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<String>,
     priority: &'static str,
     sent_at: String,
     received_at: String,
@@ -146,6 +159,9 @@ impl Reader<'_> {
     /// from it.
     async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
         let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
+        if let Scheme::SharedKey { group, .. } = message.scheme {
+            received.group_name = self.agent.group(group).await.ok().map(|group| group.name);
+        }
         if let (Some(folder), true) = (self.save, received.text.is_none()) {
             match self.save(message, folder).await {
                 Ok(path) => received.saved_as = Some(path.display().to_string()),
@@ -222,6 +238,15 @@ impl Received {
             file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
             r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
             thread: prelude.thread.map(|thread| thread.to_string()),
+            scheme: Some(message.scheme)
+                .filter(|scheme| *scheme != Scheme::Ratchet)
+                .map(|scheme| scheme.scheme().as_str()),
+            public: message.scheme == Scheme::None,
+            group: match message.scheme {
+                Scheme::SharedKey { group, .. } => Some(group.to_string()),
+                _ => None,
+            },
+            group_name: None,
             priority: message.priority.as_str(),
             sent_at: message.sent.to_string(),
             received_at: message.received.to_string(),
@@ -230,6 +255,11 @@ impl Received {
 
     fn to_text(&self) -> String {
         let from = self.from_name.as_deref().unwrap_or(&self.from);
+        let from = match (self.public, self.group_name.as_ref().or(self.group.as_ref())) {
+            (true, _) => format!("(public) {from}"),
+            (false, Some(group)) => format!("[{}] {from}", one_line(group)),
+            (false, None) => from.to_owned(),
+        };
         match &self.text {
             // Further lines are indented, so that none looks like another line of ours.
             Some(text) => {

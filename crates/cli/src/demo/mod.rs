@@ -5,6 +5,7 @@
 
 mod proxy;
 mod relay_process;
+mod schemes;
 mod stage;
 mod steps;
 

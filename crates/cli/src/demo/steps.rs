@@ -5,6 +5,7 @@ use sealpost_api::{CODE_METADATA, v1, v1::delivery_router_client::DeliveryRouter
 use sealpost_protocol::{DeliveryState, Envelope, KemPrekeyKind, MessageId, Suite, encoding::Decode};
 use tonic::{Request, Status, transport::Endpoint};
 
+use super::schemes::{downgrade_refused, recipient_keys, shared_key_channel};
 use super::stage::{
     Stage,
     Who::{Alice, Bob},
@@ -60,6 +61,12 @@ steps! {
         "A stranger calls without a token, then with Bob's stolen token and proof; the relay refuses each." => stranger;
     StatusHonest "status-honest"
         "Pending, in transit, delivered: each only once it is so, and Alice checks Bob's own signature." => honest_status;
+    SharedKeyChannel "shared-key-channel"
+        "Alice founds a channel with Bob and Carol; then without Carol, who is handed no further key." => shared_key_channel;
+    RecipientKeys "recipient-keys"
+        "One message to two, without a session: each gets the key wrapped for itself, and none is used up." => recipient_keys;
+    DowngradeRefused "downgrade-refused"
+        "What must not be sent more weakly is not: Bob refuses it, Alice's runtime too, and a relay that alters it fails." => downgrade_refused;
 }
 
 async fn offline_first_contact(stage: &mut Stage) -> Result<(), String> {
