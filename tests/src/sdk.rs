@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
+use sealpost_agent::{Agent, IdentityFile, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
 use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
@@ -177,7 +177,8 @@ impl SdkAgent {
     /// When that fails.
     pub async fn imported(file: &[u8], origin: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let agent = Agent::import(&folder.path().join("agent"), file, passphrase(), master_key()).await.unwrap();
+        let identity = IdentityFile::open(file, passphrase()).await.unwrap();
+        let agent = identity.import(&folder.path().join("agent"), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
         within("the first publication", agent.publish_prekeys()).await.unwrap();
         Self { agent, folder, clock: Arc::new(SystemClock) }

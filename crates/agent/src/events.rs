@@ -45,6 +45,17 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
+    /// A recipient lacked the key of a group, and signed for that; the message goes again as it is.
+    SentAgain {
+        /// The message.
+        message: MessageId,
+        /// Whose part.
+        recipient: AgentId,
+        /// The attempt that comes next.
+        attempt: Attempt,
+        /// What the recipient said of the one before.
+        reason: RefusalReason,
+    },
     /// Another agent has made this one a member of its group.
     JoinedGroup {
         /// The group.
@@ -155,6 +166,9 @@ impl Encode for Event {
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
+            Self::SentAgain { message, recipient, attempt, reason } => {
+                writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
+            }
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
@@ -179,6 +193,12 @@ impl Decode for Event {
             3 => Self::Refused {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,
+                reason: RefusalReason::decode(reader)?,
+            },
+            35 => Self::SentAgain {
+                message: MessageId::decode(reader)?,
+                recipient: AgentId::decode(reader)?,
+                attempt: Attempt::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
             32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },

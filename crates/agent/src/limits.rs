@@ -30,6 +30,10 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
+/// (`docs/protocol.md`, section 19). What is dated further ahead of the clock here was made by one that was wrong.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 
@@ -107,6 +111,16 @@ pub const SWEPT_ROWS: usize = 500;
 /// Key ids that a copy of an agent, imported or put back, leaves free above those it brought: the other copy may have used
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
+
+/// How long a message rests whose recipient lacked its group's key, before it goes again: a key that is on its way has come
+/// by the first time; by the second its founder has been back.
+pub const FIRST_REPEAT: Duration = Duration::from_secs(60);
+
+/// The same after the second refusal.
+pub const SECOND_REPEAT: Duration = Duration::from_secs(3_600);
+
+/// Manifests fetched at a time for one message: a thousand recipients take some sixty round trips.
+pub const MANIFESTS_AT_A_TIME: usize = 16;
 
 /// Groups that an agent belongs to, or has belonged to. Anybody may make it a member: raised, strangers fill its store with
 /// rosters of up to 40 KiB; at the limit further hand-overs are refused.

@@ -256,7 +256,7 @@ impl Agent {
         Ok(plaintext)
     }
 
-    async fn note_peer(
+    pub(crate) async fn note_peer(
         &self,
         peer: AgentId,
         identity: IdentityKey,
@@ -299,7 +299,7 @@ impl Agent {
         Ok(Some(named))
     }
 
-    async fn prekey_row(
+    pub(crate) async fn prekey_row(
         &self,
         kind: PrekeyKind,
         id: KeyId,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
+    AgentId, DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
     encoding::{Decode, Encode},
 };
 
@@ -34,6 +34,8 @@ pub struct MessageStatus {
     pub waits: Option<SendError>,
     /// One status per recipient, once it was accepted; none if the relay was never asked.
     pub deliveries: Vec<ProvenStatus>,
+    /// For whom it is sealed anew, since they could not open it; what the relay says of them is of the attempt before.
+    pub renewing: Vec<AgentId>,
     /// Why the relay did not tell how it stands now, and when it last did: what is shown is from then.
     pub outdated: Option<(RelayError, Timestamp)>,
 }
@@ -66,7 +68,14 @@ impl Agent {
     /// # Errors
     /// [`StatusError`].
     pub async fn status(&self, id: MessageId) -> Result<MessageStatus, StatusError> {
-        let told = |local, waits| MessageStatus { id, local, waits, deliveries: Vec::new(), outdated: None };
+        let told = |local, waits| MessageStatus {
+            id,
+            local,
+            waits,
+            deliveries: Vec::new(),
+            renewing: Vec::new(),
+            outdated: None,
+        };
         let waits = match self.is_kept(id).await? {
             true => self.flush(Some(id)).await.err(),
             false => None,
@@ -114,7 +123,20 @@ impl Agent {
             },
             Err(error) => return Err(error),
         };
-        Ok(MessageStatus { id, local, waits: None, deliveries, outdated })
+        let renewing = self.renewing(id).await?;
+        Ok(MessageStatus { id, local, waits: None, deliveries, renewing, outdated })
+    }
+
+    /// For whom a message that was accepted goes out again.
+    async fn renewing(&self, id: MessageId) -> Result<Vec<AgentId>, StoreAccessError> {
+        let mut recipients = Vec::new();
+        if let Some(row) = self.store.find::<RenewalRecord>(id.as_bytes()).await? {
+            recipients.extend(row.value.parts.iter().map(|part| part.recipient));
+        }
+        if let Some(row) = self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
+            recipients.extend(row.value.parts.iter().map(|part| part.recipient));
+        }
+        Ok(recipients)
     }
 
     /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time. Returns

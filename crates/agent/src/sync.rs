@@ -164,7 +164,7 @@ impl Agent {
                 Ok(Uploaded::Whole | Uploaded::InPart) => goes_on = true,
                 Ok(Uploaded::ByAnother) => {}
                 Err(error) => {
-                    let failed = self.note_failure(&error, &due.recipients);
+                    let failed = self.note_failure(due.id, &error, &due.recipients).await.map(drop);
                     in_passing::<()>(failed.and(Err(error)))?;
                 }
             }
@@ -249,13 +249,17 @@ impl Agent {
 fn in_passing<T: Default>(sent: Result<T, SendError>) -> Result<T, SyncError> {
     match sent {
         Ok(sent) => Ok(sent),
+        Err(error) if is_final(&error) => {
+            tracing::warn!(%error, "a message is not sent");
+            Ok(T::default())
+        }
         Err(SendError::Relay(error))
             if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
         {
             tracing::warn!(%error, "messages wait");
             Ok(T::default())
         }
-        Err(SendError::Relay(error)) if !is_final(&error) => Err(error.into()),
+        Err(SendError::Relay(error)) => Err(error.into()),
         Err(SendError::State(error)) => Err(error.into()),
         Err(SendError::Damaged(error)) => Err(error.into()),
         Err(error) => {

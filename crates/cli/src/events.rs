@@ -34,13 +34,12 @@ struct Told {
 
 /// Tells what the agent has not heard of yet.
 pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
-    let failure = |error: sealpost_agent::StateError| Failure::local_state(error.to_string());
     loop {
-        let events = agent.events(PAGE).await.map_err(failure)?;
+        let events = agent.events(PAGE).await?;
         for (told, text) in events.iter().filter_map(words) {
             if json { output::say_json(&told) } else { output::say(&text) }
         }
-        agent.take_events(&events).await.map_err(failure)?;
+        agent.take_events(&events).await?;
         if events.len() < PAGE {
             return Ok(());
         }
@@ -68,6 +67,13 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let number = attempt.number();
             let text = format!("{recipient} could not open {message} ({reason}); it is sealed anew, attempt {number}");
             let told = told("message:sealed-anew", message.to_string(), reason.to_string());
+            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
+        }
+        Event::SentAgain { message, recipient, attempt, reason } => {
+            let number = attempt.number();
+            let text =
+                format!("{recipient} lacks the key of {message} ({reason}); it goes again later, attempt {number}");
+            let told = told("message:sent-again", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
         }
         Event::Refused { message, recipient, reason } => {

@@ -36,10 +36,12 @@ async fn read(agent: &SdkAgent, message: &InboxMessage) -> Vec<u8> {
 /// Where the first transfer of a sync goes on; the sync is done when this returns.
 async fn resumed_at(agent: &SdkAgent) -> u64 {
     let mut transfers = agent.transfers();
-    let both = async { tokio::join!(transfers.wait_for(Option::is_some), agent.sync(Duration::ZERO)) };
+    // What is waited for locks the watch: it must not be kept.
+    let first = async { transfers.wait_for(Option::is_some).await.unwrap().unwrap().done };
+    let both = async { tokio::join!(first, agent.sync(Duration::ZERO)) };
     let (first, synced) = within("a sync that moves a body", both).await;
     synced.unwrap();
-    first.unwrap().unwrap().done
+    first
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod prekeys;
 mod receipt_heads;
 mod renewal;
 mod restored;
+mod schemes;
 mod scripted;
 mod sending;
 mod sessions;

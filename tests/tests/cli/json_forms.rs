@@ -5,7 +5,7 @@ use sealpost_tests::{Home, TestRelay};
 use super::{assert_fields, relay_and_home};
 
 /// What `demo` shows, in its order.
-const DEMO: [&str; 10] = [
+const DEMO: [&str; 13] = [
     "offline-first-contact",
     "post-quantum-handshake",
     "reply",
@@ -16,6 +16,9 @@ const DEMO: [&str; 10] = [
     "replayed-envelope-ignored",
     "stranger-refused",
     "status-honest",
+    "shared-key-channel",
+    "recipient-keys",
+    "downgrade-refused",
 ];
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl Agent {
             Err(error) => Err(SendError::Spool(error)),
         };
         self.transfers.end();
-        if let Err(SendError::Relay(error)) = &result
+        if let Err(error) = &result
             && is_final(error)
         {
             let _turn = self.turns.take().await?;

@@ -6,7 +6,7 @@ use sealpost_api::v1;
 use sealpost_crypto::{Ordinary, Plaintext};
 use sealpost_protocol::{
     AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
-    Timestamp, Verdict,
+    SignedPart, Timestamp, Verdict,
     encoding::{Decode, Encode},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     records::{
         BodyKeyRecord, BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, arrival_key,
     },
+    schemes::ReceivedScheme,
     sessions::NotOpened,
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -27,9 +28,25 @@ struct Arrived {
     header: Header,
     attempt: Attempt,
     part: PartHash,
-    envelope: Option<Envelope>,
+    content: ArrivedPart,
     mailbox_seq: u64,
     at: Timestamp,
+}
+
+/// What came for this agent, if it is what parts of the header's scheme are.
+enum ArrivedPart {
+    Envelope(Envelope),
+    Signed(SignedPart),
+    Other,
+}
+
+impl ArrivedPart {
+    fn of(scheme: Scheme, part: &[u8]) -> Self {
+        match scheme {
+            Scheme::Ratchet => Envelope::from_bytes(part).map_or(Self::Other, Self::Envelope),
+            _ => SignedPart::from_bytes(part).map_or(Self::Other, Self::Signed),
+        }
+    }
 }
 
 impl Agent {
@@ -47,11 +64,12 @@ impl Agent {
     }
 
     fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {
+        let header = Header::from_bytes(&entry.header).ok()?;
         Some(Arrived {
-            header: Header::from_bytes(&entry.header).ok()?,
+            content: ArrivedPart::of(header.fields().scheme, &entry.envelope),
+            header,
             attempt: sealpost_api::convert::attempt(entry.attempt).ok()?,
             part: PartHash::of(&entry.envelope),
-            envelope: Envelope::from_bytes(&entry.envelope).ok(),
             mailbox_seq: entry.mailbox_seq,
             at: self.clock.now(),
         })
@@ -88,7 +106,7 @@ impl Agent {
     /// answered, and what does not open is passed over.
     async fn take_in_control(&self, arrived: &Arrived) -> Result<(), SyncError> {
         let mut changes = Changes::default();
-        let Some(envelope) = &arrived.envelope else { return Ok(()) };
+        let ArrivedPart::Envelope(envelope) = &arrived.content else { return Ok(()) };
         match self.open_in_known_session(&arrived.header, envelope, &mut changes).await {
             Ok(Some(plaintext)) => {
                 if let Err(error) = plaintext.to_control() {
@@ -156,7 +174,8 @@ impl Agent {
         let mut arrivals = self.arrivals().await?;
         let place = arrivals.next(arrived.at, arrived.mailbox_seq);
         arrivals.save(&mut changes);
-        let (verdict, content) = match self.content_of(arrived, &mut changes).await {
+        let mut scheme = ReceivedScheme::Ratchet;
+        let (verdict, content) = match self.content_of(arrived, &mut scheme, &mut changes).await {
             // Stored is what is here: a body is not yet.
             Ok(content @ ContentRecord::Body(_)) => (None, content),
             Ok(content) => (Some(Verdict::Stored), content),
@@ -168,7 +187,7 @@ impl Agent {
         };
         // What was for the runtime is taken already, and shown to nobody.
         let is_new = !content.is_erased();
-        let record = arrived.record(verdict, content, place.clone());
+        let record = InboxRecord { scheme, ..arrived.record(verdict, content, place.clone()) };
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if verdict.is_none() {
             changes.insert(place.clone(), &DownloadRecord { message });
@@ -193,15 +212,29 @@ impl Agent {
 
     /// What the message says, or where and under which key that is; nothing if it was for the runtime, which has then
     /// taken it. The session moves whenever the envelope opens, also when its payload is of no known form.
-    async fn content_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<ContentRecord, NotOpened> {
+    async fn content_of(
+        &self,
+        arrived: &Arrived,
+        scheme: &mut ReceivedScheme,
+        changes: &mut Changes,
+    ) -> Result<ContentRecord, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
         let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
-        if fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary || is_forgotten {
+        let may_be_taken = self.may_permit(fields.scheme, fields.message_type.as_ref()).await?;
+        if !may_be_taken || fields.class != MessageClass::Ordinary || is_forgotten {
             return Err(NotOpened::Refused(RefusalReason::Policy));
         }
+        let envelope = match &arrived.content {
+            ArrivedPart::Envelope(envelope) => envelope,
+            ArrivedPart::Signed(part) => {
+                let (body, opened) = self.open_signed(&arrived.header, part, changes).await?;
+                *scheme = opened;
+                return Ok(ContentRecord::Body(body));
+            }
+            ArrivedPart::Other => return Err(NotOpened::Refused(RefusalReason::Undecryptable)),
+        };
         let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
-        let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
         self.note_missing(arrived, &plaintext, changes)?;
         if let Some(description) = fields.body {
@@ -239,6 +272,7 @@ impl Arrived {
             received: self.at,
             arrival,
             priority: self.header.fields().priority,
+            scheme: ReceivedScheme::Ratchet,
             content,
         }
     }

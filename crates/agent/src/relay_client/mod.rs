@@ -111,6 +111,12 @@ impl RelayClient {
         self.session.lock().await.pinned.ok_or(RelayError::Answer("the relay did not say who it is"))
     }
 
+    /// What the node's clock shows.
+    pub(crate) async fn time(&self) -> Result<Timestamp, RelayError> {
+        self.token().await?;
+        Ok(self.session.lock().await.node_time(self.clock.now()))
+    }
+
     /// The ledger that the node keeps now, as far as is known here. A token of another one is refused, so whoever has made
     /// a call since knows.
     pub(crate) async fn ledger(&self) -> Result<LedgerId, RelayError> {

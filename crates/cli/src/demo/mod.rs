@@ -6,6 +6,7 @@
 mod bodies;
 mod proxy;
 mod relay_process;
+mod schemes;
 mod stage;
 mod steps;
 

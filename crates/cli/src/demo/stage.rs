@@ -95,23 +95,14 @@ impl Stage {
         }
     }
 
+    /// Another agent, who has published its prekeys.
+    pub(super) async fn newcomer(&self, name: &str) -> Result<Agent, String> {
+        create_agent(self.folder.path(), name, &self.master, &self.proxy.origin).await
+    }
+
     /// Receives until there are `count` messages, takes them, and gives their receipts.
     pub(super) async fn receive(&self, who: Who, count: usize) -> Result<Vec<InboxMessage>, String> {
-        let agent = self.agent(who);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
-            let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;
-            if messages.len() >= count {
-                let names: Vec<_> = messages.iter().map(|message| message.message).collect();
-                agent.take(&names).await.map_err(|error| chain(&error))?;
-                agent.give_receipts().await.map_err(|error| chain(&error))?;
-                return Ok(messages);
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(format!("{} of {count} messages arrived", messages.len()));
-            }
-        }
+        receive_by(self.agent(who), count).await
     }
 
     /// One round that must bring nothing.
@@ -155,6 +146,24 @@ impl Stage {
             Who::Bob => self.bob = agent,
         }
         Ok(())
+    }
+}
+
+/// Receives until there are `count` messages, takes them, and gives their receipts.
+pub(super) async fn receive_by(agent: &Agent, count: usize) -> Result<Vec<InboxMessage>, String> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
+        let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;
+        if messages.len() >= count {
+            let names: Vec<_> = messages.iter().map(|message| message.message).collect();
+            agent.take(&names).await.map_err(|error| chain(&error))?;
+            agent.give_receipts().await.map_err(|error| chain(&error))?;
+            return Ok(messages);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(format!("{} of {count} messages arrived", messages.len()));
+        }
     }
 }
 

@@ -256,7 +256,8 @@ fn lost_control_messages_are_not_missed_and_lost_messages_among_them_are() {
     };
     let first = pair.bob_seals();
     pair.alice_opens(&first).unwrap();
-    (control(&mut pair), control(&mut pair));
+    control(&mut pair);
+    control(&mut pair);
     let third = control(&mut pair);
     assert_eq!(missing(&mut pair, &third.0, &third.1), 0, "a control message counts those before it");
     control(&mut pair);
