@@ -59,7 +59,8 @@ impl Party {
         let envelope = SignedPart { seal, access: BodyAccess::Open }.to_bytes();
         let part = v1::Part { recipient: reader.to_string(), attempt: 1, envelope: envelope.clone() };
         let (header_bytes, body) = (header.as_bytes().to_vec(), Some(content.to_vec()));
-        let request = v1::SendRequest { header: header_bytes, body, upload_id: None, parts: vec![part] };
+        let request =
+            v1::SendRequest { header: header_bytes, body, upload_id: None, parts: vec![part], retention: None };
         self.carrier.send(request).await.unwrap();
         (header, envelope)
     }

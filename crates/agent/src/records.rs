@@ -10,8 +10,8 @@ use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, GroupId, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageId,
-    MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest,
-    Timestamp, Verdict,
+    MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, Retention,
+    SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -215,6 +215,8 @@ record! {
         created: Timestamp => value,
         expires: Timestamp => value,
         scheme: DraftScheme => value,
+        /// How long the relay is asked to keep it; none for as its scheme has it.
+        retention: Option<Retention> => option,
         /// A body is in the spool.
         content: ContentRecord => content,
     }
@@ -229,6 +231,8 @@ record! {
         content: ContentRecord => content,
         /// The upload of the body, once it has begun.
         upload: Option<UploadRecord> => option,
+        /// As in the draft; none in what is sealed anew, since the relay keeps to what it was told first.
+        retention: Option<Retention> => option,
     }
 }
 

@@ -122,8 +122,13 @@ impl Agent {
             false => changes.replace(&renewal, &early),
         };
         if !parts.is_empty() {
-            let outgoing =
-                OutgoingRecord { header: sent.value.header, parts, content: ContentRecord::Erased, upload: None };
+            let outgoing = OutgoingRecord {
+                header: sent.value.header,
+                parts,
+                content: ContentRecord::Erased,
+                upload: None,
+                retention: None,
+            };
             changes.insert(id.as_bytes().as_slice(), &outgoing);
         }
         Ok(self.store.commit(changes).await?)
@@ -151,7 +156,13 @@ impl Agent {
         let mut changes = Changes::default();
         changes.delete(renewal);
         if !parts.is_empty() {
-            let outgoing = OutgoingRecord { header: sent.header, parts, content: ContentRecord::Erased, upload: None };
+            let outgoing = OutgoingRecord {
+                header: sent.header,
+                parts,
+                content: ContentRecord::Erased,
+                upload: None,
+                retention: None,
+            };
             changes.insert(id.as_bytes().as_slice(), &outgoing);
         }
         Ok(self.store.commit(changes).await?)

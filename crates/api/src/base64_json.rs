@@ -59,11 +59,12 @@ mod tests {
             body: Some(vec![1]),
             upload_id: None,
             parts: vec![v1::Part { recipient: "agent1".into(), attempt: 1, envelope: vec![] }],
+            retention: None,
         };
         let json = serde_json::to_string(&request).unwrap();
         assert_eq!(
             json,
-            r#"{"header":"//4=","body":"AQ==","parts":[{"recipient":"agent1","attempt":1,"envelope":""}],"upload_id":null}"#
+            r#"{"header":"//4=","body":"AQ==","parts":[{"recipient":"agent1","attempt":1,"envelope":""}],"upload_id":null,"retention":null}"#
         );
         assert_eq!(serde_json::from_str::<v1::SendRequest>(&json).unwrap(), request);
     }

@@ -9,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sealpost_protocol::{AgentId, MessageId, Priority};
+use sealpost_protocol::{AgentId, MessageId, Priority, Retention};
 
 pub(crate) use self::{
     blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
@@ -339,6 +339,10 @@ pub(crate) struct Send {
     #[arg(long, value_parser = humantime::parse_duration, default_value = "30days", value_name = "DURATION")]
     pub(crate) life: Duration,
 
+    /// Until when the relay keeps it; left out, until delivery under a ratchet, and otherwise until its life ends.
+    #[arg(long, value_enum, value_name = "UNTIL")]
+    pub(crate) keep: Option<Keep>,
+
     /// What the message is, to the application; sealed.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) message_type: Option<String>,
@@ -353,6 +357,24 @@ pub(crate) enum Urgency {
     Low,
     Normal,
     High,
+}
+
+/// Until when a relay keeps a message.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Keep {
+    /// Until the last recipient has it, and then no trace of it stays.
+    Delivery,
+    /// Until its life ends, for its sender and recipients to read again.
+    Expiry,
+}
+
+impl From<Keep> for Retention {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Delivery => Self::UntilDelivered,
+            Keep::Expiry => Self::UntilExpiry,
+        }
+    }
 }
 
 impl From<Urgency> for Priority {

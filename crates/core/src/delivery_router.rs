@@ -200,6 +200,7 @@ impl DeliveryRouter {
             body: inline.or(uploaded),
             quota: uploads::QUOTA,
             parts: stored.collect(),
+            retention: submission.retention(),
             mark,
             is_complete: submission.is_complete(),
             at,

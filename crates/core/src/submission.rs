@@ -1,8 +1,8 @@
 //! A message as a sender hands it in, checked as far as the message itself can tell.
 
 use sealpost_protocol::{
-    AgentId, Attempt, BodyDescription, Envelope, Header, MessageClass, PartHash, Scheme, SignedPart, SignedPartError,
-    UploadId,
+    AgentId, Attempt, BodyDescription, Envelope, Header, MessageClass, PartHash, Retention, Scheme, SignedPart,
+    SignedPartError, UploadId,
     encoding::{Decode, DecodeError},
     limits,
 };
@@ -50,6 +50,7 @@ pub struct Submission {
     header: Header,
     body: Option<SubmittedBody>,
     parts: Vec<Part>,
+    retention: Retention,
 }
 
 /// Why a header, a body and parts make no message.
@@ -84,7 +85,9 @@ pub enum SubmissionError {
     #[error("a message of the scheme {0} has a body")]
     NoBody(Scheme),
     /// A control message that is not what such messages are.
-    #[error("a control message is sealed by a ratchet, to one recipient, once, without a body")]
+    #[error(
+        "a control message is sealed by a ratchet, to one recipient, once, without a body, and kept until it is taken"
+    )]
     Control,
     /// The envelope of a control message exceeds [`limits::CONTROL_ENVELOPE`].
     #[error("the envelope of a control message has {found} bytes, the limit is {}", limits::CONTROL_ENVELOPE)]
@@ -112,7 +115,20 @@ impl Submission {
         }
         check_body(&header, body.as_ref())?;
         check_parts(&header, &parts)?;
-        Ok(Self { header, body, parts })
+        let retention = Retention::of(fields.scheme);
+        Ok(Self { header, body, parts, retention })
+    }
+
+    /// The same, kept as its sender asks.
+    ///
+    /// # Errors
+    /// [`SubmissionError::Control`]: a control message is not kept.
+    pub fn kept(self, retention: Retention) -> Result<Self, SubmissionError> {
+        let is_control = self.header.fields().class == MessageClass::Control;
+        if is_control && retention != Retention::UntilDelivered {
+            return Err(SubmissionError::Control);
+        }
+        Ok(Self { retention, ..self })
     }
 
     /// The header.
@@ -131,6 +147,12 @@ impl Submission {
     #[must_use]
     pub fn parts(&self) -> &[Part] {
         &self.parts
+    }
+
+    /// How long it is kept, if it is new.
+    #[must_use]
+    pub fn retention(&self) -> Retention {
+        self.retention
     }
 
     /// Whether it is the first transmission to every recipient, as a message's first submission must be.

@@ -20,6 +20,7 @@ mod manifest;
 mod message_id;
 mod prekeys;
 mod receipt;
+mod retention;
 mod signed_part;
 mod status;
 mod time;
@@ -44,6 +45,7 @@ pub use receipt::{
     CountersignedHead, ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason,
     SignedReceiptHead, Verdict,
 };
+pub use retention::Retention;
 pub use signed_part::{BodyAccess, SenderSeal, SharedAccess, SignedPart, SignedPartError, WrappedKey};
 pub use status::{Attempt, DeliveryState, DeliveryStatus, FailureReason};
 pub use time::Timestamp;

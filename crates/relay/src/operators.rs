@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use sealpost_core::ports::BackendError;
+use sealpost_core::ports::{BackendError, Contents, Handle};
 use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
 use sealpost_storage::{
     BackupError, BackupReport, BlocksReport, CollectionReport, Embedded, EmbeddedContents, OpenContentsError,
@@ -125,6 +125,14 @@ impl Operations {
     /// [`OperatorError::Backend`].
     pub async fn collect(&self) -> Result<CollectionReport, OperatorError> {
         Ok(self.contents.collect().await?)
+    }
+
+    /// Rebuilds one content; `None` if its handle leads to nothing any more.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn read(&self, handle: Vec<u8>) -> Result<Option<Vec<u8>>, OperatorError> {
+        Ok(self.contents.read(vec![Handle(handle)]).await?.pop().flatten())
     }
 
     /// Where the contents of a message lie.

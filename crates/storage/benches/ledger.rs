@@ -23,7 +23,7 @@ use sealpost_core::{
 };
 use sealpost_protocol::{
     AgentId, Attempt, Header, HeaderFields, MessageClass, MessageId, MessageRef, PartHash, Priority, Recipients,
-    Scheme, Timestamp,
+    Retention, Scheme, Timestamp,
 };
 use sealpost_storage::Embedded;
 use tokio::task::JoinSet;
@@ -182,6 +182,7 @@ fn message(number: u64) -> Acceptance {
         body: None,
         quota,
         parts: vec![part],
+        retention: Retention::UntilDelivered,
         mark: ContentsMark::default(),
         is_complete: true,
         at: NOW,

@@ -165,7 +165,16 @@ impl PlainAgent {
         let session = self.sessions.get_mut(&self.sends_in[&peer]).unwrap();
         let envelope = session.seal(&SystemPrimitives, &header, plaintext, now).unwrap();
         let part = v1::Part { recipient: peer.to_string(), attempt: 1, envelope: envelope.to_bytes() };
-        (id, v1::SendRequest { header: header.as_bytes().to_vec(), body: None, upload_id: None, parts: vec![part] })
+        (
+            id,
+            v1::SendRequest {
+                header: header.as_bytes().to_vec(),
+                body: None,
+                upload_id: None,
+                parts: vec![part],
+                retention: None,
+            },
+        )
     }
 
     /// Opens an entry of the mailbox, in the session it names or in the one it opens.

@@ -74,7 +74,7 @@ pub fn signed_message(
     };
     let parts = recipients.iter().map(part).collect();
     let header = header.as_bytes().to_vec();
-    (message.id, v1::SendRequest { header, body: Some(body), upload_id: None, parts })
+    (message.id, v1::SendRequest { header, body: Some(body), upload_id: None, parts, retention: None })
 }
 
 fn seal_body(key: Option<&ContentKey>, message_type: Option<MessageType>, text: &str) -> Vec<u8> {

@@ -5,7 +5,7 @@ use sealpost_tests::{Home, TestRelay};
 use super::{assert_fields, relay_and_home};
 
 /// What `demo` shows, in its order.
-const DEMO: [&str; 13] = [
+const DEMO: [&str; 17] = [
     "offline-first-contact",
     "post-quantum-handshake",
     "reply",
@@ -16,9 +16,13 @@ const DEMO: [&str; 13] = [
     "replayed-envelope-ignored",
     "stranger-refused",
     "status-honest",
+    "large-file",
+    "thousand-recipients",
     "shared-key-channel",
     "recipient-keys",
     "downgrade-refused",
+    "whitened-at-rest",
+    "shredded",
 ];
 
 #[tokio::test]

@@ -287,6 +287,7 @@ impl Agent {
             created,
             expires: created.saturating_add(wire::MESSAGE_LIFE),
             scheme: DraftScheme::Ratchet,
+            retention: None,
             content: ContentRecord::Payload(encode_secret(&Ordinary::Group(notice), room)),
         };
         changes.insert(id.as_bytes().as_slice(), &draft);

@@ -16,7 +16,7 @@ use std::{fmt, sync::atomic::Ordering, time::Duration};
 use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
 use sealpost_protocol::{
     AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, MessageType,
-    Priority, Recipients, Timestamp,
+    Priority, Recipients, Retention, Timestamp,
     encoding::{Decode, DecodeError, Encode},
     limits as wire,
 };
@@ -55,6 +55,9 @@ pub struct Outgoing<P = Payload> {
     pub priority: Priority,
     /// How long it may wait; at most 30 days.
     pub life: Duration,
+    /// How long the relay keeps it; none for as the scheme has it: under a ratchet until it is delivered, otherwise to the
+    /// end of its life.
+    pub retention: Option<Retention>,
 }
 
 impl<P> Outgoing<P> {
@@ -62,7 +65,8 @@ impl<P> Outgoing<P> {
     #[must_use]
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: P) -> Self {
         let scheme = OutgoingScheme::Ratchet;
-        Self { to: recipients.into(), payload, scheme, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+        let (priority, life) = (Priority::Normal, wire::MESSAGE_LIFE);
+        Self { to: recipients.into(), payload, scheme, priority, life, retention: None }
     }
 
     /// The same under another scheme.
@@ -71,10 +75,17 @@ impl<P> Outgoing<P> {
         Self { scheme, ..self }
     }
 
+    /// The same, kept by the relay for so long, whatever the scheme.
+    #[must_use]
+    pub fn kept(self, retention: Retention) -> Self {
+        Self { retention: Some(retention), ..self }
+    }
+
     /// The same with something else to say.
     #[must_use]
     pub fn with<Q>(self, payload: Q) -> Outgoing<Q> {
-        Outgoing { to: self.to, payload, scheme: self.scheme, priority: self.priority, life: self.life }
+        let Self { to, scheme, priority, life, retention, .. } = self;
+        Outgoing { to, payload, scheme, priority, life, retention }
     }
 }
 
@@ -184,6 +195,7 @@ impl Agent {
             created,
             expires: created.saturating_add(outgoing.life),
             scheme,
+            retention: outgoing.retention,
             content: ContentRecord::Erased,
         };
         self.header_of(id, &draft)?;
@@ -451,7 +463,9 @@ impl Agent {
             _ => self.seal_signed(&header, &draft.value, &mut changes).await?,
         };
         let header = header.as_bytes().to_vec();
-        let outgoing = OutgoingRecord { header, parts, content: draft.value.content.clone(), upload: None };
+        let DraftRecord { content, retention, .. } = &draft.value;
+        let (content, retention) = (content.clone(), *retention);
+        let outgoing = OutgoingRecord { header, parts, content, upload: None, retention };
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }

@@ -30,7 +30,8 @@ impl Agent {
         };
         let is_uploaded = upload_id.is_some();
         let parts = row.value.parts.iter().map(part_message).collect();
-        let request = v1::SendRequest { header: row.value.header.clone(), body, upload_id, parts };
+        let retention = row.value.retention.map(|retention| retention.to_string());
+        let request = v1::SendRequest { header: row.value.header.clone(), body, upload_id, parts, retention };
         let answer = self.relay().await?.send(request).await;
         let mut changes = Changes::default();
         changes.delete(&row);

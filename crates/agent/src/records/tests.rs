@@ -28,12 +28,14 @@ fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
             created: at,
             expires: at,
             scheme: DraftScheme::Ratchet,
+            retention: Some(Retention::UntilExpiry),
             content,
         });
     }
     let parts = vec![PartRecord { recipient, attempt: Attempt::FIRST, envelope: vec![1; 50] }];
     let upload = Some(UploadRecord { id: UploadId([3; 16]), is_complete: true });
-    check(&OutgoingRecord { header: vec![2; 70], parts, content: ContentRecord::Payload(secret()), upload });
+    let (content, retention) = (ContentRecord::Payload(secret()), Some(Retention::UntilDelivered));
+    check(&OutgoingRecord { header: vec![2; 70], parts, content, upload, retention });
 }
 
 #[test]

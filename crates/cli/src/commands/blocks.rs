@@ -98,7 +98,7 @@ fn said<T>(result: Result<T, OperatorError>) -> Result<T, Failure> {
 }
 
 /// The bytes that hexadecimal digits stand for.
-fn bytes_of(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn bytes_of(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     if digits.len().is_multiple_of(2) { digits.chunks(2).map(byte).collect() } else { None }

@@ -47,7 +47,8 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
             (to, send.scheme.into(), recipients)
         }
     };
-    let outgoing = Outgoing { to, payload: (), scheme, priority: send.priority.into(), life: send.life };
+    let (priority, retention) = (send.priority.into(), send.keep.map(Into::into));
+    let outgoing = Outgoing { to, payload: (), scheme, priority, life: send.life, retention };
     let sent = match content {
         Sent::Payload(payload) => progress::moving(&agent, "sending", agent.send(outgoing.with(payload))).await?,
         Sent::Streamed(streamed) => {

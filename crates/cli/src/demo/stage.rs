@@ -1,6 +1,9 @@
 //! What the story is played on: a relay, a proxy, and two agents with stores of their own.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use sealpost_agent::{
     Agent, Content, InboxMessage, KeyFileProvider, MasterKeySource, MessageStatus, Outgoing, Payload, Primitives,
@@ -15,6 +18,9 @@ use crate::failure::chain;
 
 /// How long a step waits for mail that must come.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the relay's data is.
+const RELAY: &str = "relay";
 
 /// Everything the steps need. Its folder, and all in it, is gone when it is dropped.
 pub(super) struct Stage {
@@ -37,7 +43,7 @@ impl Stage {
     pub(super) async fn set() -> Result<Self, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let proxy = Proxy::start().await?;
-        let relay = RelayProcess::start(&folder.path().join("relay"), "127.0.0.1:0", &proxy.origin).await?;
+        let relay = RelayProcess::start(&folder.path().join(RELAY), "127.0.0.1:0", &proxy.origin).await?;
         proxy.forward_to(&relay.address);
         let mut master = Zeroizing::new([0; 32]);
         SystemPrimitives.fill_random(master.as_mut_slice()).map_err(|error| error.to_string())?;
@@ -60,6 +66,17 @@ impl Stage {
 
     pub(super) fn relay_origin(&self) -> String {
         format!("http://{}", self.relay_address())
+    }
+
+    pub(super) fn relay_data(&self) -> PathBuf {
+        self.folder.path().join(RELAY)
+    }
+
+    /// A folder, made anew, for what a step keeps.
+    pub(super) fn folder(&self, name: &str) -> Result<PathBuf, String> {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir(&folder).map_err(|error| error.to_string())?;
+        Ok(folder)
     }
 
     fn relay_address(&self) -> &str {
@@ -127,7 +144,7 @@ impl Stage {
 
     /// Starts the relay again where it was.
     pub(super) async fn restart_relay(&mut self, address: &str) -> Result<(), String> {
-        let relay = RelayProcess::start(&self.folder.path().join("relay"), address, &self.proxy.origin).await?;
+        let relay = RelayProcess::start(&self.relay_data(), address, &self.proxy.origin).await?;
         self.proxy.forward_to(&relay.address);
         self.relay = Some(relay);
         Ok(())

@@ -5,6 +5,7 @@ use sealpost_api::{CODE_METADATA, v1, v1::delivery_router_client::DeliveryRouter
 use sealpost_protocol::{DeliveryState, Envelope, KemPrekeyKind, MessageId, Suite, encoding::Decode};
 use tonic::{Request, Status, transport::Endpoint};
 
+use super::at_rest::{shredded, whitened_at_rest};
 use super::bodies::{large_file, thousand_recipients};
 use super::schemes::{downgrade_refused, recipient_keys, shared_key_channel};
 use super::stage::{
@@ -72,6 +73,10 @@ steps! {
         "One message to two, without a session: each gets the key wrapped for itself, and none is used up." => recipient_keys;
     DowngradeRefused "downgrade-refused"
         "What must not be sent more weakly is not: Bob refuses it, Alice's runtime too, and a relay that alters it fails." => downgrade_refused;
+    WhitenedAtRest "whitened-at-rest"
+        "Mail waits at a relay, some of it sealed by nobody; not sixteen bytes of it are in any of the relay's files." => whitened_at_rest;
+    Shredded "shredded"
+        "What is sealed by nobody is kept until Bob has it; then the relay's blocks make it no more, in no combination." => shredded;
 }
 
 async fn offline_first_contact(stage: &mut Stage) -> Result<(), String> {

@@ -94,6 +94,8 @@ macro_rules! ledger_conformance {
             what_is_released_is_noted_until_it_is_discarded
             without_a_ratchet_contents_stay_to_the_end_of_the_message_s_life
             what_someone_waits_for_outlives_its_retention
+            a_sender_s_choice_of_retention_stands_above_the_scheme
+            the_first_word_about_retention_stands
             a_part_sent_again_takes_the_place_of_the_one_that_was_kept
 
             the_sender_follows_its_message_to_the_end

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use sealpost_protocol::{
     AgentId, Attempt, BodyDescription, CurveKey, Envelope, EnvelopeHeader, Header, HeaderFields, MessageClass,
-    MessageId, MessageRef, PartHash, Priority, ReceiptLeaf, Recipients, Scheme, Timestamp, UploadId, Verdict,
-    encoding::Encode, limits,
+    MessageId, MessageRef, PartHash, Priority, ReceiptLeaf, Recipients, Retention, Scheme, Timestamp, UploadId,
+    Verdict, encoding::Encode, limits,
 };
 
 use super::{Agent, NOW};
@@ -28,6 +28,7 @@ pub struct Letter {
     expires: Timestamp,
     priority: Priority,
     scheme: Scheme,
+    retention: Option<Retention>,
     class: MessageClass,
     body: Option<Vec<u8>>,
     upload: Option<UploadId>,
@@ -54,6 +55,7 @@ impl Letter {
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
             scheme: Scheme::Ratchet,
+            retention: None,
             class: MessageClass::Ordinary,
             body: None,
             upload: None,
@@ -94,6 +96,12 @@ impl Letter {
     #[must_use]
     pub fn scheme(self, scheme: Scheme) -> Self {
         Self { scheme, ..self }
+    }
+
+    /// Kept otherwise than its scheme has it.
+    #[must_use]
+    pub fn kept(self, retention: Retention) -> Self {
+        Self { retention: Some(retention), ..self }
     }
 
     /// Not for the user, but for the recipient's runtime.
@@ -208,7 +216,12 @@ impl Letter {
             Some(id) => Some(SubmittedBody::Uploaded(id)),
             None => self.body.clone().map(SubmittedBody::Inline),
         };
-        Submission::new(self.header(), body, self.enclosed.iter().map(part).collect()).unwrap()
+        let submission = Submission::new(self.header(), body, self.enclosed.iter().map(part).collect()).unwrap();
+        submission.kept(self.retention()).unwrap()
+    }
+
+    fn retention(&self) -> Retention {
+        self.retention.unwrap_or(Retention::of(self.scheme))
     }
 
     /// The letter as the ledger is given it, at [`NOW`].
@@ -240,6 +253,7 @@ impl Letter {
             },
             quota: self.quota,
             parts: enclosed.iter().map(part).collect(),
+            retention: self.retention(),
             mark: ContentsMark::default(),
             is_complete: enclosed.len() == self.recipients.len() && self.attempt == Attempt::FIRST,
             at,

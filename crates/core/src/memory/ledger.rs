@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Scheme, Signature,
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Retention, Signature,
     Timestamp,
 };
 
@@ -115,8 +115,8 @@ impl State {
 
     fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let body = self.take_body(&acceptance)?;
-        let Acceptance { header, parts, at, .. } = acceptance;
-        let is_kept = header.fields().scheme != Scheme::Ratchet;
+        let Acceptance { header, parts, retention, at, .. } = acceptance;
+        let is_kept = retention == Retention::UntilExpiry;
         let mut message = Message { header, accepted_at: at, is_kept, body, deliveries: BTreeMap::new() };
         let mut outcome = AcceptanceOutcome::default();
         for part in parts {

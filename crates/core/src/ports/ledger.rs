@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, DeliveryState, Header, HeaderHash, MessageId, MessageRef, PartHash,
-    ReceiptBatch, Signature, Timestamp, UploadId, merkle,
+    ReceiptBatch, Retention, Signature, Timestamp, UploadId, merkle,
 };
 use thiserror::Error;
 
@@ -21,6 +21,8 @@ pub struct Acceptance {
     pub quota: BodyQuota,
     /// The parts, ascending by recipient.
     pub parts: Vec<StoredPart>,
+    /// How long parts and body are kept; of a message that is known, what its first submission said holds.
+    pub retention: Retention,
     /// What the contents came with.
     pub mark: ContentsMark,
     /// Whether there is a first attempt for every recipient, as an unknown message must have.

@@ -1,7 +1,7 @@
 //! Control messages: accepted like messages, and gone when their reader says so.
 
 use sealpost_core::{ExpirySweep, Part, Submission, SubmissionError, ports::PrekeyCounts};
-use sealpost_protocol::{Attempt, ErrorCode, limits as wire};
+use sealpost_protocol::{Attempt, ErrorCode, Retention, limits as wire};
 
 use super::*;
 
@@ -102,6 +102,8 @@ fn a_control_message_is_small_single_and_sealed() {
     assert!(submission(&letter, 1, of_length(wire::CONTROL_ENVELOPE)).is_ok());
     let too_large = submission(&letter, 1, of_length(wire::CONTROL_ENVELOPE + 1));
     assert_eq!(too_large, Err(SubmissionError::ControlTooLarge { found: wire::CONTROL_ENVELOPE + 1 }));
+    let plain = submission(&letter, 1, letter.envelope(bob.id())).unwrap();
+    assert_eq!(plain.kept(Retention::UntilExpiry), Err(SubmissionError::Control));
     assert_eq!(submission(&letter, 2, letter.envelope(bob.id())), Err(SubmissionError::Control));
     let to_two = Letter::new(&alice, &[&bob, &carol]).control();
     assert_eq!(submission(&to_two, 1, to_two.envelope(bob.id())), Err(SubmissionError::Control));

@@ -11,7 +11,8 @@ use sealpost_core::{
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
-    ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Signature, encoding::Encode, limits,
+    ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Retention, Signature, encoding::Encode,
+    limits,
 };
 
 use super::{refusal::Refusal, uploads::upload_id};
@@ -114,10 +115,19 @@ pub(crate) async fn send(
         (None, Some(id)) => Some(SubmittedBody::Uploaded(upload_id(&id)?)),
         (Some(_), Some(_)) => return Err(Refusal::new(ErrorCode::Malformed, "body, upload_id: one of them")),
     };
-    let submission = Submission::new(header, body, parts)?;
+    let retention = request.retention.as_deref().map(retention).transpose()?;
+    let mut submission = Submission::new(header, body, parts)?;
+    if let Some(retention) = retention {
+        submission = submission.kept(retention)?;
+    }
     let send = |app: Arc<App>| async move { app.services.delivery_router.send(&caller, submission).await };
     let accepted = write(app, share, send).await?;
     Ok(v1::SendResponse { accepted_at_ms: millis(accepted.at) })
+}
+
+fn retention(name: &str) -> Result<Retention, Refusal> {
+    let unknown = || Refusal::new(ErrorCode::Malformed, "retention: until-delivered or until-expiry");
+    Retention::from_name(name).ok_or_else(unknown)
 }
 
 pub(crate) async fn receive(

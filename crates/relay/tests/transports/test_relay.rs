@@ -132,5 +132,6 @@ pub(crate) fn send_request(letter: &Letter) -> v1::SendRequest {
         body,
         upload_id,
         parts: submission.parts().iter().map(part).collect(),
+        retention: Some(submission.retention().to_string()),
     }
 }

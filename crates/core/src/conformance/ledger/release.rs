@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{RefusalReason, Scheme, limits as wire};
+use sealpost_protocol::{RefusalReason, Retention, Scheme, limits as wire};
 
 use super::*;
 
@@ -113,6 +113,44 @@ pub async fn what_someone_waits_for_outlives_its_retention(ledger: Arc<dyn Ledge
     assert_eq!(body(&*ledger, letter.message(), &carol).await, letter.body_handle());
     let last = say(&*ledger, &carol, &letter, Verdict::Stored).await.released;
     assert_eq!(sorted(last), sorted([letter.part_handle(&carol)].into_iter().chain(letter.body_handle())));
+}
+
+pub async fn a_sender_s_choice_of_retention_stands_above_the_scheme(ledger: Arc<dyn Ledger>) {
+    let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
+    let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
+    let gone = letter.clone().scheme(Scheme::RecipientKeys).kept(Retention::UntilDelivered);
+    let kept = letter.number(2).scheme(Scheme::Ratchet).kept(Retention::UntilExpiry);
+    accept(&*ledger, &gone).await;
+    accept(&*ledger, &kept).await;
+    let verdict = Verdict::Stored;
+    let (mut bobs, mut carols) = (ReceiptBook::new(&bob), ReceiptBook::new(&carol));
+    let first = record(&*ledger, &mut bobs, vec![gone.receipt(&bob, verdict), kept.receipt(&bob, verdict)]).await;
+    assert_eq!(first.released, [gone.part_handle(&bob)]);
+    assert_eq!(body(&*ledger, gone.message(), &bob).await, None, "his own part in it is over");
+    let last = record(&*ledger, &mut carols, vec![gone.receipt(&carol, verdict), kept.receipt(&carol, verdict)]).await;
+    assert_eq!(sorted(last.released), sorted([gone.part_handle(&carol)].into_iter().chain(gone.body_handle())));
+    for reader in [&alice, &bob, &carol] {
+        assert_eq!(body(&*ledger, gone.message(), reader).await, None);
+        assert_eq!(body(&*ledger, kept.message(), reader).await, kept.body_handle());
+    }
+    let end = kept.header().fields().expires;
+    let before = Timestamp::from_millis(end.as_millis() - 1);
+    assert_eq!(ledger.end_retention(before, 10).await.unwrap().messages, 0);
+    let ended = ledger.end_retention(end, 10).await.unwrap();
+    assert_eq!(ended.messages, 1, "of the other nothing was left");
+    assert_eq!(sorted(ended.released), sorted(handles(&kept, &[&bob, &carol])));
+}
+
+pub async fn the_first_word_about_retention_stands(ledger: Arc<dyn Ledger>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = Letter::new(&alice, &[&bob]).scheme(Scheme::RecipientKeys).body(b"body");
+    let first = letter.kept(Retention::UntilDelivered);
+    accept(&*ledger, &first).await;
+    let again = first.clone().copy().kept(Retention::UntilExpiry);
+    let outcome = ledger.accept(again.acceptance()).await.unwrap();
+    assert_eq!((outcome.queued.len(), sorted(outcome.unused)), (0, sorted(handles(&again, &[&bob]))));
+    let released = say(&*ledger, &bob, &first, Verdict::Stored).await.released;
+    assert_eq!(sorted(released), sorted(handles(&first, &[&bob])));
 }
 
 pub async fn a_part_sent_again_takes_the_place_of_the_one_that_was_kept(ledger: Arc<dyn Ledger>) {

@@ -78,6 +78,8 @@ async fn messages_whose_pieces_do_not_fit_together_are_refused_on_both_transport
         ("with another body".to_owned(), with_body(Some(b"sealed for none".to_vec()))),
         ("with too large a body".to_owned(), with_body(Some(vec![0; limits::INLINE_BODY + 1]))),
         ("with too large a part".to_owned(), with_parts(&|parts| parts[0].envelope = vec![0; limits::ENVELOPE + 1])),
+        ("kept for ever".to_owned(), v1::SendRequest { retention: Some("for-ever".to_owned()), ..right.clone() }),
+        ("kept until nothing".to_owned(), v1::SendRequest { retention: Some(String::new()), ..right.clone() }),
         ("with too long a header".to_owned(), v1::SendRequest { header: vec![0; limits::HEADER + 1], ..right.clone() }),
     ];
     for header in wrong_lengths(&right.header) {

@@ -30,11 +30,11 @@ pub(super) fn accept(
 }
 
 fn accept_new(transaction: &Transaction<'_>, acceptance: Acceptance) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    let Acceptance { header, body, quota, parts, at, .. } = acceptance;
+    let Acceptance { header, body, quota, parts, retention, at, .. } = acceptance;
     let mut numbers = ChangeNumbers::load(transaction)?;
     let message = numbers.next();
     messages::insert(transaction, message, &header, at)?;
-    retention::keep(transaction, message, &header)?;
+    retention::keep(transaction, message, retention, header.fields().expires)?;
     if let Some(body) = body {
         bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
     }

@@ -1,8 +1,8 @@
-//! Messages without a ratchet keep their contents to the end of their lives, so that they can be read again.
+//! Messages whose contents are kept to the end of their lives, so that they can be read again.
 
 use rusqlite::{Connection, Transaction, params};
 use sealpost_core::ports::{EndedRetention, Handle};
-use sealpost_protocol::{Header, Scheme, Timestamp};
+use sealpost_protocol::{Retention, Timestamp};
 
 use super::{
     StoreError, bodies,
@@ -20,11 +20,15 @@ pub(super) const RELEASE_PARTS: &str = "DELETE FROM parts WHERE delivery IN (
      )
      RETURNING content";
 
-/// Keeps the contents of a new message, if its scheme asks for it.
-pub(super) fn keep(transaction: &Transaction<'_>, message: u64, header: &Header) -> Result<(), StoreError> {
-    let fields = header.fields();
-    if fields.scheme != Scheme::Ratchet {
-        transaction.prepare_cached(KEEP)?.execute(params![Number(message), Time(fields.expires)])?;
+/// Keeps the contents of a new message, if its sender asks for it.
+pub(super) fn keep(
+    transaction: &Transaction<'_>,
+    message: u64,
+    retention: Retention,
+    expires: Timestamp,
+) -> Result<(), StoreError> {
+    if retention == Retention::UntilExpiry {
+        transaction.prepare_cached(KEEP)?.execute(params![Number(message), Time(expires)])?;
     }
     Ok(())
 }
