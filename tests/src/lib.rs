@@ -30,6 +30,6 @@ pub use hand_clock::HandClock;
 pub use patience::{PATIENCE, within};
 pub use proxy::Proxy;
 pub use relay::TestRelay;
-pub use scripted::{Script, ScriptedRelay};
+pub use scripted::{BodyAnswer, Script, ScriptedRelay};
 pub use sdk::{SdkAgent, ShiftedClock, text, words};
 pub use seed::seeded;

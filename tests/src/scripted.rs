@@ -36,6 +36,9 @@ pub struct ScriptedRelay {
     script: Arc<Mutex<Script>>,
 }
 
+/// How a relay answers to whoever asks for a body.
+pub type BodyAnswer = Box<dyn Fn(&v1::GetBodyRequest) -> Result<v1::GetBodyResponse, ErrorCode> + Send>;
+
 /// What the relay says, and what it was told.
 pub struct Script {
     /// What every request for a token is refused with.
@@ -64,6 +67,8 @@ pub struct Script {
     pub changes: Vec<v1::Event>,
     /// The messages whose status was asked for.
     pub status_requests: Vec<String>,
+    /// What is answered to whoever asks for a body, in place of those there are.
+    pub body: Option<BodyAnswer>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
@@ -110,6 +115,7 @@ impl ScriptedRelay {
             statuses: HashMap::new(),
             changes: Vec::new(),
             status_requests: Vec::new(),
+            body: None,
             mailbox: Vec::new(),
             page: 100,
             tokens: 0,
@@ -327,6 +333,9 @@ impl Messages for Scripted {
 
     async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
         let request = request.into_inner();
+        if let Some(answer) = &self.script().body {
+            return answer(&request).map(Response::new).map_err(refusal);
+        }
         let body = self.script().bodies.get(&request.message_id).cloned();
         let body = body.ok_or_else(|| refusal(ErrorCode::NotFound))?;
         let piece = usize::try_from(wire::BODY_PIECE).unwrap();

@@ -114,6 +114,20 @@ impl SdkAgent {
         assert!(store.execute(spoilt, rusqlite::params![area, key]).unwrap() > 0, "no such row");
     }
 
+    /// The files in the agent's spool of sealed bodies, and their lengths.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn spooled(&self) -> Vec<(String, u64)> {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("agent/spool")) else { return Vec::new() };
+        let named = |file: std::io::Result<std::fs::DirEntry>| {
+            let file = file.unwrap();
+            (file.file_name().into_string().unwrap(), file.metadata().unwrap().len())
+        };
+        files.map(named).collect()
+    }
+
     /// A copy of the agent's folder as it is now, opened as the agent itself: a backup that was put back.
     ///
     /// # Panics
@@ -124,6 +138,9 @@ impl SdkAgent {
         std::fs::create_dir(copy.path().join("agent")).unwrap();
         for file in std::fs::read_dir(self.folder.path().join("agent")).unwrap() {
             let file = file.unwrap();
+            if file.file_type().unwrap().is_dir() {
+                continue; // sealed bodies, which no old copy needs
+            }
             std::fs::copy(file.path(), copy.path().join("agent").join(file.file_name())).unwrap();
         }
         copy

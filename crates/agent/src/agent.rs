@@ -23,6 +23,7 @@ use crate::{
     bodies::{Spool, Transfer, Transfers},
     control::OwedSteps,
     error::{OpenError, StateError},
+    limits,
     message_ids::MessageIds,
     outbox::Holds,
     records::{IdentityRecord, LedgerName, RelayRecord},
@@ -52,12 +53,18 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Randomness, and what is computed with it.
     pub primitives: Arc<dyn Primitives>,
+    /// One-time prekeys of each kind that a full set has: fewer for an agent that few strangers write to.
+    pub one_time_prekeys: usize,
 }
 
 impl Default for Surroundings {
     /// The operating system's.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), primitives: Arc::new(SystemPrimitives) }
+        Self {
+            clock: Arc::new(SystemClock),
+            primitives: Arc::new(SystemPrimitives),
+            one_time_prekeys: limits::ONE_TIME_PREKEYS,
+        }
     }
 }
 
@@ -67,6 +74,7 @@ pub struct Agent {
     pub(crate) store: SealedStore,
     pub(crate) primitives: Arc<dyn Primitives>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) one_time_prekeys: usize,
     /// Taken while ratchets move and receipts are given.
     pub(crate) turns: Turns,
     readers: Turns,
@@ -220,6 +228,7 @@ impl Agent {
             store,
             primitives: surroundings.primitives,
             clock: surroundings.clock,
+            one_time_prekeys: surroundings.one_time_prekeys.min(limits::ONE_TIME_PREKEYS),
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),

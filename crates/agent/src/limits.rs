@@ -90,6 +90,10 @@ pub const SEGMENT: usize = 1 << 20;
 /// it, a thirtieth at most.
 pub const BODY_CONTENT: u64 = sealpost_protocol::limits::BODY / 32 * 31;
 
+/// Bundles that are claimed at a time for a message to many: enough that a relay stores them in groups, and few beside the
+/// requests that it takes on one connection.
+pub const CLAIMS_AT_A_TIME: usize = 16;
+
 /// Pieces of a body that are on their way at a time. Each waits for a disk at the relay and is held in memory here; more
 /// bring nothing on one connection.
 pub const PIECES_AT_A_TIME: usize = 4;

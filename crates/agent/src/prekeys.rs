@@ -153,10 +153,15 @@ impl Agent {
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
             self.upload().await?;
-        } else if fewest(counts) < limits::REFILL_BELOW {
+        } else if fewest(counts) < self.refill_below() {
             self.refill().await?;
         }
         Ok(())
+    }
+
+    /// Below so many the set is filled up again.
+    fn refill_below(&self) -> u64 {
+        limits::REFILL_BELOW.min(self.one_time_prekeys as u64 / 2)
     }
 
     /// Whether its week is over, or was begun by a clock that was ahead: nobody takes such a manifest before that time.
@@ -184,7 +189,7 @@ impl Agent {
         let _turn = self.turns.take().await?;
         let counts = self.relay_counts().await?;
         let Some(known) = self.manifest_record().await? else { return Ok(()) };
-        if fewest(counts) >= limits::REFILL_BELOW {
+        if fewest(counts) >= self.refill_below() {
             return Ok(());
         }
         if fewest(counts) < limits::WARN_BELOW {

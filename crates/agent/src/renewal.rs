@@ -111,7 +111,7 @@ impl Agent {
                 AfterRefusal::Failed => continue,
             };
             let Some(attempt) = part.refused.next() else { continue };
-            let transmission = Transmission { message: id, attempt, ended };
+            let transmission = Transmission { message: id, attempt, ended, claimed: None };
             let mut sending = self.sending_session(part.recipient, &transmission, &mut changes).await?;
             let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
             sending.save(&mut changes, now);

@@ -3,6 +3,7 @@
 //! A new opening never deletes an old session. When both sides open at once, both keep both and send in the one with the
 //! lower id once they have seen it.
 
+use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
 use sealpost_crypto::{
     ExpectedBundle, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
@@ -31,6 +32,8 @@ pub(crate) struct Transmission {
     pub(crate) attempt: Attempt,
     /// A session that is over: if it still sends, it is retired, and another opened.
     pub(crate) ended: Option<SessionId>,
+    /// A bundle that was claimed for it before.
+    pub(crate) claimed: Option<v1::PrekeyBundle>,
 }
 
 /// A session to seal in, and the row it came from, if it is stored.
@@ -133,8 +136,10 @@ impl Agent {
         transmission: &Transmission,
         changes: &mut Changes,
     ) -> Result<Session, SendError> {
-        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
-        let bundle = self.relay().await?.claim_bundle(claim).await?;
+        let bundle = match &transmission.claimed {
+            Some(claimed) => claimed.clone(),
+            None => self.claim(peer, transmission).await?,
+        };
         let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
         let seen = known.as_ref().and_then(|known| known.value.manifest).map(|SeenManifestRecord(seen)| seen);
@@ -146,6 +151,47 @@ impl Agent {
         changes.upsert(peer.as_bytes(), known.as_ref(), &record);
         let session = initiate(self.primitives.as_ref(), &self.identity, verified, now);
         session.map_err(|error| SendError::Seal(error.into()))
+    }
+
+    async fn claim(&self, peer: AgentId, transmission: &Transmission) -> Result<v1::PrekeyBundle, SendError> {
+        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
+        Ok(self.relay().await?.claim_bundle(claim).await?)
+    }
+
+    /// What it takes to seal the first attempt of a message for each of its recipients. The bundles that this needs are
+    /// claimed several at a time: one after the other, a thousand round trips would pass before the first byte does.
+    pub(crate) async fn transmissions(
+        &self,
+        message: MessageId,
+        recipients: &[AgentId],
+    ) -> Result<Vec<(AgentId, Transmission)>, SendError> {
+        let mut rest = recipients.iter();
+        let mut claiming = FuturesOrdered::new();
+        let mut transmissions = Vec::with_capacity(recipients.len());
+        loop {
+            while claiming.len() < limits::CLAIMS_AT_A_TIME
+                && let Some(peer) = rest.next()
+            {
+                claiming.push_back(self.transmission(message, *peer));
+            }
+            match claiming.next().await {
+                Some(transmission) => transmissions.push(transmission?),
+                None => return Ok(transmissions),
+            }
+        }
+    }
+
+    async fn transmission(&self, message: MessageId, peer: AgentId) -> Result<(AgentId, Transmission), SendError> {
+        let mut transmission = Transmission { message, attempt: Attempt::FIRST, ended: None, claimed: None };
+        let rows = self.session_rows(peer).await?;
+        let may_seal = match rows.iter().find(|row| row.value.sends) {
+            Some(row) => Session::decode(&row.value.session)?.may_seal(),
+            None => false,
+        };
+        if !may_seal {
+            transmission.claimed = Some(self.claim(peer, &transmission).await?);
+        }
+        Ok((peer, transmission))
     }
 
     /// Opens an envelope in the session it names, or in the one it opens, and notes what moved among `changes`.

@@ -9,6 +9,7 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod bodies;
 mod contacts;
 mod control;
 mod damage;

@@ -14,6 +14,7 @@ mod groups;
 mod identity;
 mod json_forms;
 mod measuring;
+mod operators;
 mod outbox;
 mod passphrases;
 mod receiving;

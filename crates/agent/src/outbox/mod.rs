@@ -39,7 +39,6 @@ use crate::{
         UnsentRecord,
     },
     schemes::{DraftScheme, OutgoingScheme},
-    sessions::Transmission,
     store::{Changes, Record, Versioned, encode_secret},
 };
 
@@ -467,12 +466,11 @@ impl Agent {
         let (id, now) = (header.message().id, self.clock.now());
         let plaintext = plaintext_of(&draft.content)?;
         let mut parts = Vec::new();
-        for recipient in header.fields().recipients.as_slice() {
-            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
-            let mut sending = self.sending_session(*recipient, &transmission, changes).await?;
+        for (recipient, transmission) in self.transmissions(id, header.fields().recipients.as_slice()).await? {
+            let mut sending = self.sending_session(recipient, &transmission, changes).await?;
             let envelope = sending.session.seal(self.primitives.as_ref(), header, &plaintext, now)?;
             sending.save(changes, now);
-            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
+            parts.push(PartRecord { recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
         }
         Ok(parts)
     }

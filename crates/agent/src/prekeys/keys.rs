@@ -21,7 +21,7 @@ impl Agent {
     ) -> Result<(), PrekeysError> {
         let missing = |left: u64, unpublished: usize| {
             let left = usize::try_from(left).unwrap_or(usize::MAX);
-            limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
+            self.one_time_prekeys.saturating_sub(left.max(unpublished))
         };
         let missing_curve = missing(left.one_time_curve, self.drop_dated_ahead::<OneTimeCurve>(changes).await?);
         let missing_kem = missing(left.one_time_kem, self.drop_dated_ahead::<OneTimeKem>(changes).await?);

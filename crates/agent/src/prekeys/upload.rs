@@ -9,7 +9,7 @@ use sealpost_protocol::{
 
 use super::{PrekeyStatus, status_of};
 use crate::{
-    Agent, PrekeysError, RelayError, limits,
+    Agent, PrekeysError, RelayError,
     records::{FloorRecord, LedgerName, ManifestRecord, NextKeyIds, PrekeyRecord, PublicationRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -31,7 +31,7 @@ impl Agent {
             self.note_publication(&mut changes, left, &known.value).await?;
             self.spend_unpublished(&mut changes).await?;
             if met.is_none() {
-                self.make_one_time_keys(&mut changes, &mut next_ids, [limits::ONE_TIME_PREKEYS; 2])?;
+                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2])?;
             }
         }
         let version = known.value.manifest.fields().version;

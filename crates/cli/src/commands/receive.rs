@@ -29,8 +29,9 @@ struct Received {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
-    /// Bytes of the content.
-    length: u64,
+    /// Bytes of a content that is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -231,8 +232,8 @@ impl Received {
             from: message.message.sender.to_string(),
             from_name,
             bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
+            length: text.is_none().then_some(prelude.content_length),
             text,
-            length: prelude.content_length,
             saved_as: None,
             kept: false,
             file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
@@ -269,7 +270,7 @@ impl Received {
             }
             None => {
                 let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
-                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length)
+                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length.unwrap_or_default())
             }
         }
     }

@@ -53,6 +53,11 @@ impl Stage {
         }
     }
 
+    /// What opens every store here.
+    pub(super) fn master(&self) -> Zeroizing<[u8; 32]> {
+        self.master.clone()
+    }
+
     pub(super) fn relay_origin(&self) -> String {
         format!("http://{}", self.relay_address())
     }
@@ -169,12 +174,12 @@ async fn create_agent(folder: &Path, name: &str, master: &[u8; 32], origin: &str
     Ok(agent)
 }
 
-async fn connect(agent: Agent, origin: &str) -> Result<Agent, String> {
+pub(super) async fn connect(agent: Agent, origin: &str) -> Result<Agent, String> {
     let address = RelayAddress { origin: origin.to_owned(), certificates: None };
     agent.connect(&address).await.map_err(|error| chain(&error))
 }
 
-fn master_key(master: &[u8; 32]) -> Result<MasterKeySource, String> {
+pub(super) fn master_key(master: &[u8; 32]) -> Result<MasterKeySource, String> {
     let provider = KeyFileProvider::from_contents(master).map_err(|error| error.to_string())?;
     Ok(MasterKeySource::Provider(Box::new(provider)))
 }
