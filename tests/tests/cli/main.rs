@@ -17,6 +17,7 @@ mod measuring;
 mod outbox;
 mod passphrases;
 mod receiving;
+mod schemes;
 mod terminals;
 
 use sealpost_tests::{Home, TestRelay};
