@@ -18,6 +18,7 @@ mod operators;
 mod outbox;
 mod passphrases;
 mod receiving;
+mod schemes;
 mod terminals;
 
 use sealpost_tests::{Home, TestRelay};
