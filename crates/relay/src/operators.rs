@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use sealpost_core::ports::{BackendError, Contents, Handle};
+use sealpost_core::ports::BackendError;
 use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
 use sealpost_storage::{
     BackupError, BackupReport, BlocksReport, CollectionReport, Embedded, EmbeddedContents, OpenContentsError,
@@ -131,8 +131,8 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperatorError::Backend`].
-    pub async fn read(&self, handle: Vec<u8>) -> Result<Option<Vec<u8>>, OperatorError> {
-        Ok(self.contents.read(vec![Handle(handle)]).await?.pop().flatten())
+    pub async fn rebuild(&self, handle: Vec<u8>) -> Result<Option<Vec<u8>>, OperatorError> {
+        Ok(self.contents.rebuild(handle).await?)
     }
 
     /// Where the contents of a message lie.

@@ -116,7 +116,7 @@ pub(super) async fn shredded(_: &mut Stage) -> Result<(), String> {
     let live = Operations::offline(&stage.relay_data()).await.map_err(|error| chain(&error))?;
     let named = live.contents_of(id).await.map_err(|error| chain(&error))?;
     ensure(named.is_empty(), "the ledger still names what was delivered")?;
-    let read = live.read(handle).await.map_err(|error| chain(&error))?;
+    let read = live.rebuild(handle).await.map_err(|error| chain(&error))?;
     ensure(read.is_none(), "the handle still leads to the content")
 }
 
@@ -135,7 +135,7 @@ async fn rebuilt(data: &Path, message: MessageId, known: &Numbers) -> Result<(Ve
     for content in contents {
         ensure(content.policy == "fresh", "it was stored without random blocks of its own")?;
         let handle = bytes_of(&content.handle).ok_or("the handle is none")?;
-        let read = operations.read(handle.clone()).await.map_err(|error| chain(&error))?;
+        let read = operations.rebuild(handle.clone()).await.map_err(|error| chain(&error))?;
         let read = read.ok_or("a message that waits cannot be rebuilt")?;
         if known.have_a_run_in(&read) {
             return Ok((handle, read));

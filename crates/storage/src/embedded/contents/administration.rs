@@ -183,6 +183,21 @@ impl EmbeddedContents {
         Ok(CollectionReport { needed: found.needed, collected: found.collected })
     }
 
+    /// Rebuilds one content; `None` if the handle leads to nothing, or to what is damaged: that is an answer here, and no
+    /// news for the log.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn rebuild(&self, handle: Vec<u8>) -> Result<Option<Vec<u8>>, BackendError> {
+        let Ok(handle) = BlockHandle::from_bytes(&handle) else { return Ok(None) };
+        let read = move |blocks: &Blocks| match blocks.with(|store| store.read(&handle)).map_err(BackendError::new)? {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_passing(&error) => Err(BackendError::new(error)),
+            Err(_) => Ok(None),
+        };
+        self.blocking(read).await
+    }
+
     /// Where the contents of messages with this id lie; empty if there is none, or nothing of it is kept.
     ///
     /// # Errors
