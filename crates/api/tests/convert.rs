@@ -1,7 +1,5 @@
 //! What travels becomes what is valid, or is refused by the name of its field.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
-
 use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
