@@ -1,12 +1,7 @@
 //! What lies in a relay's data directory: nothing that can be read, and after the end of a message's life nothing that it
 //! could be rebuilt from. The message is of the scheme `none`: its content is sealed by nobody.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "these are tests: the first surprise ends them"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
 
 use std::{collections::HashSet, fs, net::TcpListener, path::Path, time::Duration};
 

@@ -19,6 +19,7 @@ mod operators;
 mod outbox;
 mod passphrases;
 mod receiving;
+mod schemes;
 mod terminals;
 
 use sealpost_tests::{Home, TestRelay};

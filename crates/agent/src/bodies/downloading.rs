@@ -59,9 +59,10 @@ enum Checked {
 }
 
 impl Agent {
-    /// Whether bodies wait at the relay.
+    /// Whether bodies wait at the relay that can be fetched now.
     pub(crate) async fn awaits_bodies(&self) -> Result<bool, SyncError> {
-        Ok(self.store.page::<DownloadRecord>(&[], &[], 1).await?.last.is_some())
+        let page = self.store.page::<DownloadRecord>(&[], &[], limits::ROWS).await?;
+        Ok(page.rows.iter().any(|row| !self.fetch_holds.hold(&[row.value.message.sender])))
     }
 
     /// Fetches bodies, short ones first, until none is left or it is asked to rest. Returns whether some are left that
@@ -79,7 +80,7 @@ impl Agent {
             match self.fetch(&awaited, stop).await {
                 Ok(Fetched::Done) => self.fetch_holds.remove(&[sender]),
                 Ok(Fetched::InPart) => return Ok(true),
-                Ok(Fetched::Waits) => {}
+                Ok(Fetched::Waits) => self.fetch_holds.add(&[sender], self.random()?),
                 Err(error) if error.relay().is_some_and(RelayError::is_passing) => return Err(error),
                 Err(error) => {
                     tracing::warn!(message = %awaited.message.id, %error, "a body is not fetched");

@@ -172,6 +172,7 @@ fn lock(file: File, path: PathBuf) -> io::Result<Option<SpoolFile>> {
             break;
         }
         // Whoever was interrupted may still be in the middle of its last write.
+        #[expect(clippy::disallowed_methods, reason = "waiting for a lock has no end of its own")]
         std::thread::sleep(LOCK_PAUSE);
         locked = file.try_lock();
     }
