@@ -1,5 +1,7 @@
 //! What travels becomes what is valid, or is refused by the name of its field.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
+
 use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
