@@ -21,8 +21,9 @@ use sealpost_api::{
 };
 use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
 use sealpost_protocol::{
-    ChallengeAnswer, Clock, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer, SystemClock,
-    encoding::Decode,
+    ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
+    SystemClock,
+    encoding::{Decode, Encode},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
@@ -70,6 +71,10 @@ pub struct Script {
     pub sends: usize,
     /// Each request for mail.
     pub receives: Vec<v1::ReceiveRequest>,
+    /// What it says of the agent's own doing; the head of receipts follows what it takes.
+    pub standing: v1::GetStandingResponse,
+    /// How often that was asked for.
+    pub standings: usize,
     /// Every receipt that was given.
     pub receipts: Vec<ReceiptLeaf>,
     /// The last upload of prekeys.
@@ -106,6 +111,8 @@ impl ScriptedRelay {
             tokens: 0,
             sends: 0,
             receives: Vec::new(),
+            standing: v1::GetStandingResponse::default(),
+            standings: 0,
             receipts: Vec::new(),
             uploaded: None,
             node: IdentityPrivateKey::generate(&SystemPrimitives).unwrap(),
@@ -262,6 +269,15 @@ impl DeliveryRouter for Scripted {
         answer(None, v1::ReceiveResponse { entries, prekeys: Some(script.counts) })
     }
 
+    async fn get_standing(
+        &self,
+        _: Request<v1::GetStandingRequest>,
+    ) -> Result<Response<v1::GetStandingResponse>, Status> {
+        let mut script = self.script();
+        script.standings += 1;
+        answer(None, script.standing.clone())
+    }
+
     type FollowStream = BoxStream<'static, Result<v1::ReceiveResponse, Status>>;
 
     async fn follow(&self, _: Request<v1::FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
@@ -282,7 +298,9 @@ impl DeliveryRouter for Scripted {
             script.receipts.push(leaf.clone());
         }
         let head = batch.signed_head().head;
-        let countersignature = head.countersign(&script.node).0.to_vec();
+        let countersignature = head.countersign(&script.node);
+        script.standing.receipt_head = CountersignedHead { signed: *batch.signed_head(), countersignature }.to_bytes();
+        let countersignature = countersignature.0.to_vec();
         answer(None, v1::AcknowledgeResponse { number: head.number, countersignature, refused: Vec::new() })
     }
 }

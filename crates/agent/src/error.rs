@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use sealpost_crypto::{
-    BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, SealError, VaultError,
+    BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, RosterError, SealError, VaultError,
 };
-use sealpost_protocol::{AgentId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
+use sealpost_protocol::{AgentId, GroupId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
 use thiserror::Error;
 
 use crate::{limits, relay_client::RelayError, store::StoreAccessError};
@@ -247,6 +247,45 @@ pub enum CancelError {
     Damaged(#[from] DecodeError),
 }
 
+/// Why a group is as it was.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// There is no such group here.
+    #[error("this agent knows no group {0}")]
+    Unknown(GroupId),
+    /// Another agent has founded it, and only that one may change it.
+    #[error("only its founder changes a group")]
+    NotFounder,
+    /// The agent belongs to it no more.
+    #[error("this agent does not belong to the group any more")]
+    Ended,
+    /// Who is to be removed is no member.
+    #[error("{0} is not a member of the group")]
+    NotMember(AgentId),
+    /// A founder cannot be removed from its group.
+    #[error("its founder cannot be removed from a group: leave it, and it is dissolved")]
+    FounderStays,
+    /// Name or members are not allowed.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// The agent is in as many groups as it may be.
+    #[error("an agent belongs to at most {} groups", limits::GROUPS)]
+    TooMany,
+    /// The group has had as many epochs or changes as there can be.
+    #[error("the group cannot be changed any more: found another")]
+    Exhausted,
+    /// No key could be made.
+    #[error(transparent)]
+    Primitives(#[from] PrimitivesError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A stored row is not what it should be.
+    #[error("the local store is damaged: {0}")]
+    Damaged(#[from] DecodeError),
+}
+
 /// Store errors go by way of [`StateError`].
 macro_rules! through_state {
     ($($error:ty),+) => {
@@ -258,4 +297,4 @@ macro_rules! through_state {
     };
 }
 
-through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError, CancelError);
+through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError, CancelError, GroupError);

@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
 
 use sealpost_protocol::{
-    AgentId, Attempt, MessageId, RefusalReason, Timestamp,
+    AgentId, Attempt, GroupId, MessageId, RefusalReason, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -37,6 +37,27 @@ pub enum Event {
     RestoredCopy {
         /// What gave it away.
         sign: String,
+    },
+    /// Another agent has made this one a member of its group.
+    JoinedGroup {
+        /// The group.
+        group: GroupId,
+        /// Whose it is.
+        founder: AgentId,
+    },
+    /// This agent was removed from a group, or the group was dissolved.
+    RemovedFromGroup {
+        /// The group.
+        group: GroupId,
+        /// Whose it is.
+        founder: AgentId,
+    },
+    /// A member has left a group of this agent; a new epoch has begun.
+    LeftGroup {
+        /// The group.
+        group: GroupId,
+        /// Who has left.
+        member: AgentId,
     },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
@@ -108,6 +129,9 @@ impl Encode for Event {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
+            Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
+            Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
+            Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
             Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
         };
     }
@@ -131,6 +155,9 @@ impl Decode for Event {
                 recipient: AgentId::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
+            32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })

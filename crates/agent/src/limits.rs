@@ -72,6 +72,13 @@ pub const SWEPT_ROWS: usize = 500;
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
 
+/// Groups that an agent belongs to, or has belonged to. Anybody may make it a member: raised, strangers fill its store with
+/// rosters of up to 40 KiB; at the limit further hand-overs are refused.
+pub const GROUPS: usize = 1_000;
+
+/// Keys of one group that are here at a time: one epoch an hour for as long as they are kept is fewer.
+pub const GROUP_EPOCHS: usize = 1_000;
+
 /// Bytes of a row's key in an exported identity.
 pub const ROW_KEY: usize = 512;
 

@@ -294,7 +294,7 @@ impl Agent {
 
     /// What the relay has left; asked for by reading a page of the mailbox that cannot have entries.
     async fn relay_counts(&self) -> Result<v1::PrekeyCounts, PrekeysError> {
-        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, wait_ms: 0 };
+        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, ..Default::default() };
         Ok(self.relay().await?.receive(nothing).await?.prekeys.unwrap_or_default())
     }
 

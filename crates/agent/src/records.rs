@@ -8,9 +8,9 @@ use std::time::Duration;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
-    AgentId, Attempt, CountersignedHead, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageId, MessageRef,
-    NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest, Timestamp,
-    Verdict,
+    AgentId, Attempt, CountersignedHead, GroupId, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageId,
+    MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, SignedManifest,
+    Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
     limits as wire,
 };
@@ -63,6 +63,10 @@ macro_rules! record {
         }
     };
 }
+
+mod groups;
+
+pub(crate) use self::groups::{GroupKeyRecord, GroupRecord, group_key_key};
 
 record! {
     /// The identity's private key.

@@ -3,7 +3,7 @@
 //! What was refused is noted; the outbox then seals the kept plaintext, and in the same commit retires the session that
 //! failed, so that nothing more is sealed there. The plaintext is erased only when the recipient has it.
 
-use sealpost_crypto::{AfterRefusal, Payload, Refusal, Session, SessionId, after_refusal};
+use sealpost_crypto::{AfterRefusal, Ordinary, Refusal, Session, SessionId, after_refusal};
 use sealpost_protocol::{
     Attempt, DeliveryState, FailureReason, Header, MessageId, RefusalReason, Timestamp,
     encoding::{Decode, Encode},
@@ -75,7 +75,7 @@ impl Agent {
             changes.delete(&renewal);
             return Ok(self.store.commit(changes).await?);
         }
-        let plaintext = Payload::from_bytes(&sent.value.payload)?.to_plaintext();
+        let plaintext = Ordinary::from_bytes(&sent.value.payload)?.to_plaintext();
         let (mut parts, mut early) = (Vec::new(), RenewalRecord { parts: Vec::new(), not_before: now });
         for part in &renewal.value.parts {
             let ended = match self.after_refusal(part, now).await? {

@@ -81,6 +81,7 @@ impl Agent {
                 changes.replace(row, &SessionRecord { session: session.encode(), sends: false, used });
             }
         }
+        self.outpace_copies(&mut changes).await?;
         self.note(&mut changes, Event::RestoredCopy { sign: sign.to_string() })?;
         self.rotate_with(changes, Some(published)).await?;
         Ok(())
@@ -110,7 +111,7 @@ impl Agent {
             Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
             Err(error) => return Err(error.into()),
         };
-        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, wait_ms: 0 };
+        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, ..Default::default() };
         let counts = relay.receive(nothing).await?.prekeys.unwrap_or_default();
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         Ok(Progress {

@@ -7,6 +7,7 @@
 //! | sent and unsent message, what the relay said of it | 35 days after it was composed | its status is unknown |
 //! | event that was not taken | 35 days | it is not told |
 //! | session that only receives | 31 days after its last use | its messages are `unknown-session`, and sealed anew |
+//! | key of a group that has a successor | 31 days after that | messages under it are `unknown-prekey` |
 //! | key of a skipped message | 31 days | the message is `undecryptable`, and sealed anew |
 
 use sealpost_crypto::Session;
@@ -21,7 +22,8 @@ use crate::{
     agent::ignore_conflict,
     limits,
     records::{
-        EventRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord, UnreadRecord, UnsentRecord,
+        EventRecord, GroupKeyRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord, UnreadRecord,
+        UnsentRecord,
     },
     store::{Changes, Record, StoreAccessError, Versioned},
 };
@@ -88,6 +90,17 @@ impl Kept for EventRecord {
     }
 }
 
+impl Kept for GroupKeyRecord {
+    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
+        Ok(row.value.retired.unwrap_or(Timestamp::from_millis(u64::MAX)))
+    }
+
+    fn swept(row: &Versioned<Self>, now: Timestamp) -> Result<Swept<Self>, DecodeError> {
+        let is_over = row.value.retired.is_some_and(|retired| now.since(retired) > limits::RETIRED_KEPT);
+        Ok(if is_over { Swept::Gone } else { Swept::Kept })
+    }
+}
+
 impl Kept for SessionRecord {
     fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
         Ok(row.value.used)
@@ -113,6 +126,7 @@ impl Agent {
         self.sweep_area::<UnsentRecord>().await?;
         self.sweep_area::<StatusRecord>().await?;
         self.sweep_area::<SessionRecord>().await?;
+        self.sweep_area::<GroupKeyRecord>().await?;
         self.sweep_area::<EventRecord>().await
     }
 

@@ -149,7 +149,7 @@ impl Agent {
     async fn page(&self, wait: Duration) -> Result<v1::ReceiveResponse, SyncError> {
         let after = self.passed.load(Ordering::Relaxed);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
-        Ok(self.relay().await?.receive(v1::ReceiveRequest { after, limit: 0, wait_ms }).await?)
+        Ok(self.relay().await?.receive(v1::ReceiveRequest { after, wait_ms, ..Default::default() }).await?)
     }
 }
 

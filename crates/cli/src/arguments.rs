@@ -1,11 +1,14 @@
 //! What can be typed.
 
+mod groups;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sealpost_protocol::{AgentId, MessageId, Priority};
 
+pub(crate) use self::groups::{GroupCommand, GroupOfAgent};
 use crate::failure::EXIT_CODES;
 
 const EXAMPLES: &str = "Examples:
@@ -82,6 +85,9 @@ pub(crate) enum Command {
     /// Show and take back messages that wait here because they could not go out.
     #[command(subcommand)]
     Outbox(OutboxCommand),
+    /// Found and change groups that share a key.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Show and rotate prekeys.
     #[command(subcommand)]
     Prekeys(PrekeysCommand),

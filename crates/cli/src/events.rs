@@ -1,6 +1,7 @@
 //! What happened to an agent's messages while nobody asked: told once, on standard error.
 
 use sealpost_agent::{Agent, Event, Noted};
+use sealpost_protocol::AgentId;
 use serde::Serialize;
 
 use crate::{failure::Failure, output};
@@ -17,7 +18,13 @@ struct Told {
     recipient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
-    reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    /// Whose doing it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     at: String,
 }
 
@@ -36,9 +43,17 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
     }
 }
 
+fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
+    let (group, agent) = (Some(group), Some(agent.to_string()));
+    Told { event, id: None, recipient: None, attempt: None, group, agent, reason: None, at }
+}
+
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
-    let told = |event, id: String, reason| Told { event, id: Some(id), recipient: None, attempt: None, reason, at };
+    let told = |event, id: String, reason| {
+        let reason = Some(reason);
+        Told { event, id: Some(id), recipient: None, attempt: None, group: None, agent: None, reason, at: at.clone() }
+    };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
             let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
@@ -54,6 +69,18 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let text = format!("{recipient} refused {message} for good: {reason}");
             let told = told("message:refused", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), ..told }, text)
+        }
+        Event::JoinedGroup { group, founder } => {
+            let text = format!("{founder} has made this agent a member of the group {group}");
+            (about_group("group:joined", group.to_string(), *founder, at), text)
+        }
+        Event::RemovedFromGroup { group, founder } => {
+            let text = format!("{founder} has removed this agent from the group {group}");
+            (about_group("group:removed", group.to_string(), *founder, at), text)
+        }
+        Event::LeftGroup { group, member } => {
+            let text = format!("{member} has left the group {group}; a new epoch has begun");
+            (about_group("group:left", group.to_string(), *member, at), text)
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

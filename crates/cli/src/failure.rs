@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use sealpost_agent::{CancelError, OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use sealpost_agent::{CancelError, GroupError, OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
 use serde::Serialize;
 use serde_json::json;
 
@@ -190,6 +190,20 @@ impl From<StatusError> for Failure {
             StatusError::Relay(error) => error.into(),
             StatusError::Unknown(_) => Self::new(ExitCode::Other, "not-found", chain(&error)),
             error => Self::local_state(chain(&error)),
+        }
+    }
+}
+
+impl From<GroupError> for Failure {
+    fn from(error: GroupError) -> Self {
+        let message = chain(&error);
+        match error {
+            GroupError::Unknown(_) => Self::new(ExitCode::Other, "not-found", message),
+            GroupError::NotFounder => Self::new(ExitCode::Other, "not-founder", message),
+            GroupError::Ended => Self::new(ExitCode::Other, "not-member", message),
+            GroupError::State(_) | GroupError::Damaged(_) => Self::local_state(message),
+            GroupError::Roster(_) | GroupError::NotMember(_) | GroupError::FounderStays => Self::usage(message),
+            _ => Self::other(message),
         }
     }
 }

@@ -165,6 +165,18 @@ impl Context {
         }
     }
 
+    /// The agents that a list names to `agent`, separated by commas, none twice; of an empty list none.
+    pub(crate) async fn resolve_all(&self, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
+        let mut agents = Vec::new();
+        for text in list.split(',').map(str::trim).filter(|_| !list.trim().is_empty()) {
+            let named = self.resolve(agent, text).await?;
+            if !agents.contains(&named) {
+                agents.push(named);
+            }
+        }
+        Ok(agents)
+    }
+
     /// The agent here that has a name, if there is one.
     pub(crate) async fn local(&self, name: &str) -> Result<Option<AgentId>, Failure> {
         let folder = self.folder(name)?;

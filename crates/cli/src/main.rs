@@ -84,6 +84,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Receive(receive) => commands::receive::run(&context, receive).await,
         Command::Status(status) => commands::status::run(&context, status).await,
         Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
+        Command::Group(group) => commands::group::run(&context, group).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
         Command::Bench(bench) => commands::bench::run(&context, bench).await,
         Command::Completions { shell } => commands::completions::run(shell),

@@ -39,6 +39,11 @@ pub(crate) fn say_as_it_is(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
 }
 
+/// Another's words, on one line and without what steers a terminal.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace('\n', " ")
+}
+
 /// JSON on one line. JSON itself escapes the first set of control characters only; the others that steer are escaped too,
 /// since a terminal may be what reads it.
 fn to_json(value: &impl Serialize) -> Result<String, Failure> {

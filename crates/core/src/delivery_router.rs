@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageRef, Timestamp};
+use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp};
 use thiserror::Error;
 
 use crate::{
     Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
     ports::{
-        AcceptError, Acceptance, AcceptedBody, BackendError, Contents, Handle, Ledger, Prekeys, StoredPart,
-        UploadDescription, UploadName,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, Contents, ControlAcceptance, Handle,
+        Ledger, Prekeys, StoredPart, UploadDescription, UploadName,
     },
     uploads,
 };
@@ -90,7 +90,8 @@ impl From<BackendError> for SendError {
 }
 
 impl DeliveryRouter {
-    /// Accepts a message: when this returns, it is durable in every recipient's mailbox.
+    /// Accepts a message: when this returns, it is durable in every recipient's mailbox. A control message may have been
+    /// superseded by then, or by a later one.
     ///
     /// # Errors
     /// [`SendError`].
@@ -113,9 +114,12 @@ impl DeliveryRouter {
             tracing::warn!("a message was refused: the disk is nearly full");
             return Err(SendError::StoreFull);
         }
+        let is_control = submission.header().fields().class == MessageClass::Control;
         let acceptance = self.store_contents(&submission, at).await?;
         let handles = all_handles(&acceptance);
-        match self.ledger.accept(acceptance).await {
+        let recorded =
+            if is_control { self.accept_control(acceptance).await } else { self.ledger.accept(acceptance).await };
+        match recorded {
             Ok(outcome) => {
                 self.discard(outcome.unused).await;
                 if !outcome.queued.is_empty() {
@@ -131,6 +135,14 @@ impl DeliveryRouter {
                 }
                 Err(error.into())
             }
+        }
+    }
+
+    async fn accept_control(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let Acceptance { header, mut parts, at, .. } = acceptance;
+        match parts.pop() {
+            Some(part) => self.ledger.accept_control(ControlAcceptance { header, part, at }).await,
+            None => Err(AcceptError::Incomplete),
         }
     }
 

@@ -47,6 +47,7 @@ impl Expiry {
             self.ledger.note_sweep(now).await,
             self.expire(now, &mut swept).await,
             self.expire_uploads(now).await,
+            self.expire_control(now).await,
             self.forget_messages(now, &mut swept).await,
             self.forget_prekeys(now, &mut swept).await,
         ];
@@ -70,6 +71,16 @@ impl Expiry {
             self.discard(released).await;
         }
         Ok(())
+    }
+
+    async fn expire_control(&self, now: Timestamp) -> Result<(), BackendError> {
+        loop {
+            let released = self.ledger.expire_control(now, limits::SWEEP_ROWS).await?;
+            if released.is_empty() {
+                return Ok(());
+            }
+            self.discard(released).await;
+        }
     }
 
     /// A content that cannot be let go of now costs space until the next start.

@@ -19,6 +19,10 @@ pub const MAILBOX_MESSAGES: u64 = 10_000;
 /// Bytes that wait in one mailbox.
 pub const MAILBOX_BYTES: u64 = 1 << 30;
 
+/// Control messages that wait in one mailbox, beside its messages: the design's figure. Each sender has one, so this is how
+/// many peers may answer a sleeper; what finds no room is made good by a later one.
+pub const MAILBOX_CONTROL: u64 = 100;
+
 /// Uploads that one agent may have open at a time: a few files at once, and not a mailbox's worth of beginnings.
 pub const UPLOADS: u64 = 16;
 

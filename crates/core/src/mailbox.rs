@@ -1,4 +1,5 @@
-//! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does.
+//! Receiving: pages of what waits, and a bounded wait for more. Reading consumes nothing; only a receipt does, and for control
+//! messages, which have none, the reader's word on how far it has taken them.
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
@@ -7,7 +8,7 @@ use thiserror::Error;
 
 use crate::{
     Principal, WakeUps, limits,
-    ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
+    ports::{BackendError, Contents, Handle, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
 };
 
 /// Reads mailboxes.
@@ -28,6 +29,8 @@ pub struct PageRequest {
     pub entries: usize,
     /// How long to wait if there is nothing; more than [`limits::RECEIVE_WAIT`] counts as that.
     pub wait: Duration,
+    /// Control messages up to this sequence number are taken, and go.
+    pub control_taken: u64,
 }
 
 /// Where what is read from the store finds room before it is read: many readers at once, each with a page, would otherwise
@@ -114,6 +117,10 @@ impl Mailboxes {
         room: &dyn Room,
     ) -> Result<Page, ReceiveError> {
         let recipient = caller.agent();
+        if request.control_taken > 0 {
+            let released = self.ledger.take_control(recipient, request.control_taken).await?;
+            self.discard(released).await;
+        }
         let bell = self.wake_ups.bell(recipient);
         let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
         let entries = loop {
@@ -187,10 +194,16 @@ impl Mailboxes {
         tracing::error!(recipient = %caller.agent(), entries = ?lost, "the store has lost or damaged waiting messages");
         let given_up = self.ledger.lose(caller.agent(), lost).await?;
         self.wake_ups.ring(&given_up.senders);
-        if let Err(error) = self.contents.discard(given_up.released).await {
+        self.discard(given_up.released).await;
+        Ok(())
+    }
+
+    async fn discard(&self, released: Vec<Handle>) {
+        if !released.is_empty()
+            && let Err(error) = self.contents.discard(released).await
+        {
             tracing::warn!(%error, "contents not discarded");
         }
-        Ok(())
     }
 }
 

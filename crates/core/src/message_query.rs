@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::{
     Bell, Principal, WakeUps, limits,
-    ports::{BackendError, Change, Contents, Ledger},
+    ports::{BackendError, Change, Contents, Ledger, Standing},
 };
 
 /// Answers questions about messages.
@@ -93,6 +93,14 @@ impl MessageQuery {
         let mut bytes = self.contents.read(vec![content]).await?.pop().flatten().ok_or(QueryError::Lost)?;
         bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
         Ok(BodyPart { length, offset, bytes })
+    }
+
+    /// What there is of the caller's own doing, for it to compare with its store.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn standing(&self, caller: &Principal) -> Result<Standing, BackendError> {
+        self.ledger.standing(caller.agent()).await
     }
 
     /// A page of the caller's changes after `after`, ascending.

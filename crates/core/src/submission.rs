@@ -83,9 +83,15 @@ pub enum SubmissionError {
     /// A message without a ratchet has no body.
     #[error("a message of the scheme {0} has a body")]
     NoBody(Scheme),
-    /// A class of message that is not served.
-    #[error("messages of this class are not carried by this relay")]
-    Class,
+    /// A control message that is not what such messages are.
+    #[error("a control message is sealed by a ratchet, to one recipient, once, without a body")]
+    Control,
+    /// The envelope of a control message exceeds [`limits::CONTROL_ENVELOPE`].
+    #[error("the envelope of a control message has {found} bytes, the limit is {}", limits::CONTROL_ENVELOPE)]
+    ControlTooLarge {
+        /// Its bytes.
+        found: usize,
+    },
 }
 
 impl Submission {
@@ -95,14 +101,14 @@ impl Submission {
     /// [`SubmissionError`].
     pub fn new(header: Header, body: Option<SubmittedBody>, mut parts: Vec<Part>) -> Result<Self, SubmissionError> {
         let fields = header.fields();
-        if fields.class != MessageClass::Ordinary {
-            return Err(SubmissionError::Class);
-        }
         parts.sort_unstable_by_key(|part| part.recipient);
         let distinct = parts.is_sorted_by(|a, b| a.recipient < b.recipient);
         let known = parts.iter().all(|part| fields.recipients.position(&part.recipient).is_some());
         if parts.is_empty() || !distinct || !known {
             return Err(SubmissionError::Recipients);
+        }
+        if fields.class == MessageClass::Control {
+            check_control(&header, &parts)?;
         }
         check_body(&header, body.as_ref())?;
         check_parts(&header, &parts)?;
@@ -132,6 +138,20 @@ impl Submission {
     pub fn is_complete(&self) -> bool {
         self.parts.len() == self.header.fields().recipients.as_slice().len()
             && self.parts.iter().all(|part| part.attempt == Attempt::FIRST)
+    }
+}
+
+/// Nothing is recorded of a control message, so it is accepted or not, for all time and whoever it is for.
+fn check_control(header: &Header, parts: &[Part]) -> Result<(), SubmissionError> {
+    let fields = header.fields();
+    let is_plain = fields.scheme == Scheme::Ratchet && fields.body.is_none();
+    match (fields.recipients.as_slice(), parts) {
+        ([_], [part]) if is_plain && part.attempt == Attempt::FIRST => {
+            let found = part.content.len();
+            let fits = found <= limits::CONTROL_ENVELOPE;
+            if fits { Ok(()) } else { Err(SubmissionError::ControlTooLarge { found }) }
+        }
+        _ => Err(SubmissionError::Control),
     }
 }
 

@@ -56,7 +56,10 @@ pub use kem::KemPrivateKey;
 pub use master_key::{
     KeyFileProvider, MasterKey, MasterKeyError, MasterKeyProvider, PassphraseParameters, PassphraseProvider,
 };
-pub use payload::{Content, ContentKind, Control, FileName, Payload, PayloadError, Plaintext};
+pub use payload::{
+    Content, ContentKind, Control, EndedMembership, FileName, GroupName, GroupNotice, HandOver, Member, Ordinary,
+    Payload, PayloadError, Plaintext, Roster, RosterError,
+};
 pub use prekeys::{
     Kind, LastResortKem, LastResortKemPrekey, ManifestPrekeys, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem,
     OneTimeKemPrekey, PrivateKey, PrivatePrekey, PublishError, Sealing, SealingPrekey, Signed, SignedPrekey, Validity,

@@ -85,6 +85,12 @@ pub const BODY_CHUNK: usize = 64 * 1_024;
 /// Bytes of a body's content: beyond what any store holds, and far from every overflow.
 pub const BODY_CONTENT: u64 = 1 << 48;
 
+/// Bytes of a group's name: a line of text.
+pub const GROUP_NAME: usize = 64;
+
+/// Bytes of an encoded group key: format, group, epoch and secret.
+pub const GROUP_KEY: usize = 1 + 16 + 4 + 32;
+
 /// Bytes of an encoded session's associated data: eleven fields, each of at most 40 bytes with its length.
 pub const SESSION_AD: usize = 11 * 40;
 

@@ -5,6 +5,7 @@
 //! the same.
 
 mod content;
+mod group;
 
 use std::fmt;
 
@@ -14,7 +15,10 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-pub use self::content::{Content, ContentKind, FileName, PayloadError};
+pub use self::{
+    content::{Content, ContentKind, FileName, PayloadError},
+    group::{EndedMembership, GroupName, GroupNotice, HandOver, Member, Roster, RosterError},
+};
 use crate::{
     limits,
     padding::padme,
@@ -23,11 +27,11 @@ use crate::{
 
 const FORMAT: u8 = 1;
 
-/// The payload carries a message. Other kinds are what only runtimes say to each other: [`Control`].
+/// The payload carries a message. Other kinds are what only runtimes say to each other: [`Control`] and [`GroupNotice`].
 const MESSAGE: u8 = 0;
 
-/// The flag that asks the peer's runtime for a ratchet step; it stands in messages alone. No other is defined, and all
-/// others are refused.
+/// The flag that asks the peer's runtime for a ratchet step; it stands under headers of ordinary messages alone. No other
+/// is defined, and all others are refused.
 const ASKS_FOR_STEP: u8 = 1;
 
 /// Where the flags stand, after format and kind.
@@ -46,6 +50,15 @@ pub struct Payload {
     pub file_name: Option<FileName>,
     /// The content.
     pub content: Content,
+}
+
+/// What stands under a header of an ordinary message.
+#[derive(Debug)]
+pub enum Ordinary {
+    /// For the agent.
+    Message(Payload),
+    /// For its runtime: what must arrive all the same.
+    Group(GroupNotice),
 }
 
 /// What runtimes say to each other, under a header of the class `control`.
@@ -74,6 +87,17 @@ impl Payload {
         let padded = padded_length(bytes.len());
         bytes.pad_to(padded);
         Plaintext(bytes)
+    }
+}
+
+impl Ordinary {
+    /// The padded encoding, to be sealed.
+    #[must_use]
+    pub fn to_plaintext(&self) -> Plaintext {
+        match self {
+            Self::Message(payload) => payload.to_plaintext(),
+            Self::Group(notice) => notice.to_plaintext(),
+        }
     }
 }
 
@@ -112,7 +136,16 @@ impl Plaintext {
         self.0.len()
     }
 
-    /// The payload of an ordinary message.
+    /// What an ordinary message carries.
+    ///
+    /// # Errors
+    /// [`DecodeError`] when a peer, whose word it is, sealed something else: its message cannot be read, and the
+    /// session goes on.
+    pub fn to_ordinary(&self) -> Result<Ordinary, DecodeError> {
+        self.read()
+    }
+
+    /// The payload of an ordinary message for an agent.
     ///
     /// # Errors
     /// [`DecodeError`] when a peer, whose word it is, sealed something else: its message cannot be read, and the
@@ -142,21 +175,21 @@ impl Plaintext {
         Ok(read)
     }
 
-    /// The same, with a request for a ratchet step; none of what is no message.
+    /// The same, with a request for a ratchet step; none of what stands under no header of an ordinary message.
     pub(crate) fn asking_for_step(&self) -> Option<Self> {
-        let mut asking = self.is_message().then(|| self.0.clone())?;
+        let mut asking = self.is_ordinary().then(|| self.0.clone())?;
         *asking.as_mut_slice().get_mut(FLAGS)? |= ASKS_FOR_STEP;
         Some(Self(asking))
     }
 
-    /// Whether it is a message that asks for a ratchet step.
+    /// Whether it stands under a header of an ordinary message and asks for a ratchet step.
     pub(crate) fn asks_for_step(&self) -> bool {
-        self.is_message() && self.0.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
+        self.is_ordinary() && self.0.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
     }
 
-    /// Whether it is a message, and no control.
-    pub(crate) fn is_message(&self) -> bool {
-        self.0.starts_with(&[FORMAT, MESSAGE])
+    /// Whether it is of a kind that stands under a header of an ordinary message.
+    pub(crate) fn is_ordinary(&self) -> bool {
+        matches!(self.0.get(..FLAGS), Some([FORMAT, MESSAGE | group::KEY | group::END]))
     }
 }
 
@@ -189,7 +222,14 @@ impl Encode for Payload {
 
 impl Decode for Payload {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, MESSAGE, ASKS_FOR_STEP)?;
+        read_head(reader, &[MESSAGE], ASKS_FOR_STEP)?;
+        Self::decode_fields(reader)
+    }
+}
+
+impl Payload {
+    /// What follows the head.
+    fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             message_type: reader.option("message type")?,
             thread: reader.option("thread")?,
@@ -197,6 +237,24 @@ impl Decode for Payload {
             file_name: reader.option("file name")?,
             content: Content::decode(reader)?,
         })
+    }
+}
+
+impl Encode for Ordinary {
+    fn encode(&self, writer: &mut Writer) {
+        match self {
+            Self::Message(payload) => payload.encode(writer),
+            Self::Group(notice) => notice.encode(writer),
+        }
+    }
+}
+
+impl Decode for Ordinary {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        match read_head(reader, &[MESSAGE, group::KEY, group::END], ASKS_FOR_STEP)? {
+            MESSAGE => Payload::decode_fields(reader).map(Self::Message),
+            kind => GroupNotice::decode_fields(kind, reader).map(Self::Group),
+        }
     }
 }
 
@@ -208,20 +266,22 @@ impl Encode for Control {
 
 impl Decode for Control {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, Self::Step.to_byte(), 0).map(|()| Self::Step)
+        read_head(reader, &[Self::Step.to_byte()], 0).map(|_| Self::Step)
     }
 }
 
-/// Format, kind and flags, none but the `known`.
-fn read_head(reader: &mut Reader<'_>, kind: u8, known: u8) -> Result<(), DecodeError> {
-    for (field, expected) in [("payload format", FORMAT), ("payload kind", kind)] {
-        match reader.u8()? {
-            byte if byte == expected => {}
-            found => return Err(DecodeError::UnknownValue { field, found }),
-        }
-    }
+/// Format, one of these kinds, and flags, none but the `known`. Returns the kind.
+fn read_head(reader: &mut Reader<'_>, kinds: &[u8], known: u8) -> Result<u8, DecodeError> {
     match reader.u8()? {
-        flags if flags & !known == 0 => Ok(()),
+        FORMAT => {}
+        found => return Err(DecodeError::UnknownValue { field: "payload format", found }),
+    }
+    let kind = match reader.u8()? {
+        kind if kinds.contains(&kind) => kind,
+        found => return Err(DecodeError::UnknownValue { field: "payload kind", found }),
+    };
+    match reader.u8()? {
+        flags if flags & !known == 0 => Ok(kind),
         found => Err(DecodeError::UnknownValue { field: "payload flags", found }),
     }
 }

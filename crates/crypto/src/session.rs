@@ -71,7 +71,7 @@ impl Session {
         if !is_between(header, &self.agent(), &self.peer()) {
             return Err(SealError::OtherParties);
         }
-        if plaintext.is_message() != (header.fields().class == MessageClass::Ordinary) {
+        if plaintext.is_ordinary() != (header.fields().class == MessageClass::Ordinary) {
             return Err(SealError::OtherClass);
         }
         if self.retired {

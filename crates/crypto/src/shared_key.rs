@@ -7,6 +7,7 @@ use sealpost_protocol::{
     GroupId, MessageRef, SharedAccess,
     encoding::{Decode, DecodeError, Reader, Writer},
 };
+use subtle::ConstantTimeEq;
 
 use crate::{
     hkdf,
@@ -67,6 +68,12 @@ impl GroupKey {
         info.bytes(INFO).value(&self.group).u32(self.epoch).value(message);
         let [key] = &*hkdf::derive(salt, self.secret.expose(), &[&info.into_bytes()])?;
         Ok(ContentKey::copy_of(key))
+    }
+
+    /// Whether `stored` is the stored form of this key.
+    #[must_use]
+    pub fn is_stored_as(&self, stored: &[u8]) -> bool {
+        self.encode().ct_eq(stored).into()
     }
 
     /// The stored form, which is also what one member hands another inside the seal.

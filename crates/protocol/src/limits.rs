@@ -15,6 +15,10 @@ pub const CIPHERTEXT: usize = 1 << 20;
 /// Bytes of one encoded envelope: the ciphertext, and at most 1,300 bytes of header with an opening in it.
 pub const ENVELOPE: usize = CIPHERTEXT + 2_048;
 
+/// Bytes of the envelope of a control message: 1,300 of header with an opening in it, and more than anything that runtimes
+/// say to each other. A relay keeps one of each sender for each recipient, beside all quotas.
+pub const CONTROL_ENVELOPE: usize = 2_048;
+
 /// Bytes of an encoded header: the recipients, and 300 bytes for the rest.
 pub const HEADER: usize = RECIPIENTS * 32 + 512;
 

@@ -142,7 +142,7 @@ opaque_id! {
 }
 
 opaque_id! {
-    /// Names a group that shares a key; chosen at random by whoever makes it.
+    /// Names a group that shares a key: half a hash over the id of its founder and a nonce.
     GroupId
 }
 

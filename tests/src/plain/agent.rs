@@ -5,8 +5,8 @@ use std::{collections::HashMap, time::Duration};
 use sealpost_api::v1;
 use sealpost_crypto::{
     Content, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, Payload,
-    PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SystemPrimitives, Validity, VerifiedBundle, initiate,
-    respond,
+    Plaintext, PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SystemPrimitives, Validity, VerifiedBundle,
+    initiate, respond,
 };
 use sealpost_protocol::{
     AgentId, Attempt, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId, MessageClass, MessageId,
@@ -114,6 +114,15 @@ impl PlainAgent {
     /// When there is none.
     #[must_use]
     pub fn seal(&mut self, peer: AgentId, text: &str) -> (MessageId, v1::SendRequest) {
+        self.seal_plaintext(peer, &Payload::new(Content::text(text.to_owned()).unwrap()).to_plaintext())
+    }
+
+    /// Seals what it likes for a peer that there is a session with.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn seal_plaintext(&mut self, peer: AgentId, plaintext: &Plaintext) -> (MessageId, v1::SendRequest) {
         let now = SystemClock.now();
         let id = MessageId::new(now, random());
         let header = Header::new(HeaderFields {
@@ -130,9 +139,8 @@ impl PlainAgent {
             body: None,
         })
         .unwrap();
-        let plaintext = Payload::new(Content::text(text.to_owned()).unwrap()).to_plaintext();
         let session = self.sessions.get_mut(&self.sends_in[&peer]).unwrap();
-        let envelope = session.seal(&SystemPrimitives, &header, &plaintext, now).unwrap();
+        let envelope = session.seal(&SystemPrimitives, &header, plaintext, now).unwrap();
         let part = v1::Part { recipient: peer.to_string(), attempt: 1, envelope: envelope.to_bytes() };
         (id, v1::SendRequest { header: header.as_bytes().to_vec(), body: None, upload_id: None, parts: vec![part] })
     }

@@ -11,6 +11,7 @@
 
 mod contacts;
 mod damage;
+mod groups;
 mod lost_answers;
 mod other_ledger;
 mod other_node;

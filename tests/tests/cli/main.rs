@@ -10,6 +10,7 @@
 
 mod contents;
 mod exit_codes;
+mod groups;
 mod identity;
 mod json_forms;
 mod measuring;

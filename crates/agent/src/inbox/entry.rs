@@ -1,7 +1,7 @@
 //! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
 
 use sealpost_api::v1;
-use sealpost_crypto::SecretBytes;
+use sealpost_crypto::{Ordinary, SecretBytes};
 use sealpost_protocol::{
     Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme, Timestamp,
     Verdict,
@@ -109,15 +109,15 @@ impl Agent {
         let place = ArrivalRecord::after(last.as_ref().map(|last| &last.value), arrived.at, arrived.mailbox_seq);
         changes.upsert(&[], last.as_ref(), &place);
         let opened = self.payload_of(arrived, &mut changes).await;
+        let is_new = matches!(&opened, Ok(Some(_)));
         let record = match opened {
-            Ok(payload) => arrived.record(Verdict::Stored, payload, place.key()),
+            Ok(payload) => arrived.record(Verdict::Stored, payload.unwrap_or_default(), place.key()),
             Err(NotOpened::Refused(reason)) => {
                 tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
                 arrived.record(Verdict::Refused(reason), SecretBytes::default(), place.key())
             }
             Err(NotOpened::Failed(error)) => return Err(error),
         };
-        let is_new = record.verdict == Verdict::Stored;
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if is_new {
             changes.insert(place.key(), &UnreadRecord { message });
@@ -127,8 +127,9 @@ impl Agent {
         Ok(is_new)
     }
 
-    /// The encoded payload. The session moves whenever the envelope opens, also when its payload is of no known form.
-    async fn payload_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<SecretBytes, NotOpened> {
+    /// The encoded payload; none if it was for the runtime, which has then taken it. The session moves whenever the envelope
+    /// opens, also when its payload is of no known form.
+    async fn payload_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<Option<SecretBytes>, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
         let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
@@ -138,8 +139,13 @@ impl Agent {
         }
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
-        let payload = plaintext.to_payload().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))?;
-        Ok(encode_payload(&payload))
+        match plaintext.to_ordinary().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))? {
+            Ordinary::Message(payload) => Ok(Some(encode_payload(&payload))),
+            Ordinary::Group(notice) => {
+                self.take_in_notice(fields.message.sender, notice, changes).await?;
+                Ok(None)
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod waiting;
 
 use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
 
-use sealpost_crypto::{Payload, SecretBytes};
+use sealpost_crypto::{Ordinary, Payload, SecretBytes};
 use sealpost_protocol::{
     AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
     Recipients, Scheme, Timestamp,
@@ -302,7 +302,7 @@ impl Agent {
 
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
         let header = self.header_of(id, &draft.value)?;
-        let plaintext = Payload::from_bytes(&draft.value.payload)?.to_plaintext();
+        let plaintext = Ordinary::from_bytes(&draft.value.payload)?.to_plaintext();
         let now = self.clock.now();
         let mut changes = Changes::default();
         let mut parts = Vec::new();

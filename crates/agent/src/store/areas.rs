@@ -53,11 +53,15 @@ pub(crate) enum Area {
     Compared,
     /// The last place given in the order of arrival.
     Arrival,
+    /// Groups that share a key, by id.
+    Group,
+    /// Keys of groups, by group and epoch.
+    GroupKey,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 24] = [
+    const SEALED: [Self; 26] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -82,6 +86,8 @@ impl Area {
         Self::Verified,
         Self::Compared,
         Self::Arrival,
+        Self::Group,
+        Self::GroupKey,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -116,6 +122,8 @@ impl Area {
             Self::Verified => 22,
             Self::Compared => 23,
             Self::Arrival => 24,
+            Self::Group => 32,
+            Self::GroupKey => 33,
         }
     }
 
@@ -146,6 +154,8 @@ impl Area {
             Self::Verified => "verified",
             Self::Compared => "compared",
             Self::Arrival => "arrival",
+            Self::Group => "group",
+            Self::GroupKey => "group-key",
         }
     }
 }

@@ -6,7 +6,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sealpost_agent::{Agent, Arrival, InboxMessage, Round, printable};
 use serde::Serialize;
 
-use crate::{arguments::Receive, events, failure::Failure, home::Context, output, progress, saving::Saving};
+use crate::{
+    arguments::Receive, events, failure::Failure, home::Context, output, output::one_line, progress, saving::Saving,
+};
 
 /// Messages shown before they are taken together.
 const PAGE: usize = 100;
@@ -195,8 +197,4 @@ impl Received {
             }
         }
     }
-}
-
-fn one_line(text: &str) -> String {
-    printable(text).replace('\n', " ")
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use sealpost_agent::{Agent, Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
+use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
@@ -25,7 +25,7 @@ struct SentMessage {
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let payload = payload(&send).await?;
     let agent = context.open(&send.agent.name).await?;
-    let to = recipients(context, &agent, &send.to).await?;
+    let to = context.resolve_all(&agent, &send.to).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
     let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
     let sent = progress::during("sending", agent.send(outgoing)).await?;
@@ -39,17 +39,6 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
     events::tell(context.json, &agent).await?;
     kept.map_or(printed, |why| Err(Failure::kept(why)))
-}
-
-async fn recipients(context: &Context, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
-    let mut agents = Vec::new();
-    for text in list.split(',') {
-        let recipient = context.resolve(agent, text.trim()).await?;
-        if !agents.contains(&recipient) {
-            agents.push(recipient);
-        }
-    }
-    Ok(agents)
 }
 
 async fn payload(send: &Send) -> Result<Payload, Failure> {

@@ -3,6 +3,7 @@
 mod acceptance;
 mod attempts;
 mod changes;
+mod control_messages;
 mod expiry;
 mod mailboxes;
 mod pages;
@@ -16,8 +17,8 @@ use std::collections::BTreeSet;
 use sealpost_protocol::{AgentId, DeliveryStatus, MessageRef, ReceiptLeaf, Timestamp, Verdict};
 
 pub use self::{
-    acceptance::*, attempts::*, changes::*, expiry::*, mailboxes::*, pages::*, queries::*, receipts::*, release::*,
-    uploads::*,
+    acceptance::*, attempts::*, changes::*, control_messages::*, expiry::*, mailboxes::*, pages::*, queries::*,
+    receipts::*, release::*, uploads::*,
 };
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
@@ -103,6 +104,17 @@ macro_rules! ledger_conformance {
             an_unknown_message_has_no_records
             a_body_is_shown_to_its_sender_and_to_those_for_whom_it_waits
             a_message_without_a_body_shows_none
+
+            a_control_message_waits_in_the_order_of_acceptance
+            a_page_is_cut_in_the_one_order
+            a_newer_control_message_supersedes_its_senders_one_alone
+            an_older_control_message_or_the_same_again_is_not_taken
+            a_control_message_has_no_status_no_change_and_no_receipt
+            control_messages_and_users_mail_have_room_of_their_own
+            control_messages_leave_when_they_are_taken
+            a_control_message_ends_with_its_life
+            a_lost_control_message_goes_without_a_word
+            the_standing_of_an_agent_is_its_last_head_and_its_highest_control_message
 
             an_upload_takes_its_pieces_in_any_order
             a_piece_again_is_given_back_and_another_in_its_place_refused

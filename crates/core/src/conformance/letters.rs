@@ -11,7 +11,7 @@ use sealpost_protocol::{
 use super::{Agent, NOW};
 use crate::{
     Part, Submission, SubmittedBody,
-    ports::{Acceptance, AcceptedBody, BodyQuota, Handle, StoredPart, UploadDescription},
+    ports::{Acceptance, AcceptedBody, BodyQuota, ControlAcceptance, Handle, StoredPart, UploadDescription},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -25,6 +25,7 @@ pub struct Letter {
     created: Timestamp,
     expires: Timestamp,
     priority: Priority,
+    class: MessageClass,
     body: Option<Vec<u8>>,
     upload: Option<UploadId>,
     quota: BodyQuota,
@@ -49,6 +50,7 @@ impl Letter {
             created: NOW,
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
+            class: MessageClass::Ordinary,
             body: None,
             upload: None,
             quota: BodyQuota { uploads: 4, bytes: 1 << 30 },
@@ -82,6 +84,12 @@ impl Letter {
     #[must_use]
     pub fn priority(self, priority: Priority) -> Self {
         Self { priority, ..self }
+    }
+
+    /// Not for the user, but for the recipient's runtime.
+    #[must_use]
+    pub fn control(self) -> Self {
+        Self { class: MessageClass::Control, ..self }
     }
 
     /// With a body that all recipients share.
@@ -153,7 +161,7 @@ impl Letter {
             message: self.message(),
             recipients: Recipients::new(self.recipients.clone()).unwrap(),
             scheme: Scheme::Ratchet,
-            class: MessageClass::Ordinary,
+            class: self.class,
             priority: self.priority,
             message_type: None,
             thread: None,
@@ -221,6 +229,13 @@ impl Letter {
             is_complete: submission.is_complete(),
             at,
         }
+    }
+
+    /// The letter as the ledger is given it if it is a control message, at [`NOW`].
+    #[must_use]
+    pub fn control_acceptance(&self) -> ControlAcceptance {
+        let Acceptance { header, mut parts, at, .. } = self.acceptance();
+        ControlAcceptance { header, part: parts.pop().unwrap(), at }
     }
 
     /// Where the acceptance says that the part of `recipient` lies.

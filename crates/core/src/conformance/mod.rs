@@ -59,6 +59,7 @@ mod tests {
                     include_str!("ledger/acceptance.rs"),
                     include_str!("ledger/attempts.rs"),
                     include_str!("ledger/changes.rs"),
+                    include_str!("ledger/control_messages.rs"),
                     include_str!("ledger/expiry.rs"),
                     include_str!("ledger/mailboxes.rs"),
                     include_str!("ledger/pages.rs"),

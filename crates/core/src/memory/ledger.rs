@@ -10,14 +10,17 @@ use sealpost_protocol::{
     AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Signature, Timestamp,
 };
 
-use super::bodies::{Body, UploadTable};
+use super::{
+    bodies::{Body, UploadTable},
+    control_messages::ControlTable,
+};
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, ReceiptRefusal,
-        RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, StoredPiece, UploadDescription, UploadName,
-        UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing, StoredPart,
+        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -34,6 +37,7 @@ struct State {
     messages: BTreeMap<MessageRef, Message>,
     heads: HashMap<AgentId, CountersignedHead>,
     uploads: UploadTable,
+    control: ControlTable,
 }
 
 #[derive(Debug, Clone)]
@@ -263,20 +267,11 @@ impl Ledger for MemoryLedger {
 
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
         let state = self.state();
-        let mut waiting: Vec<_> = state
-            .waiting(query.recipient)
-            .filter(|(message, delivery)| {
-                delivery.mailbox_seq > query.after && message.header.fields().expires > query.now
-            })
-            .collect();
-        waiting.sort_unstable_by_key(|(_, delivery)| delivery.mailbox_seq);
-        let mut bytes = 0_u64;
-        let fits = |(place, (_, delivery)): &(usize, (&Message, &Delivery))| {
-            bytes = bytes.saturating_add(delivery.length);
-            *place == 0 || bytes <= query.bytes
+        let is_asked_for = |(message, delivery): &(&Message, &Delivery)| {
+            delivery.mailbox_seq > query.after && message.header.fields().expires > query.now
         };
-        let entry = |(_, (message, delivery)): (usize, (&Message, &Delivery))| {
-            Some(WaitingEntry {
+        let entry = |(message, delivery): (&Message, &Delivery)| {
+            let entry = WaitingEntry {
                 mailbox_seq: delivery.mailbox_seq,
                 attempt: delivery.record.status.attempt,
                 handed_over: delivery.record.status.handed_over_at.is_some(),
@@ -285,9 +280,19 @@ impl Ledger for MemoryLedger {
                 header_hash: delivery.record.header,
                 part: delivery.record.part,
                 content: delivery.content.clone()?,
-            })
+            };
+            Some((delivery.length, entry))
         };
-        Ok(waiting.into_iter().take(query.entries).enumerate().take_while(fits).filter_map(entry).collect())
+        let mut waiting: Vec<_> = state.waiting(query.recipient).filter(is_asked_for).filter_map(entry).collect();
+        waiting.extend(state.control.waiting(&query));
+        waiting.sort_unstable_by_key(|(_, entry)| entry.mailbox_seq);
+        let mut bytes = 0_u64;
+        let fits = |(place, (length, _)): &(usize, (u64, WaitingEntry))| {
+            bytes = bytes.saturating_add(*length);
+            *place == 0 || bytes <= query.bytes
+        };
+        let page = waiting.into_iter().take(query.entries).enumerate().take_while(fits);
+        Ok(page.map(|(_, (_, entry))| entry).collect())
     }
 
     async fn hand_over(
@@ -314,6 +319,7 @@ impl Ledger for MemoryLedger {
         let mut state = self.state();
         let mut lost = LostEntries::default();
         for entry in entries {
+            lost.released.extend(state.control.lose(recipient, entry));
             let seq = state.last_change + 1;
             let Some((message, delivery)) = state.entry(recipient, entry) else { continue };
             if delivery.record.lose(seq) {
@@ -332,6 +338,11 @@ impl Ledger for MemoryLedger {
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
         self.transaction(|state| state.record_receipts(&batch, countersignature, at))
+    }
+
+    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+        let state = self.state();
+        Ok(Standing { receipt_head: state.heads.get(&agent).copied(), last_control: state.control.last_of(agent) })
     }
 
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
@@ -458,5 +469,23 @@ impl Uploads for MemoryLedger {
 
     async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
         Ok(self.state().uploads.expire(now))
+    }
+}
+
+#[async_trait]
+impl ControlMessages for MemoryLedger {
+    async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.transaction(|state| {
+            let place = state.next_change();
+            state.control.accept(message, place)
+        })
+    }
+
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+        Ok(self.state().control.take(recipient, until))
+    }
+
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+        Ok(self.state().control.expire(now, rows))
     }
 }

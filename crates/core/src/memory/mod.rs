@@ -3,6 +3,7 @@
 
 mod bodies;
 mod contents;
+mod control_messages;
 mod ledger;
 mod prekeys;
 

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use sealpost_protocol::{
-    AgentId, Attempt, DeliveryState, Header, HeaderHash, MessageRef, PartHash, ReceiptBatch, Signature, Timestamp,
-    UploadId, merkle,
+    AgentId, Attempt, CountersignedHead, DeliveryState, Header, HeaderHash, MessageId, MessageRef, PartHash,
+    ReceiptBatch, Signature, Timestamp, UploadId, merkle,
 };
 use thiserror::Error;
 
-use super::{BackendError, BodyQuota, Handle, Uploads};
+use super::{BackendError, BodyQuota, ControlMessages, Handle, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -118,7 +118,7 @@ pub struct WaitingEntry {
     pub mailbox_seq: u64,
     /// Which transmission.
     pub attempt: Attempt,
-    /// Whether it was handed over before.
+    /// Whether nobody is to be told that it is handed over: it was before, or it is a control message.
     pub handed_over: bool,
     /// When the relay had it.
     pub queued_at: Timestamp,
@@ -218,14 +218,23 @@ pub struct Change {
     pub change_seq: u64,
 }
 
+/// What the ledger has of an agent's own doing: an agent whose store is behind it has an old copy of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The head of its last batch of receipts, under both signatures.
+    pub receipt_head: Option<CountersignedHead>,
+    /// The highest id of a control message that was accepted from it. What else it sent its feed of changes tells.
+    pub last_control: Option<MessageId>,
+}
+
 /// The ledger.
 #[async_trait]
-pub trait Ledger: Uploads {
+pub trait Ledger: Uploads + ControlMessages {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
     /// the next attempt is queued if the last one failed. An upload that the message brings is its body from then on.
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError>;
 
-    /// Reads a page of what waits, in order.
+    /// Reads a page of what waits, in order, control messages among the rest.
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError>;
 
     /// Records that entries were handed to their recipient's runtime. Returns the senders to whom it is news.
@@ -236,7 +245,8 @@ pub trait Ledger: Uploads {
         at: Timestamp,
     ) -> Result<Vec<AgentId>, BackendError>;
 
-    /// Fails entries whose content is lost, and takes them out of the mailbox. Those that do not wait are passed over.
+    /// Fails entries whose content is lost, and takes them out of the mailbox. Those that do not wait are passed over. Of a
+    /// control message nobody is told.
     async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError>;
 
     /// Records a batch of receipts whose signature has been checked, keeps its head under both signatures, and releases
@@ -248,6 +258,9 @@ pub trait Ledger: Uploads {
         countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError>;
+
+    /// How far the ledger has an agent's own doing.
+    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError>;
 
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;

@@ -3,15 +3,18 @@
 
 mod backend;
 mod contents;
+mod control_messages;
 mod ledger;
 mod prekeys;
 mod uploads;
 
 pub use backend::BackendError;
 pub use contents::{Contents, Handle};
+pub use control_messages::{ControlAcceptance, ControlMessages};
 pub use ledger::{
     AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, ExpireStep, Ledger, LostEntries,
-    PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
+    PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing, StoredPart,
+    WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
 pub use uploads::{

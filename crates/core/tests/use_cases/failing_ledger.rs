@@ -8,8 +8,9 @@ use sealpost_core::{
     memory::MemoryLedger,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries, PageQuery,
+        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
+        UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -90,6 +91,10 @@ impl Ledger for FailingLedger {
         Ok(done)
     }
 
+    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+        self.reads()?.standing(agent).await
+    }
+
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
         self.reads()?.records(message).await
     }
@@ -166,5 +171,22 @@ impl Uploads for FailingLedger {
 
     async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
         self.writes()?.expire_upload(now).await
+    }
+}
+
+#[async_trait]
+impl ControlMessages for FailingLedger {
+    async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let done = self.writes()?.accept_control(message).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+        self.writes()?.take_control(recipient, until).await
+    }
+
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+        self.writes()?.expire_control(now, rows).await
     }
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
 
 mod contents_on_loan;
+mod control_messages;
 mod failing_ledger;
 mod failing_store;
 mod key_agreement;

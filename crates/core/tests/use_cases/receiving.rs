@@ -119,7 +119,7 @@ async fn pages_follow_each_other_to_the_end() {
     for entries in [0, 7, limits::PAGE_ENTRIES, usize::MAX] {
         let (mut after, mut seen) = (0, 0);
         loop {
-            let request = PageRequest { after, entries, wait: Duration::ZERO };
+            let request = PageRequest { after, entries, ..PageRequest::default() };
             let page = relay.services.mailboxes.receive(&principal(&bob), request, &()).await.unwrap();
             assert!(page.entries.len() <= limits::PAGE_ENTRIES);
             assert!(entries == 0 || page.entries.len() <= entries);

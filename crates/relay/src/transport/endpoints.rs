@@ -130,6 +130,7 @@ pub(crate) async fn receive(
         after: request.after,
         entries: usize::try_from(request.limit).unwrap_or(usize::MAX),
         wait: Duration::from_millis(request.wait_ms.into()),
+        control_taken: request.control_taken,
     };
     let received = app.services.mailboxes.receive(caller, page, share);
     let page = app.tasks.stopping().run_until_cancelled(received).await.ok_or_else(Refusal::stopping)??;
@@ -153,6 +154,14 @@ pub(crate) async fn acknowledge(
         number: countersigned.number,
         countersignature: countersigned.signature.0.to_vec(),
         refused: countersigned.refused.iter().map(refused).collect(),
+    })
+}
+
+pub(crate) async fn get_standing(app: &App, caller: &Principal) -> Result<v1::GetStandingResponse, Refusal> {
+    let standing = app.services.message_query.standing(caller).await?;
+    Ok(v1::GetStandingResponse {
+        receipt_head: standing.receipt_head.map(|head| head.to_bytes()).unwrap_or_default(),
+        last_control: standing.last_control.map(|id| id.to_string()).unwrap_or_default(),
     })
 }
 

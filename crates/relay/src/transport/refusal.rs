@@ -153,11 +153,12 @@ impl From<FieldError> for Refusal {
 impl From<SubmissionError> for Refusal {
     fn from(error: SubmissionError) -> Self {
         let code = match &error {
-            SubmissionError::PartTooLarge { .. } | SubmissionError::BodyTooLarge { .. } => ErrorCode::TooLarge,
+            SubmissionError::PartTooLarge { .. }
+            | SubmissionError::BodyTooLarge { .. }
+            | SubmissionError::ControlTooLarge { .. } => ErrorCode::TooLarge,
             SubmissionError::SignedPart(SignedPartError::Sender | SignedPartError::Signature) => {
                 ErrorCode::BadSignature
             }
-            SubmissionError::Class => ErrorCode::UnsupportedScheme,
             _ => ErrorCode::Malformed,
         };
         Self::from_error(code, &error)

@@ -25,7 +25,7 @@ pub(crate) fn mail(
 ) -> impl Stream<Item = Result<v1::ReceiveResponse, Refusal>> {
     let state = (Arc::clone(&app), after);
     let pages = stream::try_unfold(state, move |(app, after)| async move {
-        let request = PageRequest { after, entries: 0, wait: limits::RECEIVE_WAIT };
+        let request = PageRequest { after, wait: limits::RECEIVE_WAIT, ..PageRequest::default() };
         loop {
             let share = app.memory.share();
             let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;

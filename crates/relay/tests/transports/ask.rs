@@ -50,6 +50,7 @@ asks! {
     SendRequest: DeliveryRouterClient.send, "DeliveryRouter/Send";
     ReceiveRequest: DeliveryRouterClient.receive, "DeliveryRouter/Receive";
     AcknowledgeRequest: DeliveryRouterClient.acknowledge, "DeliveryRouter/Acknowledge";
+    GetStandingRequest: DeliveryRouterClient.get_standing, "DeliveryRouter/GetStanding";
     GetStatusRequest: MessagesClient.get_status, "Messages/GetStatus";
     GetBodyRequest: MessagesClient.get_body, "Messages/GetBody";
     ListEventsRequest: EventsClient.list, "Events/List";
@@ -79,10 +80,12 @@ impl Ask {
             Self::GetManifestRequest(request) => get(&format!("/messaging/prekeys/{}", request.agent_id), ""),
             Self::SendRequest(request) => post("/messaging/send", json!(request)),
             Self::ReceiveRequest(request) => {
-                let v1::ReceiveRequest { after, limit, wait_ms } = request;
-                get("/messaging/receive", &format!("after={after}&limit={limit}&wait_ms={wait_ms}"))
+                let v1::ReceiveRequest { after, limit, wait_ms, control_taken } = request;
+                let query = format!("after={after}&limit={limit}&wait_ms={wait_ms}&control_taken={control_taken}");
+                get("/messaging/receive", &query)
             }
             Self::AcknowledgeRequest(request) => post("/messaging/ack", json!(request)),
+            Self::GetStandingRequest(_) => get("/messaging/standing", ""),
             Self::GetStatusRequest(request) => {
                 get(&format!("/api/messages/{}", request.message_id), &format!("sender={}", request.sender))
             }

@@ -4,6 +4,7 @@ mod acceptance;
 mod bodies;
 mod change_numbers;
 mod changes;
+mod control_messages;
 mod deliveries;
 mod expiry;
 mod forgetting;
@@ -22,8 +23,9 @@ use sealpost_core::{
     DeliveryRecord,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ExpireStep, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries, PageQuery,
+        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
+        UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -73,6 +75,15 @@ impl Ledger for EmbeddedLedger {
         let head = CountersignedHead { signed: *batch.signed_head(), countersignature };
         let proofs = batch.proofs();
         self.store.write(move |transaction| receipts::record(transaction, head, proofs, at)).await
+    }
+
+    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+        self.store
+            .read(move |connection| {
+                let receipt_head = receipts::signed_head(connection, agent)?;
+                Ok(Standing { receipt_head, last_control: control_messages::last_of(connection, agent)? })
+            })
+            .await
     }
 
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
@@ -154,5 +165,20 @@ impl Uploads for EmbeddedLedger {
 
     async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
         self.store.write(move |transaction| Ok(uploads::expire(transaction, now)?)).await
+    }
+}
+
+#[async_trait]
+impl ControlMessages for EmbeddedLedger {
+    async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.store.write(move |transaction| control_messages::accept(transaction, message)).await
+    }
+
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+        self.store.write(move |transaction| Ok(control_messages::take(transaction, recipient, until)?)).await
+    }
+
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+        self.store.write(move |transaction| Ok(control_messages::expire(transaction, now, rows)?)).await
     }
 }

@@ -13,6 +13,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/signed_heads.sql"),
         include_str!("schema/last_sweep.sql"),
         include_str!("schema/bodies.sql"),
+        include_str!("schema/control_messages.sql"),
     ],
 };
 

@@ -93,6 +93,11 @@ impl DeliveryRouter for Grpc {
         let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
         answer(endpoints::acknowledge(&self.0, caller, share, request.into_inner()).await)
     }
+
+    async fn get_standing(&self, request: Request<v1::GetStandingRequest>) -> Answer<v1::GetStandingResponse> {
+        let caller = caller(&request)?.principal;
+        answer(endpoints::get_standing(&self.0, &caller).await)
+    }
 }
 
 #[async_trait]

@@ -130,6 +130,14 @@ pub(super) async fn acknowledge(
     endpoints::acknowledge(&app, caller.principal, share, request).await.map(Json)
 }
 
+pub(super) async fn get_standing(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    QueryString(v1::GetStandingRequest {}): QueryString<v1::GetStandingRequest>,
+) -> Answer<v1::GetStandingResponse> {
+    endpoints::get_standing(&app, &caller.principal).await.map(Json)
+}
+
 /// Whose message an id names, where it is not the caller's.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]

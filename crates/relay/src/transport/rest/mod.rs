@@ -56,6 +56,7 @@ fn operations() -> Vec<Operation> {
         delete("/api/uploads/{upload_id}", Call("Uploads.Cancel"), handlers::cancel_upload),
         get("/messaging/receive", Call("DeliveryRouter.Receive"), handlers::receive),
         post("/messaging/ack", Call("DeliveryRouter.Acknowledge"), handlers::acknowledge),
+        get("/messaging/standing", Call("DeliveryRouter.GetStanding"), handlers::get_standing),
         get("/api/messages/{message_id}", Call("Messages.GetStatus"), handlers::get_status),
         get("/api/messages/{message_id}/content", Call("Messages.GetBody"), handlers::get_body),
         get("/api/events", Call("Events.List"), handlers::list_events),

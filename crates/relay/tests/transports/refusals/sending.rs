@@ -43,7 +43,7 @@ async fn messages_that_may_not_be_sent_are_refused_on_both_transports_and_change
                 case("for the first time as a second attempt", alice, send(new().attempt(2))),
                 case("in another scheme", alice, under(|fields| HeaderFields { scheme: Scheme::SharedKey, ..fields })),
                 case(
-                    "of the runtimes' class",
+                    "of the runtimes' class to several",
                     alice,
                     under(|fields| HeaderFields { class: MessageClass::Control, ..fields })
                 ),

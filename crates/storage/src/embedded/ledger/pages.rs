@@ -8,6 +8,7 @@ use super::{
     StoreError,
     change_numbers::ChangeNumbers,
     columns::{Number, Time},
+    control_messages,
     deliveries::{self, Delivery},
     mailboxes,
 };
@@ -22,6 +23,7 @@ pub(super) const PAGE: &str =
 pub(super) const ENTRY: &str = "SELECT id FROM deliveries WHERE recipient = ?1 AND mailbox_seq = ?2";
 
 pub(super) fn page(connection: &Connection, query: &PageQuery) -> Result<Vec<WaitingEntry>, StoreError> {
+    let mut control = control_messages::waiting(connection, query)?.into_iter().peekable();
     let mut statement = connection.prepare_cached(PAGE)?;
     let mut rows = statement.query(params![
         query.recipient.as_bytes(),
@@ -29,16 +31,43 @@ pub(super) fn page(connection: &Connection, query: &PageQuery) -> Result<Vec<Wai
         Time(query.now),
         Number(query.entries as u64),
     ])?;
-    let (mut entries, mut bytes) = (Vec::new(), 0_u64);
+    let mut page = FilledPage { query, entries: Vec::new(), bytes: 0 };
     while let Some(row) = rows.next()? {
-        let Number(length) = row.get(0)?;
-        bytes = bytes.saturating_add(length);
-        if bytes > query.bytes && !entries.is_empty() {
+        let (Number(length), Number(place)) = (row.get(0)?, row.get(1)?);
+        while let Some((length, entry)) = control.next_if(|(_, entry)| entry.mailbox_seq < place) {
+            if !page.has_room(length) {
+                return Ok(page.entries);
+            }
+            page.entries.push(entry);
+        }
+        if !page.has_room(length) {
+            return Ok(page.entries);
+        }
+        page.entries.push(entry(row)?);
+    }
+    for (length, entry) in control {
+        if !page.has_room(length) {
             break;
         }
-        entries.push(entry(row)?);
+        page.entries.push(entry);
     }
-    Ok(entries)
+    Ok(page.entries)
+}
+
+/// A page on its way to its limits.
+struct FilledPage<'a> {
+    query: &'a PageQuery,
+    entries: Vec<WaitingEntry>,
+    bytes: u64,
+}
+
+impl FilledPage<'_> {
+    /// Counts the next entry in. The first one always fits.
+    fn has_room(&mut self, length: u64) -> bool {
+        self.bytes = self.bytes.saturating_add(length);
+        let is_within = self.bytes <= self.query.bytes || self.entries.is_empty();
+        is_within && self.entries.len() < self.query.entries
+    }
 }
 
 fn entry(row: &Row<'_>) -> Result<WaitingEntry, StoreError> {
@@ -81,6 +110,9 @@ pub(super) fn lose(
 ) -> Result<LostEntries, StoreError> {
     let mut numbers = ChangeNumbers::load(transaction)?;
     let mut lost = LostEntries::default();
+    for place in entries {
+        lost.released.extend(control_messages::lose(transaction, recipient, *place)?);
+    }
     for mut delivery in waiting(transaction, recipient, entries)? {
         if delivery.record.lose(numbers.next()) {
             numbers.take();

@@ -1,7 +1,8 @@
 //! The ledger's statements use the indexes that were made for them.
 
 use super::{
-    bodies, change_numbers, changes, deliveries, expiry, forgetting, mailboxes, messages, pages, receipts, uploads,
+    bodies, change_numbers, changes, control_messages, deliveries, expiry, forgetting, mailboxes, messages, pages,
+    receipts, uploads,
 };
 use crate::embedded::{
     identity,
@@ -25,6 +26,17 @@ fn no_statement_reads_a_table_from_end_to_end() {
         changes::SENT,
         changes::PENDING,
         changes::IN_TRANSIT,
+        control_messages::KNOWN,
+        control_messages::HOW_MANY,
+        control_messages::SUPERSEDE,
+        control_messages::INSERT,
+        control_messages::SET_LAST,
+        control_messages::LAST,
+        control_messages::EXPIRED_OF,
+        control_messages::TAKE,
+        control_messages::LOSE,
+        control_messages::EXPIRE,
+        control_messages::WAITING,
         deliveries::RECIPIENT,
         deliveries::LOAD,
         deliveries::INSERT,
@@ -49,6 +61,7 @@ fn no_statement_reads_a_table_from_end_to_end() {
         pages::PAGE,
         pages::ENTRY,
         receipts::LAST_HEAD,
+        receipts::SIGNED_HEAD,
         receipts::SET_LAST_HEAD,
         uploads::FIND,
         uploads::HOW_MANY,

@@ -1,8 +1,10 @@
 //! Recording a batch of receipts in its recipient's sequence.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::ports::{ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt};
-use sealpost_protocol::{AgentId, CountersignedHead, ReceiptHead, ReceiptProof, Timestamp};
+use sealpost_protocol::{
+    AgentId, CountersignedHead, ReceiptHead, ReceiptProof, Signature, SignedReceiptHead, Timestamp,
+};
 
 use super::{
     Abort, StoreError, change_numbers::ChangeNumbers, columns::Number, deliveries::Delivery, mailboxes, messages,
@@ -10,6 +12,10 @@ use super::{
 
 pub(super) const LAST_HEAD: &str = "SELECT number, previous_root, root FROM receipt_heads
      WHERE ledger = (SELECT id FROM ledger WHERE only_row = 1) AND recipient = ?1";
+pub(super) const SIGNED_HEAD: &str =
+    "SELECT number, previous_root, root, signature, countersignature FROM receipt_heads
+     WHERE ledger = (SELECT id FROM ledger WHERE only_row = 1) AND recipient = ?1
+         AND signature IS NOT NULL AND countersignature IS NOT NULL";
 pub(super) const SET_LAST_HEAD: &str = "INSERT INTO receipt_heads (ledger, recipient, number, previous_root, root,
          signature, countersignature)
      VALUES ((SELECT id FROM ledger WHERE only_row = 1), ?1, ?2, ?3, ?4, ?5, ?6)
@@ -79,6 +85,21 @@ fn last_head(transaction: &Transaction<'_>, recipient: AgentId) -> Result<Option
     let head = statement.query_one([recipient.as_bytes()], |row| {
         let Number(number) = row.get(0)?;
         Ok(ReceiptHead { recipient, number, previous_root: row.get(1)?, root: row.get(2)? })
+    });
+    Ok(head.optional()?)
+}
+
+/// The same under both signatures; `None` also if it was recorded before they were kept.
+pub(super) fn signed_head(
+    connection: &Connection,
+    recipient: AgentId,
+) -> Result<Option<CountersignedHead>, StoreError> {
+    let mut statement = connection.prepare_cached(SIGNED_HEAD)?;
+    let head = statement.query_one([recipient.as_bytes()], |row| {
+        let Number(number) = row.get(0)?;
+        let head = ReceiptHead { recipient, number, previous_root: row.get(1)?, root: row.get(2)? };
+        let signed = SignedReceiptHead { head, signature: Signature(row.get(3)?) };
+        Ok(CountersignedHead { signed, countersignature: Signature(row.get(4)?) })
     });
     Ok(head.optional()?)
 }

@@ -118,7 +118,7 @@ fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
         GetManifestRequest GetManifestResponse
         BeginUploadRequest UploadStatus MissingRange AppendRequest AppendResponse UploadRequest CancelUploadResponse
         SendRequest Part SendResponse ReceiveRequest ReceiveResponse FollowRequest MailboxEntry
-        AcknowledgeRequest AcknowledgeResponse RefusedReceipt
+        AcknowledgeRequest AcknowledgeResponse RefusedReceipt GetStandingRequest GetStandingResponse
         GetStatusRequest GetStatusResponse DeliveryStatus GetBodyRequest GetBodyResponse
         ListEventsRequest ListEventsResponse SubscribeRequest Event
     };

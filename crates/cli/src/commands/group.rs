@@ -1,0 +1,141 @@
+//! `sealpost group`: founding groups, their members, their keys.
+
+use sealpost_agent::{Agent, Group, GroupChange, Standing};
+use sealpost_protocol::AgentId;
+use serde::Serialize;
+
+use crate::{
+    arguments::{GroupCommand, GroupOfAgent},
+    events,
+    failure::Failure,
+    home::Context,
+    output, progress,
+};
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    name: String,
+    founder: String,
+    members: Vec<String>,
+    epoch: u32,
+    /// "member", "left" or "removed".
+    standing: &'static str,
+    /// Messages to members that the relay has accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<usize>,
+    /// Messages to members that wait here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<usize>,
+}
+
+pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {
+    match command {
+        GroupCommand::New { agent, called, members } => {
+            let agent = context.open(&agent.name).await?;
+            let members = context.resolve_all(&agent, &members).await?;
+            let change = progress::during("founding the group", agent.create_group(&called, &members)).await?;
+            changed(context, &agent, change).await
+        }
+        GroupCommand::List(owner) => {
+            let agent = context.open(&owner.name).await?;
+            for group in agent.groups().await? {
+                show(context, group, None).await?;
+            }
+            Ok(())
+        }
+        GroupCommand::Show(of) => {
+            let (agent, group) = open(context, &of).await?;
+            show(context, group, None).await?;
+            events::tell(context.json, &agent).await
+        }
+        GroupCommand::Add(changed_members) => {
+            let (agent, group) = open(context, &changed_members.of).await?;
+            let agents = context.resolve_all(&agent, &changed_members.agents).await?;
+            let change = progress::during("handing the key over", agent.add_to_group(group.id, &agents)).await?;
+            changed(context, &agent, change).await
+        }
+        GroupCommand::Remove(changed_members) => {
+            let (agent, group) = open(context, &changed_members.of).await?;
+            let agents = context.resolve_all(&agent, &changed_members.agents).await?;
+            let change = progress::during("handing a new key over", agent.remove_from_group(group.id, &agents)).await?;
+            changed(context, &agent, change).await
+        }
+        GroupCommand::Rotate(of) => {
+            let (agent, group) = open(context, &of).await?;
+            let change = progress::during("handing a new key over", agent.rotate_group(group.id)).await?;
+            changed(context, &agent, change).await
+        }
+        GroupCommand::Leave(of) => {
+            let (agent, group) = open(context, &of).await?;
+            let change = progress::during("leaving the group", agent.leave_group(group.id)).await?;
+            changed(context, &agent, change).await
+        }
+    }
+}
+
+async fn open(context: &Context, of: &GroupOfAgent) -> Result<(Agent, Group), Failure> {
+    let agent = context.open(&of.agent.name).await?;
+    let group = find(&agent, &of.group).await?;
+    Ok((agent, group))
+}
+
+/// The group that a text names to `agent`: by its id, or by a name that one group alone has. One that the agent belongs to
+/// comes before one that it has belonged to.
+pub(crate) async fn find(agent: &Agent, text: &str) -> Result<Group, Failure> {
+    if let Ok(id) = text.parse() {
+        return Ok(agent.group(id).await?);
+    }
+    let mut named: Vec<_> = agent.groups().await?.into_iter().filter(|group| group.name == text).collect();
+    if named.iter().any(|group| group.standing == Standing::Member) {
+        named.retain(|group| group.standing == Standing::Member);
+    }
+    match named.pop() {
+        None => Err(Failure::usage(format!("{text:?} is neither a group's id nor the name of a group of this agent"))),
+        Some(group) if named.is_empty() => Ok(group),
+        Some(group) => {
+            named.push(group);
+            let ids: Vec<_> = named.iter().map(|group| group.id.to_string()).collect();
+            Err(Failure::usage(format!("several groups are called {text:?}: give an id ({})", ids.join(", "))))
+        }
+    }
+}
+
+async fn changed(context: &Context, agent: &Agent, change: GroupChange) -> Result<(), Failure> {
+    show(context, change.group, Some((change.accepted, change.kept))).await?;
+    events::tell(context.json, agent).await
+}
+
+async fn show(context: &Context, group: Group, told: Option<(usize, usize)>) -> Result<(), Failure> {
+    let members = names(context, &group.members).await;
+    let founder = names(context, &[group.founder]).await;
+    let shown = Shown {
+        id: group.id.to_string(),
+        name: group.name,
+        founder: group.founder.to_string(),
+        members: group.members.iter().map(AgentId::to_string).collect(),
+        epoch: group.epoch,
+        standing: group.standing.as_str(),
+        accepted: told.map(|(accepted, _)| accepted),
+        kept: told.map(|(_, kept)| kept),
+    };
+    output::print(context.json, &shown, || {
+        let kept = match shown.kept {
+            Some(kept) if kept > 0 => format!("\n  {kept} of its members hear of it with a later command"),
+            _ => String::new(),
+        };
+        let name = output::one_line(&shown.name);
+        format!(
+            "{name}  {}  epoch {}, {}, founded by {founder}\n  members: {members}{kept}",
+            shown.id, shown.epoch, shown.standing
+        )
+    })
+}
+
+async fn names(context: &Context, agents: &[AgentId]) -> String {
+    let mut names = Vec::new();
+    for agent in agents {
+        names.push(context.name_of(*agent).await.unwrap_or_else(|| agent.to_string()));
+    }
+    names.join(", ")
+}

@@ -1,0 +1,59 @@
+//! `group`: founding one, changing it, and what is said of it.
+
+use super::{assert_fields, relay_and_home};
+
+const FIELDS: [&str; 6] = ["id", "name", "founder", "members", "epoch", "standing"];
+
+#[tokio::test]
+async fn a_group_is_founded_changed_shown_and_left() {
+    let (_relay, home) = relay_and_home().await;
+    let carol = home.agent("carol").await;
+    let founded = home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();
+    assert_fields(&founded, &[&FIELDS[..], &["accepted", "kept"]].concat());
+    assert_eq!((founded["accepted"].as_u64(), founded["kept"].as_u64()), (Some(1), Some(0)));
+    let joined = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert!(joined.out.is_empty() && joined.err.contains("group:joined"), "{} {}", joined.out, joined.err);
+    let shown = home.run(["group", "show", "--as", "bob", "team", "--json"]).await.succeeded().document();
+    assert_fields(&shown, &FIELDS);
+    assert_eq!((&shown["id"], shown["standing"].as_str()), (&founded["id"], Some("member")));
+
+    let added = home.run(["group", "add", "--as", "alice", "team", "carol", "--json"]).await.succeeded().document();
+    assert_eq!((added["members"].as_array().unwrap().len(), added["epoch"].as_u64()), (3, Some(0)));
+    let rotated = home.run(["group", "rotate", "--as", "alice", "team", "--json"]).await.succeeded().document();
+    assert_eq!(rotated["epoch"].as_u64(), Some(1));
+    let removed = home.run(["group", "remove", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();
+    assert_eq!((removed["members"].as_array().unwrap().len(), removed["epoch"].as_u64()), (2, Some(2)));
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+    let listed = home.run(["group", "list", "--as", "bob", "--json"]).await.succeeded().documents();
+    assert_eq!((listed.len(), listed[0]["standing"].as_str()), (1, Some("removed")));
+
+    home.run(["receive", "--as", "carol"]).await.succeeded();
+    let left = home.run(["group", "leave", "--as", "carol", "team", "--json"]).await.succeeded().document();
+    assert_eq!(left["standing"].as_str(), Some("left"));
+    let told = home.run(["receive", "--as", "alice", "--json"]).await.succeeded();
+    assert!(told.err.contains("group:left") && told.err.contains(&carol), "{}", told.err);
+    let text = home.run(["group", "list", "--as", "alice"]).await.succeeded().out;
+    assert!(text.contains("epoch 3, member, founded by alice") && text.contains("members: alice"), "{text}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_to_a_group_is_said() {
+    let (_relay, home) = relay_and_home().await;
+    let founded = home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+    for (arguments, code, exit) in [
+        (["group", "show", "--as", "alice", "no-such"].as_slice(), "usage", 2),
+        (&["group", "show", "--as", "alice", "00000000-0000-0000-0000-000000000000"], "not-found", 1),
+        (&["group", "rotate", "--as", "bob", "team"], "not-founder", 1),
+        (&["group", "remove", "--as", "alice", "team", "alice"], "usage", 2),
+        (&["group", "new", "--as", "alice", "two\nlines"], "usage", 2),
+    ] {
+        let failed = home.run(arguments.iter().chain(&["--json"])).await.exited(exit);
+        assert!(failed.err.contains(&format!("\"code\":\"{code}\"")), "{arguments:?}: {}", failed.err);
+    }
+    home.run(["group", "new", "--as", "alice", "team"]).await.succeeded();
+    let ambiguous = home.run(["group", "show", "--as", "alice", "team"]).await.exited(2);
+    assert!(ambiguous.err.contains("give an id"), "{}", ambiguous.err);
+    let id = founded["id"].as_str().unwrap();
+    home.run(["group", "show", "--as", "alice", id]).await.succeeded();
+}
