@@ -18,18 +18,21 @@ def checks(vectors, agents):
         name = f"body {number}, {message['scheme']}"
         for what, holds in check_message(message, group_key, agents["alice"], agents["bob"]):
             yield f"{name}: {what}", holds
+    for what, holds in check_ratchet(vectors["ratchet"]):
+        yield f"body under the ratchet: {what}", holds
+
+
+def check_ratchet(message):
+    yield from check_body(message)
+    keys = spec.hkdf(None, message["content_key"], b"sealpost/v1/body", 64)
+    described = message["body_length"].to_bytes(8, "big") + message["body_hash"]
+    plaintext = b"\1\2\0" + message["content_key"] + keys[32:] + described
+    plaintext += bytes(padme(len(plaintext)) - len(plaintext))
+    yield "plaintext of the envelope", plaintext == message["plaintext"]
 
 
 def check_message(message, group_key, alice, bob):
-    content = message.get("content") or (bytes(range(251)) * 1_000)[: message["pattern"]]
-    body = seal(message.get("content_key"), message["prelude"], content)
-    yield "body", len(body) == message["body_length"] and message.get("body", body) == body
-    yield "body's hash", blake3(body).digest() == message["body_hash"]
-    described = b"\1" + len(body).to_bytes(8, "big") + message["body_hash"]
-    yield "header names the body", message["header"].endswith(described)
-    header_hash = spec.sha256(spec.labelled("sealpost/v1/header", message["header"]))
-    yield "header's hash", header_hash == message["header_hash"]
-
+    header_hash = yield from check_body(message)
     part = spec.Reader(message["part"])
     beginning = bytes([1, SCHEMES[message["scheme"]]]) + alice["identity_key"]
     yield "part", part.take(34) == beginning
@@ -41,6 +44,18 @@ def check_message(message, group_key, alice, bob):
     if message["scheme"] == "recipient-keys":
         yield "wrapped key", unwrap(part, header_hash, bob) == message["content_key"]
     part.end()
+
+
+def check_body(message):
+    content = message.get("content") or (bytes(range(251)) * 1_000)[: message["pattern"]]
+    body = seal(message.get("content_key"), message["prelude"], content)
+    yield "body", len(body) == message["body_length"] and message.get("body", body) == body
+    yield "body's hash", blake3(body).digest() == message["body_hash"]
+    described = b"\1" + len(body).to_bytes(8, "big") + message["body_hash"]
+    yield "header names the body", message["header"].endswith(described)
+    header_hash = spec.sha256(spec.labelled("sealpost/v1/header", message["header"]))
+    yield "header's hash", header_hash == message["header_hash"]
+    return header_hash
 
 
 def seal(key, prelude, content):

@@ -220,7 +220,7 @@ pub fn text(words: &str) -> Payload {
 /// When it has none.
 #[must_use]
 pub fn words(message: &InboxMessage) -> String {
-    message.payload.content.as_text().expect("a text").to_owned()
+    message.payload().and_then(|payload| payload.content.as_text()).expect("a text").to_owned()
 }
 
 fn master_key() -> MasterKeySource {

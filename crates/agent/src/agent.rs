@@ -20,6 +20,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
+    bodies::{Spool, Transfer, Transfers},
     error::{OpenError, StateError},
     message_ids::MessageIds,
     outbox::Holds,
@@ -70,8 +71,14 @@ pub struct Agent {
     readers: Turns,
     /// The last message that was composed here.
     pub(crate) message_ids: MessageIds,
+    /// Sealed bodies.
+    pub(crate) spool: Spool,
+    /// What is on its way now.
+    pub(crate) transfers: Transfers,
     /// Whose mail is not tried again just yet.
     pub(crate) holds: Holds,
+    /// Whose bodies are not fetched again just yet.
+    pub(crate) fetch_holds: Holds,
     /// Up to where the mailbox holds nothing that could still be answered.
     pub(crate) passed: AtomicU64,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
@@ -209,7 +216,10 @@ impl Agent {
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),
+            spool: Spool::new(folder),
+            transfers: Transfers::default(),
             holds: Holds::default(),
+            fetch_holds: Holds::default(),
             passed: AtomicU64::new(0),
             is_current: AtomicBool::new(false),
             fruitless: AtomicUsize::new(0),
@@ -249,6 +259,12 @@ impl Agent {
     #[must_use]
     pub fn identity_key(&self) -> IdentityKey {
         self.identity.identity_key()
+    }
+
+    /// What is on its way to or from the relay, for whoever shows it.
+    #[must_use]
+    pub fn transfers(&self) -> tokio::sync::watch::Receiver<Option<Transfer>> {
+        self.transfers.watch()
     }
 
     /// For the length of a pause.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use sealpost_crypto::{
-    BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, RosterError, SealError, VaultError,
+    BodyError, BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, RosterError, SealError,
+    VaultError,
 };
 use sealpost_protocol::{AgentId, GroupId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
 use thiserror::Error;
@@ -77,15 +78,24 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
-    /// Sealed for each of its recipients it is more than one request to a relay may hold; nothing was stored.
-    #[error(
-        "sealed for all of its recipients the message has {bytes} bytes; at most {} go out at once",
-        limits::REQUEST
-    )]
-    TooLargeTogether {
-        /// Bytes of the request.
-        bytes: usize,
-    },
+    /// The content cannot be read; nothing was stored.
+    #[error("the content cannot be read: {0}")]
+    Input(#[source] std::io::Error),
+    /// The content has another length than was said; nothing was stored.
+    #[error("the content has changed its length while it was read")]
+    ContentChanged,
+    /// The content is longer than any body; nothing was stored.
+    #[error("a message carries at most {} bytes", limits::BODY_CONTENT)]
+    ContentTooLong,
+    /// The content cannot be sealed into a body; nothing was stored.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    /// The folder of sealed bodies cannot be written or read.
+    #[error("the folder of sealed bodies cannot be used: {0}")]
+    Spool(#[source] std::io::Error),
+    /// Another process of the agent uploads its body.
+    #[error("another process of the agent is uploading its body")]
+    UploadedElsewhere,
     /// The relay refused it for good; it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -153,6 +163,12 @@ pub enum SyncError {
     /// A session could not be opened for a reason that says nothing about the message.
     #[error(transparent)]
     Respond(#[from] sealpost_crypto::RespondError),
+    /// The relay hands out another body than the header of a message describes; it is fetched again later.
+    #[error("the relay hands out another body than the one of {0}; it is fetched again later")]
+    OtherBody(MessageId),
+    /// The folder of sealed bodies cannot be written or read.
+    #[error("the folder of sealed bodies cannot be used: {0}")]
+    Spool(#[source] std::io::Error),
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),

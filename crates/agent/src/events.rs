@@ -38,6 +38,13 @@ pub enum Event {
         /// What gave it away.
         sign: String,
     },
+    /// A message was received whose body the relay had no more when it was fetched: it has expired, or was lost.
+    BodyGone {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// Another agent has made this one a member of its group.
     JoinedGroup {
         /// The group.
@@ -129,6 +136,7 @@ impl Encode for Event {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
+            Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
@@ -159,6 +167,7 @@ impl Decode for Event {
             33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
             34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
+            16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

@@ -22,6 +22,7 @@ pub mod limits;
 
 mod agent;
 mod backoff;
+mod bodies;
 mod conflicts;
 mod contacts;
 mod error;
@@ -50,12 +51,13 @@ mod turns;
 
 pub use agent::{Agent, Lock, MasterKeySource, Surroundings};
 pub use backoff::Backoff;
+pub use bodies::{BodyReader, Streamed, Transfer};
 pub use contacts::{Contact, Fingerprint};
 pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
 pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
-pub use inbox::{Arrival, InboxMessage};
+pub use inbox::{Arrival, InboxMessage, Received};
 pub use outbox::{Outgoing, SendOutcome, Sent, Waiting};
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
@@ -67,5 +69,6 @@ pub use turns::Turn;
 
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
-    Content, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Primitives, SystemPrimitives,
+    Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
+    SystemPrimitives,
 };

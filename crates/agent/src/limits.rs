@@ -50,13 +50,45 @@ pub const SYNC_PAGES: usize = 100;
 /// Entries of a full page, and bytes of headers and envelopes that end one (`docs/protocol.md`, section 15).
 pub const PAGE: (usize, usize) = (100, 2 << 20);
 
-/// Bytes of one request to a relay (`docs/protocol.md`, section 19). A message whose envelopes are more cannot be handed
-/// over, and must not be sealed.
+/// Bytes of one request to a relay (`docs/protocol.md`, section 17).
 pub const REQUEST: usize = 8 << 20;
 
 /// Bytes of one part of a message beside its ciphertext, at most: 1,300 of an envelope that opens a session, and a hundred
 /// of its recipient's name and the interface's own.
 pub const PART_OVERHEAD: usize = 1_400;
+
+/// Bytes of a padded key of a body, as it is sealed for each recipient.
+pub const BODY_KEY: usize = 112;
+
+/// Bytes that sealing a content once, as a body, must save beside sealing it for each recipient. A body costs its sender a
+/// file and a sync, and each recipient a call of its own; at 20 Mbit/s this many bytes take as long as one such call.
+pub const BODY_SAVES: usize = 64 << 10;
+
+/// Bytes of a body that is held in memory when it is fetched: the longest that a payload of the greatest length makes, so
+/// that whatever was sent as a payload is received as one.
+pub const SHORT_BODY: u64 = sealpost_protocol::limits::CIPHERTEXT as u64 + 1_024;
+
+/// Bytes of received bodies in the spool at most: the longest body fits when nothing else is there. Beyond it a message waits
+/// at the relay until others are taken; higher, and strangers fill a disk that is the agent's.
+pub const SPOOL: u64 = sealpost_protocol::limits::BODY;
+
+/// How long a round moves bodies before it looks after everything else, if no mail comes earlier.
+pub const TRANSFER_SLICE: Duration = Duration::from_secs(5);
+
+/// Bytes that are written to the spool at a time.
+pub const SPOOL_BUFFER: usize = 1 << 20;
+
+/// Bytes of a content of unknown length that are sealed at a time before it has ended, each under a key that is held in
+/// memory: 32 bytes of keys for each megabyte.
+pub const SEGMENT: usize = 1 << 20;
+
+/// Bytes of a body's content: the longest body that a relay takes (`docs/protocol.md`, section 17) less what pads and seals
+/// it, a thirtieth at most.
+pub const BODY_CONTENT: u64 = sealpost_protocol::limits::BODY / 32 * 31;
+
+/// Pieces of a body that are on their way at a time. Each waits for a disk at the relay and is held in memory here; more
+/// bring nothing on one connection.
+pub const PIECES_AT_A_TIME: usize = 4;
 
 /// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
 /// Before that its name must be known, or it could be shown again; after that the message is refused unread.
@@ -110,3 +142,13 @@ const _: () =
     assert!(RETIRED_KEPT.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs(), "mail outlives its key");
 const _: () =
     assert!(MANIFEST_LIFE.as_secs() <= sealpost_protocol::limits::MANIFEST_LIFE.as_secs(), "a manifest's life");
+const _: () = assert!(
+    // Sealed once for each recipient, a content is at most so much longer than a body beside its keys.
+    sealpost_protocol::limits::CIPHERTEXT
+        + BODY_SAVES
+        + sealpost_protocol::limits::INLINE_BODY
+        + sealpost_protocol::limits::RECIPIENTS * (BODY_KEY + PART_OVERHEAD)
+        + sealpost_protocol::limits::HEADER
+        <= REQUEST,
+    "every message that is sealed fits one request"
+);

@@ -1,5 +1,6 @@
 //! What the store keeps, record by record. Each begins with a format byte, so that a later version can tell.
 
+mod content;
 mod form;
 mod parts;
 
@@ -15,7 +16,10 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-pub(crate) use self::parts::{DeliveryRecord, PartRecord, RenewedPartRecord, SeenManifestRecord, SentPartRecord};
+pub(crate) use self::{
+    content::{BodyKeyRecord, BodyRecord, ContentRecord, UploadRecord},
+    parts::{DeliveryRecord, PartRecord, RenewedPartRecord, SeenManifestRecord, SentPartRecord},
+};
 use crate::{
     events::Event,
     limits,
@@ -194,8 +198,8 @@ record! {
         priority: Priority => value,
         created: Timestamp => value,
         expires: Timestamp => value,
-        /// The encoded payload.
-        payload: SecretBytes => secret,
+        /// A body is in the spool.
+        content: ContentRecord => content,
     }
 }
 
@@ -204,8 +208,10 @@ record! {
     OutgoingRecord in Outbox {
         header: Vec<u8> => bytes,
         parts: Vec<PartRecord> => parts,
-        /// The encoded payload, until all is delivered or has failed.
-        payload: SecretBytes => secret,
+        /// What is sealed in the parts; erased in what is sealed anew, since the sent message has it. A body is in the spool.
+        content: ContentRecord => content,
+        /// The upload of the body, once it has begun.
+        upload: Option<UploadRecord> => option,
     }
 }
 
@@ -214,8 +220,8 @@ record! {
     SentRecord in Sent {
         header: Vec<u8> => bytes,
         parts: Vec<SentPartRecord> => sent_parts,
-        /// The encoded payload, until all is delivered or has failed; empty then.
-        payload: SecretBytes => secret,
+        /// Erased when all is delivered or has failed; a body is in the spool until then.
+        content: ContentRecord => content,
         accepted: Timestamp => value,
     }
 }
@@ -231,25 +237,41 @@ record! {
 }
 
 record! {
-    /// A message received, or refused.
+    /// A message received, refused, or on its way.
     InboxRecord in Inbox {
         header: HeaderHash => value,
         part: PartHash => value,
         attempt: Attempt => value,
-        verdict: Verdict => value,
+        /// What its receipt says; none is due while its body is at the relay.
+        verdict: Option<Verdict> => option,
         sent: Timestamp => value,
         received: Timestamp => value,
         /// Where it is among the unread, until the agent takes it.
         arrival: Vec<u8> => bytes,
         priority: Priority => value,
-        /// The encoded payload; empty once the agent has taken it, or if it was refused.
-        payload: SecretBytes => secret,
+        /// Erased once the agent has taken it, or if it was refused. A body is in the spool, all of it once there is a
+        /// verdict.
+        content: ContentRecord => content,
     }
 }
 
 record! {
     /// A received message that the agent has not taken.
     UnreadRecord in Unread {
+        message: MessageRef => value,
+    }
+}
+
+record! {
+    /// A received message that waits for a body, its own or that of an earlier message of its sender.
+    HeldRecord in Held {
+        message: MessageRef => value,
+    }
+}
+
+record! {
+    /// A message whose body is at the relay still.
+    DownloadRecord in Download {
         message: MessageRef => value,
     }
 }

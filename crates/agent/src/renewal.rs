@@ -3,7 +3,7 @@
 //! What was refused is noted; the outbox then seals the kept plaintext, and in the same commit retires the session that
 //! failed, so that nothing more is sealed there. The plaintext is erased only when the recipient has it.
 
-use sealpost_crypto::{AfterRefusal, Ordinary, Refusal, Session, SessionId, after_refusal};
+use sealpost_crypto::{AfterRefusal, Refusal, Session, SessionId, after_refusal};
 use sealpost_protocol::{
     Attempt, DeliveryState, FailureReason, Header, MessageId, RefusalReason, Timestamp,
     encoding::{Decode, Encode},
@@ -12,7 +12,8 @@ use sealpost_protocol::{
 use crate::{
     Agent, Event, ProvenStatus, ReceiptCheck, SendError, StatusError,
     conflicts::retry_conflicts,
-    records::{OutgoingRecord, PartRecord, RenewalRecord, RenewedPartRecord, SentRecord},
+    outbox::plaintext_of,
+    records::{ContentRecord, OutgoingRecord, PartRecord, RenewalRecord, RenewedPartRecord, SentRecord},
     sessions::Transmission,
     store::{Changes, Versioned},
 };
@@ -30,7 +31,7 @@ impl Agent {
     async fn try_renew(&self, id: MessageId, deliveries: &[ProvenStatus]) -> Result<bool, StatusError> {
         let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await? else { return Ok(false) };
         let now = self.clock.now();
-        if Header::from_bytes(&sent.value.header)?.fields().expires <= now || sent.value.payload.is_empty() {
+        if Header::from_bytes(&sent.value.header)?.fields().expires <= now || sent.value.content.is_erased() {
             return Ok(false);
         }
         let on_its_way = self.store.find::<OutgoingRecord>(id.as_bytes()).await?;
@@ -66,7 +67,7 @@ impl Agent {
         let mut changes = Changes::default();
         let now = self.clock.now();
         let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
-        let Some(sent) = sent.filter(|sent| !sent.value.payload.is_empty()) else {
+        let Some(sent) = sent.filter(|sent| !sent.value.content.is_erased()) else {
             changes.delete(&renewal);
             return Ok(self.store.commit(changes).await?);
         };
@@ -75,7 +76,7 @@ impl Agent {
             changes.delete(&renewal);
             return Ok(self.store.commit(changes).await?);
         }
-        let plaintext = Ordinary::from_bytes(&sent.value.payload)?.to_plaintext();
+        let plaintext = plaintext_of(&sent.value.content)?;
         let (mut parts, mut early) = (Vec::new(), RenewalRecord { parts: Vec::new(), not_before: now });
         for part in &renewal.value.parts {
             let ended = match self.after_refusal(part, now).await? {
@@ -100,7 +101,8 @@ impl Agent {
             false => changes.replace(&renewal, &early),
         };
         if !parts.is_empty() {
-            let outgoing = OutgoingRecord { header: sent.value.header, parts, payload: Default::default() };
+            let outgoing =
+                OutgoingRecord { header: sent.value.header, parts, content: ContentRecord::Erased, upload: None };
             changes.insert(id.as_bytes().as_slice(), &outgoing);
         }
         Ok(self.store.commit(changes).await?)

@@ -11,10 +11,11 @@ use sealpost_protocol::{
 use crate::{
     Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
     agent::ignore_conflict,
+    bodies::Spooled,
     receipt_check::check_receipt,
     records::{
-        DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord, StatusRecord,
-        UnsentRecord,
+        ContentRecord, DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord,
+        StatusRecord, UnsentRecord,
     },
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -185,10 +186,14 @@ impl Agent {
         let is_over = header.fields().expires <= record.asked;
         let is_settled = deliveries.len() == sent.value.parts.len()
             && deliveries.iter().all(|delivery| delivery.is_settled(is_over));
-        if is_settled && !sent.value.payload.is_empty() {
-            changes.replace(sent, &SentRecord { payload: Default::default(), ..sent.value.clone() });
+        let erases = is_settled && !sent.value.content.is_erased();
+        if erases {
+            changes.replace(sent, &SentRecord { content: ContentRecord::Erased, ..sent.value.clone() });
         }
         ignore_conflict(self.store.commit(changes).await)?;
+        if erases {
+            self.spool.remove(Spooled::Outgoing(id)).await;
+        }
         Ok(deliveries)
     }
 }

@@ -3,7 +3,8 @@
 //! | row | kept | afterwards |
 //! | --- | --- | --- |
 //! | received or refused message, once taken | 35 days after it was composed | its name is unknown, and it is refused unread |
-//! | received message that was not taken | for good | |
+//! | received message that was not taken | for good; one whose body never came, 35 days | |
+//! | sealed body in the spool | as long as a row needs it; what a crash has left, until the next round | |
 //! | sent and unsent message, what the relay said of it | 35 days after it was composed | its status is unknown |
 //! | event that was not taken | 35 days | it is not told |
 //! | session that only receives | 31 days after its last use | its messages are `unknown-session`, and sealed anew |
@@ -22,8 +23,8 @@ use crate::{
     agent::ignore_conflict,
     limits,
     records::{
-        EventRecord, GroupKeyRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord, UnreadRecord,
-        UnsentRecord,
+        EventRecord, GroupKeyRecord, HeldRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord,
+        UnreadRecord, UnsentRecord,
     },
     store::{Changes, Record, StoreAccessError, Versioned},
 };
@@ -127,7 +128,8 @@ impl Agent {
         self.sweep_area::<StatusRecord>().await?;
         self.sweep_area::<SessionRecord>().await?;
         self.sweep_area::<GroupKeyRecord>().await?;
-        self.sweep_area::<EventRecord>().await
+        self.sweep_area::<EventRecord>().await?;
+        self.sweep_spool().await
     }
 
     async fn sweep_area<T: Kept>(&self) -> Result<(), SyncError> {
@@ -166,6 +168,10 @@ impl Agent {
     async fn is_unread<T: Kept>(&self, row: &Versioned<T>) -> Result<bool, StoreAccessError> {
         let Some(arrival) = T::arrival(row) else { return Ok(false) };
         let unread = self.store.find::<UnreadRecord>(arrival).await?;
-        Ok(unread.is_some_and(|unread| unread.value.message.to_bytes() == row.key))
+        // What is held up behind a body is stored, and has no place among the unread yet.
+        let sender = row.key.get(..32).unwrap_or_default();
+        let held = self.store.find::<HeldRecord>(&[sender, arrival].concat()).await?;
+        let is_it = |message: MessageRef| message.to_bytes() == row.key;
+        Ok(unread.is_some_and(|row| is_it(row.value.message)) || held.is_some_and(|row| is_it(row.value.message)))
     }
 }

@@ -1,11 +1,16 @@
 //! One round with the relay: send what waits, take in what arrived, give receipts, tend prekeys.
 
-use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
+use std::{collections::HashSet, pin::pin, sync::atomic::Ordering, time::Duration};
 
 use sealpost_api::v1;
 use sealpost_protocol::{ErrorCode, Header, limits as wire};
 
-use crate::{Agent, SendError, SyncError, limits};
+use crate::{
+    Agent, SendError, SyncError,
+    bodies::{Stop, Uploaded},
+    limits,
+    outbox::{DueUpload, is_final},
+};
 
 /// What a round brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +21,8 @@ pub struct Synced {
     pub receipts: usize,
     /// Whether there is likely to be more.
     pub more: bool,
+    /// Whether bodies are on their way still, and can go on.
+    pub transfers: bool,
 }
 
 impl Agent {
@@ -29,14 +36,17 @@ impl Agent {
     pub async fn sync(&self, mut wait: Duration) -> Result<Synced, SyncError> {
         let mut synced = Synced::default();
         let mut damage = Damage::default();
-        for _ in 0..limits::SYNC_PAGES {
+        let mut pages = 0;
+        while pages < limits::SYNC_PAGES {
             let page = self.sync_past_damage(wait, &mut damage).await?;
             synced.received += page.received;
             synced.receipts += page.receipts;
-            synced.more = page.more;
+            (synced.more, synced.transfers) = (page.more, page.transfers);
             if !page.more {
                 break;
             }
+            // However long a body takes, it is not a page.
+            pages += usize::from(!page.transfers);
             wait = Duration::ZERO;
         }
         damage.told_after(synced)
@@ -63,12 +73,13 @@ impl Agent {
     }
 
     async fn try_sync_page(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
-        damage.set_aside(self.flush_in_passing().await)?;
+        let uploads = self.flush_in_passing(damage).await?;
         let before = damage.set_aside(self.give_receipts_if_taken().await)?;
-        let page = self.page(wait).await?;
+        let moves = !uploads.is_empty() || self.awaits_bodies().await?;
+        let page = self.page(if moves { Duration::ZERO } else { wait }).await?;
         let received = self.take_in_page(&page, damage).await?;
         let given = damage.set_aside(self.give_receipts_if_taken().await)?;
-        let mut synced = Synced { received, receipts: before + given, more: false };
+        let mut synced = Synced { received, receipts: before + given, more: false, transfers: false };
         let mut bears_fruit = received > 0;
         match page.entries.last() {
             // Nothing of it could be answered: it must not stand before what comes after.
@@ -82,14 +93,76 @@ impl Agent {
         let fruitless = if bears_fruit { 0 } else { self.fruitless.load(Ordering::Relaxed) + 1 };
         synced.more = is_full(&page) && fruitless < limits::FRUITLESS_PAGES;
         self.fruitless.store(if synced.more { fruitless } else { 0 }, Ordering::Relaxed);
+        if !synced.more && (moves || self.awaits_bodies().await?) {
+            let seen = page.entries.last().map_or(self.passed.load(Ordering::Relaxed), |last| last.mailbox_seq);
+            synced.transfers = self.move_bodies(uploads, seen, wait, damage).await?;
+            synced.receipts += damage.set_aside(self.give_receipts_if_taken().await)?;
+        }
+        damage.set_aside(self.release_held().await)?;
         damage.set_aside(self.tend_prekeys(page.prekeys.unwrap_or_default()).await.map_err(SyncError::from))?;
         if !synced.more {
             if damage.set_aside(self.follow_up().await.map_err(SyncError::from))? {
-                damage.set_aside(self.flush_in_passing().await)?;
+                self.flush_in_passing(damage).await?;
             }
             damage.set_aside(self.sweep().await)?;
         }
+        synced.more |= synced.transfers;
         Ok(synced)
+    }
+
+    /// Moves bodies to and from the relay for a while, and rests as soon as there is mail after `seen`: no body keeps
+    /// other mail waiting. Returns whether some can go on.
+    async fn move_bodies(
+        &self,
+        uploads: Vec<DueUpload>,
+        seen: u64,
+        wait: Duration,
+        damage: &mut Damage,
+    ) -> Result<bool, SyncError> {
+        let stop = Stop::default();
+        let slice = wait.max(limits::TRANSFER_SLICE);
+        let mail = async {
+            let wait_ms = u32::try_from(slice.as_millis()).unwrap_or(u32::MAX);
+            let request = v1::ReceiveRequest { after: seen, limit: 1, wait_ms, control_taken: 0 };
+            let answered = match self.relay().await {
+                Ok(relay) => relay.receive(request).await.is_ok(),
+                Err(_) => false,
+            };
+            if !answered {
+                tokio::time::sleep(slice).await;
+            }
+        };
+        let moved = async { tokio::join!(self.fetch_bodies(&stop), self.upload_bodies(uploads, &stop)) };
+        let (mut mail, mut moved) = (pin!(mail), pin!(moved));
+        let (fetched, uploaded) = tokio::select! {
+            moved = &mut moved => moved,
+            () = &mut mail => {
+                stop.ask();
+                moved.await
+            }
+        };
+        Ok(damage.set_aside(fetched)? | damage.set_aside(uploaded)?)
+    }
+
+    /// Uploads bodies, short ones first. Returns whether there is something to be done next: another part, or a message
+    /// to be sent.
+    async fn upload_bodies(&self, mut due: Vec<DueUpload>, stop: &Stop) -> Result<bool, SyncError> {
+        due.sort_by_key(|due| due.length);
+        let mut goes_on = false;
+        for due in due {
+            if stop.is_asked() {
+                return Ok(true);
+            }
+            match self.upload_body(due.id, false, stop).await {
+                Ok(Uploaded::Whole | Uploaded::InPart) => goes_on = true,
+                Ok(Uploaded::ByAnother) => {}
+                Err(error) => {
+                    let failed = self.note_failure(&error, &due.recipients);
+                    in_passing::<()>(failed.and(Err(error)))?;
+                }
+            }
+        }
+        Ok(goes_on)
     }
 
     /// Takes in what a page holds, and says how many messages were not there before. Whatever follows from the sender of an
@@ -115,24 +188,11 @@ impl Agent {
     }
 
     /// Sends what waits. Only a relay that cannot be used keeps the round from going on; one that takes nothing just now may
-    /// still hand mail out, and may need it to be taken.
-    async fn flush_in_passing(&self) -> Result<(), SyncError> {
-        match self.flush(None).await {
-            Ok(_) => Ok(()),
-            Err(SendError::Relay(error))
-                if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
-            {
-                tracing::warn!(%error, "messages wait");
-                Ok(())
-            }
-            Err(SendError::Relay(error)) => Err(error.into()),
-            Err(SendError::State(error)) => Err(error.into()),
-            Err(SendError::Damaged(error)) => Err(error.into()),
-            Err(error) => {
-                tracing::warn!(%error, "a message waits");
-                Ok(())
-            }
-        }
+    /// still hand mail out, and may need it to be taken. Returns whose bodies are to be uploaded.
+    async fn flush_in_passing(&self, damage: &mut Damage) -> Result<Vec<DueUpload>, SyncError> {
+        let pass = damage.set_aside(in_passing(self.pass(None).await))?;
+        damage.set_aside(pass.damaged.map_or(Ok(()), |damaged| in_passing(Err(damaged))))?;
+        Ok(pass.uploads)
     }
 
     /// Gives receipts. A relay whose sequence of them is another than the agent's does not keep it from its mail.
@@ -150,6 +210,26 @@ impl Agent {
         let after = self.passed.load(Ordering::Relaxed);
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         Ok(self.relay().await?.receive(v1::ReceiveRequest { after, wait_ms, ..Default::default() }).await?)
+    }
+}
+
+/// What a failure to send is to a round.
+fn in_passing<T: Default>(sent: Result<T, SendError>) -> Result<T, SyncError> {
+    match sent {
+        Ok(sent) => Ok(sent),
+        Err(SendError::Relay(error))
+            if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
+        {
+            tracing::warn!(%error, "messages wait");
+            Ok(T::default())
+        }
+        Err(SendError::Relay(error)) if !is_final(&error) => Err(error.into()),
+        Err(SendError::State(error)) => Err(error.into()),
+        Err(SendError::Damaged(error)) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "a message waits");
+            Ok(T::default())
+        }
     }
 }
 

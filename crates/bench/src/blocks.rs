@@ -155,6 +155,7 @@ impl CblVerifier for Node {
 
 fn open(path: &Path) -> Outcome<BlockStore> {
     let keys = Keys { signer: Arc::new(Node), verifier: Arc::new(Node) };
+    fs::create_dir_all(path)?;
     let files = Arc::new(DiskFiles::open(path)?);
     Ok(BlockStore::open(files, Options::new(Recovery::Everything, keys))?.0)
 }
@@ -206,6 +207,7 @@ fn read(store: &BlockStore, handle: &Handle, mib: usize) -> Outcome<f64> {
 /// Records of the large content's class, each hashed as content and as block, in files of a segment's size, each
 /// flushed when it is full.
 fn disk(path: &Path, mib: usize) -> Outcome<f64> {
+    fs::create_dir_all(path)?;
     let files = DiskFiles::open(path)?;
     let size = Selection::Compact.block_size((mib * MIB) as u64).bytes();
     let record: Vec<u8> = part().into_iter().cycle().take(size).collect();

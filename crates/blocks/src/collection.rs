@@ -1,6 +1,6 @@
 //! Collecting what nobody needs: what a crash left between the store and its ledger.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, error::Error};
 
 use thiserror::Error;
 
@@ -29,6 +29,9 @@ pub enum CollectError {
     /// repair could still use.
     #[error("a content that is needed cannot be read")]
     Unreadable(#[source] ReadError),
+    /// What is needed could not be told: the caller's own failure.
+    #[error("what is needed could not be listed")]
+    Needed(#[source] Box<dyn Error + Send + Sync>),
     /// The file layer failed.
     #[error(transparent)]
     Files(#[from] BlockError),
@@ -44,10 +47,23 @@ impl BlockStore {
     /// # Errors
     /// [`CollectError`]; nothing was collected then, or the file layer failed midway.
     pub fn collect(&self, needed: impl IntoIterator<Item = Handle>, before: Mark) -> Result<Collection, CollectError> {
+        self.collect_but(needed.into_iter().map(Ok), before)
+    }
+
+    /// As [`BlockStore::collect`], for a list that may fail to come to its end.
+    ///
+    /// # Errors
+    /// As [`BlockStore::collect`]; [`CollectError::Needed`] with the list's first failure.
+    pub fn collect_but(
+        &self,
+        needed: impl IntoIterator<Item = Result<Handle, Box<dyn Error + Send + Sync>>>,
+        before: Mark,
+    ) -> Result<Collection, CollectError> {
         let inner = self.inner();
         let before = inner.first_writer().map_or(before, |writer| writer.min(before));
         let mut addresses = HashSet::new();
         for handle in needed {
+            let handle = handle.map_err(CollectError::Needed)?;
             let mut take = |block: crate::StoredBlock| _ = addresses.insert(block.address);
             inner.blocks_of(&handle, &mut take).map_err(CollectError::Unreadable)?;
         }

@@ -95,6 +95,31 @@ impl Handle {
         self.tuples.iter().map(|tuple| tuple.whitened.id)
     }
 
+    /// The class of its blocks, all but the last of which may be smaller.
+    #[must_use]
+    pub fn block_size(&self) -> BlockSize {
+        self.form.block_size
+    }
+
+    /// How many blocks give one block of data.
+    #[must_use]
+    pub fn tuple_size(&self) -> TupleSize {
+        self.form.tuple_size
+    }
+
+    /// The content's name and blocks as a magnet link, for export only: no store reads it back. `xt` is the content's hash,
+    /// `xl` its length in bytes, `x.bs` the class of its blocks in bytes, `x.ts` the tuple size, `x.cbl` whether the ids that
+    /// follow as `x.b` are those of block lists.
+    #[must_use]
+    pub fn to_url(&self) -> String {
+        let hash = BlockId(self.hash);
+        let mut url = format!("magnet:?xt=urn:blake3:{hash}&xl={}", self.length);
+        let (size, tuple) = (self.block_size().bytes(), self.tuple_size().get());
+        url += &format!("&x.bs={size}&x.ts={tuple}&x.cbl={}", u8::from(self.is_cbl()));
+        self.block_ids().for_each(|id| url += &format!("&x.b={id}"));
+        url
+    }
+
     /// Where its random blocks come from.
     #[must_use]
     pub fn policy(&self) -> Policy {

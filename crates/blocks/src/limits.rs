@@ -6,6 +6,10 @@ use crate::{block_size::BlockSize, message_cbl, record};
 /// through at most. Four huge blocks fit. Larger segments mean fewer files and longer steps.
 pub const SEGMENT: u64 = 4 * (BlockSize::Huge.bytes() as u64 + record::HEADER as u64) + record::UNIT;
 
+/// Dead bytes of the growing segment for which a background step closes it before it is full. Lower, and a store that holds
+/// little for long becomes many small files; higher, and up to this much more is kept of what was let go of.
+pub const CLOSED_EARLY: u64 = SEGMENT / 4;
+
 /// Bytes of appended records that are gathered before they are written: one write per group of small messages.
 pub const PENDING: usize = 1 << 20;
 

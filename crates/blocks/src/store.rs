@@ -15,6 +15,7 @@ use crate::{
     files::Files,
     generator::{self, Entropy, Generator},
     handle::{Form, Handle},
+    limits,
     log::{
         BlockError, BlockSource, Compaction, Log, NewRecord, OpenError, Opened, Opening, Recovery, Repair, Verification,
     },
@@ -172,7 +173,15 @@ impl BlockStore {
     /// # Errors
     /// [`ShredError`] if a block could not be reached: a damaged CBL hides what it lists.
     pub fn shred(&self, handle: &Handle) -> Result<(), ShredError> {
-        self.inner.shred(handle)
+        self.shred_all(std::slice::from_ref(handle))
+    }
+
+    /// Shreds several contents, which share their flushes. A block of one that cannot be reached keeps no other.
+    ///
+    /// # Errors
+    /// As [`BlockStore::shred`].
+    pub fn shred_all(&self, handles: &[Handle]) -> Result<(), ShredError> {
+        self.inner.shred(handles)
     }
 
     /// Gives space back: writes every segment anew of which more than the share `dead`, of 1, is dead.
@@ -181,7 +190,17 @@ impl BlockStore {
     /// What the file layer reports.
     pub fn compact(&self, dead: f64) -> io::Result<Compaction> {
         self.sync()?;
-        self.inner.log.compact(dead)
+        self.inner.log.compact(dead, usize::MAX, 0)
+    }
+
+    /// As [`BlockStore::compact`], for a few `segments` only, those of which most is dead first: one step of what goes on
+    /// in the background. The segment that grows is left alone until [`limits::CLOSED_EARLY`] bytes of it are dead.
+    ///
+    /// # Errors
+    /// What the file layer reports.
+    pub fn compact_some(&self, dead: f64, segments: usize) -> io::Result<Compaction> {
+        self.sync()?;
+        self.inner.log.compact(dead, segments, limits::CLOSED_EARLY)
     }
 
     /// Looks through everything that is stored.

@@ -56,11 +56,15 @@ impl Inner {
     }
 
     /// Level by level, so that a repetition after a crash still finds what it did not overwrite.
-    pub(crate) fn shred(&self, handle: &Handle) -> Result<(), ShredError> {
+    pub(crate) fn shred(&self, handles: &[Handle]) -> Result<(), ShredError> {
         let mut lost = None;
-        for level in 0..=handle.levels {
+        let levels = handles.iter().map(|handle| handle.levels).max();
+        for level in levels.map_or(0..0, |levels| 0..levels + 1) {
             let mut shred = Shred { inner: self, level, blocks: Vec::new(), lost: None };
-            self.walk(handle, &mut shred)?;
+            handles
+                .iter()
+                .filter(|handle| level <= handle.levels)
+                .try_for_each(|handle| self.walk(handle, &mut shred))?;
             shred.flush()?;
             lost = lost.or(shred.lost);
         }

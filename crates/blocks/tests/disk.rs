@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 fn make() -> (Opener, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("blocks");
+    let path = directory.path().to_owned();
     (Box::new(move || Arc::new(DiskFiles::open(&path).unwrap())), directory)
 }
 

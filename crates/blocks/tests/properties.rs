@@ -17,7 +17,7 @@ use tempfile::TempDir;
 /// One store on the disk for all cases: what one leaves must not touch the next.
 static STORE: LazyLock<(BlockStore, TempDir)> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
-    let files = Arc::new(DiskFiles::open(&directory.path().join("blocks")).unwrap());
+    let files = Arc::new(DiskFiles::open(directory.path()).unwrap());
     (store(files, Recovery::Everything).0, directory)
 });
 

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+mod blocks;
 mod groups;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -8,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sealpost_protocol::{AgentId, MessageId, Priority};
 
-pub(crate) use self::groups::{GroupCommand, GroupOfAgent};
+pub(crate) use self::{
+    blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
+    groups::{GroupCommand, GroupOfAgent},
+};
 use crate::failure::EXIT_CODES;
 
 const EXAMPLES: &str = "Examples:
@@ -94,6 +98,13 @@ pub(crate) enum Command {
     /// Measure what this machine makes of it, beside what it could.
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Show and keep up what a relay stores.
+    #[command(subcommand)]
+    Blocks(BlocksCommand),
+    /// Make a backup of a relay's data, also while it runs.
+    Backup(Backup),
+    /// Put a backup back into a new data folder.
+    Restore(Restore),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -153,6 +164,10 @@ pub(crate) struct Serve {
     /// The address to serve on; port 0 takes a free one. [default: 127.0.0.1:7117]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// The address of the operators' endpoint, on loopback; none unless it is given. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin_listen: Option<SocketAddr>,
 
     /// A further origin under which clients reach this relay; may be repeated.
     #[arg(long, value_name = "ORIGIN")]

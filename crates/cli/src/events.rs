@@ -15,6 +15,8 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
@@ -45,14 +47,14 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
 
 fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
     let (group, agent) = (Some(group), Some(agent.to_string()));
-    Told { event, id: None, recipient: None, attempt: None, group, agent, reason: None, at }
+    Told { event, id: None, sender: None, recipient: None, attempt: None, group, agent, reason: None, at }
 }
 
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
     let told = |event, id: String, reason| {
-        let reason = Some(reason);
-        Told { event, id: Some(id), recipient: None, attempt: None, group: None, agent: None, reason, at: at.clone() }
+        let (id, reason, at) = (Some(id), Some(reason), at.clone());
+        Told { event, id, sender: None, recipient: None, attempt: None, group: None, agent: None, reason, at }
     };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
@@ -69,6 +71,11 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let text = format!("{recipient} refused {message} for good: {reason}");
             let told = told("message:refused", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), ..told }, text)
+        }
+        Event::BodyGone { message, sender } => {
+            let text = format!("{message} from {sender} is gone: the relay no longer has its content");
+            let told = told("message:body-gone", message.to_string(), "body-gone".to_owned());
+            (Told { sender: Some(sender.to_string()), ..told }, text)
         }
         Event::JoinedGroup { group, founder } => {
             let text = format!("{founder} has made this agent a member of the group {group}");

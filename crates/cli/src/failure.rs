@@ -64,6 +64,10 @@ impl Failure {
         Self::new(ExitCode::LocalState, "local-state", message)
     }
 
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Unreachable, "unreachable", message)
+    }
+
     /// A message that is kept, for that reason.
     pub(crate) fn kept(cause: Self) -> Self {
         let message = format!("{}; the message is kept and goes out with a later command", cause.message);
@@ -151,10 +155,13 @@ impl From<SendError> for Failure {
         match error {
             SendError::Relay(error) => error.into(),
             SendError::Prekeys(error) => error.into(),
-            SendError::State(_) | SendError::Damaged(_) => Self::local_state(chain(&error)),
-            SendError::Content(_) | SendError::Header(_) | SendError::ToItself | SendError::TooLargeTogether { .. } => {
-                Self::usage(chain(&error))
-            }
+            SendError::State(_) | SendError::Damaged(_) | SendError::Spool(_) => Self::local_state(chain(&error)),
+            SendError::Content(_)
+            | SendError::Header(_)
+            | SendError::ToItself
+            | SendError::Input(_)
+            | SendError::ContentChanged
+            | SendError::ContentTooLong => Self::usage(chain(&error)),
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
             SendError::Behind => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),

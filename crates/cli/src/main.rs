@@ -87,6 +87,9 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Group(group) => commands::group::run(&context, group).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
         Command::Bench(bench) => commands::bench::run(&context, bench).await,
+        Command::Blocks(blocks) => commands::blocks::run(&context, blocks).await,
+        Command::Backup(backup) => commands::backup::back_up(&context, backup).await,
+        Command::Restore(restore) => commands::backup::restore(&context, restore).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write},
+    io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
 
@@ -22,16 +22,15 @@ pub(crate) struct Saving<'a> {
     pub(crate) id: String,
     /// What the sender calls it.
     pub(crate) name: Option<&'a str>,
-    pub(crate) content: &'a [u8],
 }
 
 impl Saving<'_> {
     /// Writes the content into a file of its own in `folder`, which is made if missing, and returns where. A file of one of
     /// its names that holds the same content serves as well: this very message was saved before, and not taken.
-    pub(crate) fn write_into(&self, folder: &Path) -> io::Result<PathBuf> {
+    pub(crate) fn write_into(&self, folder: &Path, content: &mut impl Read) -> io::Result<PathBuf> {
         fs::create_dir_all(folder)?;
         let mut part = Builder::new().prefix(".sealpost-").suffix(".part").tempfile_in(folder)?;
-        part.write_all(self.content)?;
+        io::copy(content, &mut part)?;
         part.as_file().sync_all()?;
         for name in self.names() {
             let path = folder.join(name);
@@ -41,7 +40,7 @@ impl Saving<'_> {
                     return Ok(path);
                 }
                 Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                    if self.is_saved_as(&path)? {
+                    if is_saved_as(&path, error.file.as_file())? {
                         return Ok(path);
                     }
                     part = error.file;
@@ -65,11 +64,22 @@ impl Saving<'_> {
         });
         own.into_iter().chain(others)
     }
+}
 
-    fn is_saved_as(&self, path: &Path) -> io::Result<bool> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(metadata.is_file() && metadata.len() == self.content.len() as u64 && fs::read(path)? == self.content)
+/// Whether there is a file with the content of `part`.
+fn is_saved_as(path: &Path, mut part: &File) -> io::Result<bool> {
+    let metadata = fs::symlink_metadata(path)?;
+    if !metadata.is_file() || metadata.len() != part.metadata()?.len() {
+        return Ok(false);
     }
+    part.seek(SeekFrom::Start(0))?;
+    let (one, other) = (BufReader::new(part), BufReader::new(File::open(path)?));
+    for (one, other) in one.bytes().zip(other.bytes()) {
+        if one? != other? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A name that no shell, list or terminal takes for something else: nothing hidden, no option, no character that steers.
@@ -100,8 +110,8 @@ mod tests {
 
     const ID: &str = "0190d3a8-0000-7000-8000-000000000001";
 
-    fn saving<'a>(name: Option<&'a str>, content: &'a [u8]) -> Saving<'a> {
-        Saving { id: ID.to_owned(), name, content }
+    fn save(name: Option<&str>, mut content: &[u8], folder: &Path) -> PathBuf {
+        Saving { id: ID.to_owned(), name }.write_into(folder, &mut content).unwrap()
     }
 
     fn names_in(folder: &Path) -> Vec<String> {
@@ -117,10 +127,10 @@ mod tests {
         let (name, other) = (folder.path().join("file.bin"), folder.path().join(format!("{ID}-file.bin")));
         fs::write(&name, "another's").unwrap();
         fs::write(&other, "cont").unwrap();
-        let saved = saving(Some("file.bin"), b"content").write_into(folder.path()).unwrap();
+        let saved = save(Some("file.bin"), b"content", folder.path());
         assert_eq!(fs::read(&saved).unwrap(), b"content");
         assert_eq!((fs::read(name).unwrap(), fs::read(other).unwrap()), (b"another's".to_vec(), b"cont".to_vec()));
-        assert_eq!(saving(Some("file.bin"), b"content").write_into(folder.path()).unwrap(), saved, "saved before");
+        assert_eq!(save(Some("file.bin"), b"content", folder.path()), saved, "saved before");
         assert_eq!(names_in(folder.path()).len(), 3, "nothing else is left behind");
     }
 
@@ -133,7 +143,7 @@ mod tests {
         std::os::unix::fs::symlink(folder.path().join("nothing"), folder.path().join("dangling")).unwrap();
         fs::create_dir(folder.path().join("folder")).unwrap();
         for name in ["link", "dangling", "folder"] {
-            let saved = saving(Some(name), b"content").write_into(folder.path()).unwrap();
+            let saved = save(Some(name), b"content", folder.path());
             assert_eq!(saved, folder.path().join(format!("{ID}-{name}")));
         }
         assert!(!folder.path().join("nothing").exists());
@@ -142,7 +152,7 @@ mod tests {
     #[test]
     fn a_file_is_its_owners_only() {
         let folder = tempfile::tempdir().unwrap();
-        let saved = saving(None, b"content").write_into(&folder.path().join("new")).unwrap();
+        let saved = save(None, b"content", &folder.path().join("new"));
         assert_eq!(fs::metadata(saved).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -167,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let longest = format!("{}.txt", "ü".repeat(125));
         for content in [b"1", b"2", b"3"] {
-            saving(Some(&longest), content).write_into(folder.path()).unwrap();
+            save(Some(&longest), content, folder.path());
         }
         let names = names_in(folder.path());
         assert_eq!(names.len(), 3, "{names:?}");

@@ -8,10 +8,10 @@ use thiserror::Error;
 use crate::{
     Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, Contents, ControlAcceptance, Handle,
-        Ledger, Prekeys, StoredPart, UploadDescription, UploadName,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, ContentPolicy, Contents,
+        ControlAcceptance, Handle, Ledger, Prekeys, StoredPart, UploadDescription, UploadName,
     },
-    uploads,
+    release, uploads,
 };
 
 /// Accepts messages.
@@ -121,7 +121,7 @@ impl DeliveryRouter {
             if is_control { self.accept_control(acceptance).await } else { self.ledger.accept(acceptance).await };
         match recorded {
             Ok(outcome) => {
-                self.discard(outcome.unused).await;
+                release::let_go(&*self.ledger, &*self.contents, outcome.unused).await;
                 if !outcome.queued.is_empty() {
                     self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
                 }
@@ -131,7 +131,7 @@ impl DeliveryRouter {
             Err(error) => {
                 // A store that failed may have recorded the message all the same: only a refusal frees the contents.
                 if !matches!(error, AcceptError::Backend(_)) {
-                    self.discard(handles).await;
+                    release::drop_unrecorded(&*self.contents, handles).await;
                 }
                 Err(error.into())
             }
@@ -139,9 +139,9 @@ impl DeliveryRouter {
     }
 
     async fn accept_control(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        let Acceptance { header, mut parts, at, .. } = acceptance;
+        let Acceptance { header, mut parts, mark, at, .. } = acceptance;
         match parts.pop() {
-            Some(part) => self.ledger.accept_control(ControlAcceptance { header, part, at }).await,
+            Some(part) => self.ledger.accept_control(ControlAcceptance { header, part, mark, at }).await,
             None => Err(AcceptError::Incomplete),
         }
     }
@@ -182,7 +182,9 @@ impl DeliveryRouter {
             Some(SubmittedBody::Uploaded(id)) => (None, Some(AcceptedBody::Uploaded(*id))),
         };
         let (parts, has_inline) = (submission.parts().iter().map(|part| part.content.clone()), inline.is_some());
-        let mut handles = self.contents.append(parts.chain(inline).collect()).await?;
+        let policy = ContentPolicy::of(submission.header().fields().scheme);
+        let stored = self.contents.append(policy, parts.chain(inline).collect()).await?;
+        let (mut handles, mark) = (stored.handles, stored.mark);
         let inline = if has_inline { handles.pop().map(AcceptedBody::Inline) } else { None };
         let stored = submission.parts().iter().zip(handles).map(|(part, content)| StoredPart {
             recipient: part.recipient,
@@ -196,18 +198,10 @@ impl DeliveryRouter {
             body: inline.or(uploaded),
             quota: uploads::QUOTA,
             parts: stored.collect(),
+            mark,
             is_complete: submission.is_complete(),
             at,
         })
-    }
-
-    /// A content that cannot be let go of now costs space until the next start, and no message.
-    async fn discard(&self, handles: Vec<Handle>) {
-        if !handles.is_empty()
-            && let Err(error) = self.contents.discard(handles).await
-        {
-            tracing::warn!(%error, "contents not discarded");
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     clock_watch::{ClockWatch, Sight},
     limits,
     ports::{BackendError, Contents, Handle, Ledger, Prekeys},
+    release,
 };
 
 /// Ends what has lived long enough.
@@ -38,15 +39,19 @@ impl Expiry {
     /// # Errors
     /// The first [`BackendError`]; a part that fails stops no other, and what was done stays done.
     pub async fn sweep(&self, monotonic: Duration) -> Result<Option<ExpirySweep>, BackendError> {
+        // No clock has a part in this.
+        let given_back = self.give_back_space().await;
         let now = self.clock.now();
         if !self.believes(Sight { wall: now, monotonic }).await? {
-            return Ok(None);
+            return given_back.map(|()| None);
         }
         let mut swept = ExpirySweep::default();
         let parts = [
+            given_back,
             self.ledger.note_sweep(now).await,
             self.expire(now, &mut swept).await,
             self.expire_uploads(now).await,
+            self.end_retention(now).await,
             self.expire_control(now).await,
             self.forget_messages(now, &mut swept).await,
             self.forget_prekeys(now, &mut swept).await,
@@ -59,7 +64,7 @@ impl Expiry {
         while let Some(position) = from {
             let step = self.ledger.expire(now, position, limits::SWEEP_ROWS).await?;
             self.wake_ups.ring(&step.agents);
-            self.discard(step.released).await;
+            self.let_go(step.released).await;
             swept.notified += step.agents.len();
             from = step.next;
         }
@@ -68,9 +73,19 @@ impl Expiry {
 
     async fn expire_uploads(&self, now: Timestamp) -> Result<(), BackendError> {
         while let Some(released) = self.ledger.expire_upload(now).await? {
-            self.discard(released).await;
+            self.let_go(released).await;
         }
         Ok(())
+    }
+
+    async fn end_retention(&self, now: Timestamp) -> Result<(), BackendError> {
+        loop {
+            let ended = self.ledger.end_retention(now, limits::SWEEP_ROWS).await?;
+            self.let_go(ended.released).await;
+            if ended.messages == 0 {
+                return Ok(());
+            }
+        }
     }
 
     async fn expire_control(&self, now: Timestamp) -> Result<(), BackendError> {
@@ -79,15 +94,23 @@ impl Expiry {
             if released.is_empty() {
                 return Ok(());
             }
-            self.discard(released).await;
+            self.let_go(released).await;
         }
     }
 
-    /// A content that cannot be let go of now costs space until the next start.
-    async fn discard(&self, handles: Vec<Handle>) {
-        if let Err(error) = self.contents.discard(handles).await {
-            tracing::warn!(%error, "contents not discarded");
+    async fn let_go(&self, released: Vec<Handle>) {
+        release::let_go(&*self.ledger, &*self.contents, released).await;
+    }
+
+    /// Lets go of what an earlier run did not come to, and takes back a bounded part of the space.
+    async fn give_back_space(&self) -> Result<(), BackendError> {
+        let rest = release::let_go_of_rest(&*self.ledger, &*self.contents).await;
+        for _ in 0..limits::COMPACTION_STEPS {
+            if !self.contents.compact().await? {
+                break;
+            }
         }
+        rest
     }
 
     async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {

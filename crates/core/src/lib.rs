@@ -20,6 +20,7 @@ mod mailbox;
 mod message_query;
 mod principal;
 mod receipts;
+mod release;
 mod services;
 mod submission;
 mod uploads;

@@ -70,6 +70,10 @@ pub const ONE_TIME_CLAIMS_PER_TARGET: usize = 200;
 /// Rows that one step of a background sweep touches: small, so that it never holds the writer for long.
 pub const SWEEP_ROWS: usize = 500;
 
+/// Compaction steps of one sweep. A step copies one segment of 64 MiB at most, so a sweep gives back up to 1 GiB and is
+/// busy with it for seconds; lower, and space comes back more slowly than it is let go of.
+pub const COMPACTION_STEPS: usize = 16;
+
 /// How far the wall clock may part from the monotonic one between two sweeps before it is doubted: the design's figure. A
 /// clock that is kept in step moves by seconds; lower and a slow correction pauses the sweep, higher and a jump of this
 /// size ends mail early.

@@ -8,7 +8,8 @@ use thiserror::Error;
 
 use crate::{
     Principal, WakeUps, limits,
-    ports::{BackendError, Contents, Handle, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
+    ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
+    release,
 };
 
 /// Reads mailboxes.
@@ -119,7 +120,7 @@ impl Mailboxes {
         let recipient = caller.agent();
         if request.control_taken > 0 {
             let released = self.ledger.take_control(recipient, request.control_taken).await?;
-            self.discard(released).await;
+            release::let_go(&*self.ledger, &*self.contents, released).await;
         }
         let bell = self.wake_ups.bell(recipient);
         let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
@@ -194,16 +195,8 @@ impl Mailboxes {
         tracing::error!(recipient = %caller.agent(), entries = ?lost, "the store has lost or damaged waiting messages");
         let given_up = self.ledger.lose(caller.agent(), lost).await?;
         self.wake_ups.ring(&given_up.senders);
-        self.discard(given_up.released).await;
+        release::let_go(&*self.ledger, &*self.contents, given_up.released).await;
         Ok(())
-    }
-
-    async fn discard(&self, released: Vec<Handle>) {
-        if !released.is_empty()
-            && let Err(error) = self.contents.discard(released).await
-        {
-            tracing::warn!(%error, "contents not discarded");
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::{
     Principal, WakeUps,
     ports::{BackendError, Contents, Ledger, Prekeys, ReceiptRefusal, RecordReceiptsError, RefusedReceipt},
+    release,
 };
 
 /// Records receipts.
@@ -101,9 +102,7 @@ impl Receipts {
         }
         let recorded = recorded?;
         self.wake_ups.ring(&recorded.senders);
-        if let Err(error) = self.contents.discard(recorded.released).await {
-            tracing::warn!(%error, "contents not discarded");
-        }
+        release::let_go(&*self.ledger, &*self.contents, recorded.released).await;
         Ok(Countersigned { number: head.number, signature, refused: recorded.refused })
     }
 }

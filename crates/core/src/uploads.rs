@@ -9,9 +9,10 @@ use thiserror::Error;
 use crate::{
     Principal, limits,
     ports::{
-        AddPieceError, BackendError, BeginUploadError, BodyQuota, Contents, Handle, Ledger, StoredPiece,
+        AddPieceError, BackendError, BeginUploadError, BodyQuota, ContentPolicy, Contents, Ledger, StoredPiece,
         UploadDescription, UploadName, UploadRecord,
     },
+    release,
 };
 
 /// What one agent may have in uploads and bodies.
@@ -128,13 +129,15 @@ impl Uploading {
         if let Some(there) = known.piece {
             return if there == hash { Ok(known.expires) } else { Err(OTHER_PIECE) };
         }
-        let content = self.contents.append(vec![piece]).await?.pop().ok_or_else(no_handle)?;
-        let added = self.ledger.add_piece(name, StoredPiece { place, hash, content: content.clone() }, expires).await;
+        let stored = self.contents.append(ContentPolicy::of(known.description.scheme), vec![piece]).await?;
+        let (content, mark) = (stored.handles.into_iter().next().ok_or_else(no_handle)?, stored.mark);
+        let piece = StoredPiece { place, hash, content: content.clone(), mark };
+        let added = self.ledger.add_piece(name, piece, expires).await;
         match added {
-            Ok(unused) => self.discard(unused.into_iter().collect()).await,
+            Ok(unused) => release::let_go(&*self.ledger, &*self.contents, unused.into_iter().collect()).await,
             Err(AddPieceError::Backend(error)) => return Err(error.into()),
             Err(refusal) => {
-                self.discard(vec![content]).await;
+                release::drop_unrecorded(&*self.contents, vec![content]).await;
                 let is_conflict = matches!(refusal, AddPieceError::Conflict);
                 return Err(if is_conflict { OTHER_PIECE } else { UploadError::Unknown });
             }
@@ -157,21 +160,12 @@ impl Uploading {
     /// [`BackendError`].
     pub async fn cancel(&self, caller: &Principal, id: UploadId) -> Result<(), BackendError> {
         let released = self.ledger.cancel_upload(name(caller, id)).await?;
-        self.discard(released).await;
+        release::let_go(&*self.ledger, &*self.contents, released).await;
         Ok(())
     }
 
     fn expiry(&self) -> Timestamp {
         self.clock.now().saturating_add(limits::UPLOAD_LIFE)
-    }
-
-    /// A content that cannot be let go of now costs space until the next start.
-    async fn discard(&self, handles: Vec<Handle>) {
-        if !handles.is_empty()
-            && let Err(error) = self.contents.discard(handles).await
-        {
-            tracing::warn!(%error, "contents not discarded");
-        }
     }
 }
 

@@ -80,6 +80,12 @@ impl ContentKey {
     }
 }
 
+/// What a body begins with that `key` seals.
+pub(crate) fn commitment(key: &ContentKey) -> Result<[u8; 32], PrimitivesError> {
+    let keys = StreamKeys::derive(&BodySeal::Sealed(key))?;
+    keys.map(|keys| keys.commitment).ok_or(PrimitivesError::Library)
+}
+
 /// What a content key stands for.
 struct StreamKeys {
     chunks: MessageKey,

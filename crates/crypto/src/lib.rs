@@ -57,8 +57,8 @@ pub use master_key::{
     KeyFileProvider, MasterKey, MasterKeyError, MasterKeyProvider, PassphraseParameters, PassphraseProvider,
 };
 pub use payload::{
-    Content, ContentKind, Control, EndedMembership, FileName, GroupName, GroupNotice, HandOver, Member, Ordinary,
-    Payload, PayloadError, Plaintext, Roster, RosterError,
+    BodyKey, Content, ContentKind, Control, EndedMembership, FileName, GroupName, GroupNotice, HandOver, Member,
+    Ordinary, Payload, PayloadError, Plaintext, Roster, RosterError,
 };
 pub use prekeys::{
     Kind, LastResortKem, LastResortKemPrekey, ManifestPrekeys, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem,

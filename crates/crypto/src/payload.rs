@@ -4,6 +4,7 @@
 //! tells the class of its length and no more. Whatever reads it has authenticated it before; it is parsed strictly all
 //! the same.
 
+mod body_key;
 mod content;
 mod group;
 
@@ -16,10 +17,12 @@ use sealpost_protocol::{
 };
 
 pub use self::{
+    body_key::BodyKey,
     content::{Content, ContentKind, FileName, PayloadError},
     group::{EndedMembership, GroupName, GroupNotice, HandOver, Member, Roster, RosterError},
 };
 use crate::{
+    body::Prelude,
     limits,
     padding::padme,
     secret::{SecretBytes, encode_secret},
@@ -29,6 +32,9 @@ const FORMAT: u8 = 1;
 
 /// The payload carries a message. Other kinds are what only runtimes say to each other: [`Control`] and [`GroupNotice`].
 const MESSAGE: u8 = 0;
+
+/// The payload leads to a message that travels as a body: [`BodyKey`].
+const BODY_KEY: u8 = 2;
 
 /// The flag that asks the peer's runtime for a ratchet step; it stands under headers of ordinary messages alone. No other
 /// is defined, and all others are refused.
@@ -76,6 +82,19 @@ impl Payload {
     #[must_use]
     pub fn new(content: Content) -> Self {
         Self { message_type: None, thread: None, reply_to: None, file_name: None, content }
+    }
+
+    /// What goes with the content, as it stands before a content that travels as a body.
+    #[must_use]
+    pub fn prelude(&self) -> Prelude {
+        Prelude {
+            message_type: self.message_type.clone(),
+            thread: self.thread,
+            reply_to: self.reply_to,
+            file_name: self.file_name.clone(),
+            kind: self.content.kind(),
+            content_length: self.content.as_bytes().len() as u64,
+        }
     }
 
     /// The padded encoding, to be sealed: once for each recipient, if there are many.
@@ -189,7 +208,7 @@ impl Plaintext {
 
     /// Whether it is of a kind that stands under a header of an ordinary message.
     pub(crate) fn is_ordinary(&self) -> bool {
-        matches!(self.0.get(..FLAGS), Some([FORMAT, MESSAGE | group::KEY | group::END]))
+        matches!(self.0.get(..FLAGS), Some([FORMAT, MESSAGE | BODY_KEY | group::KEY | group::END]))
     }
 }
 

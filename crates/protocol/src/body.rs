@@ -14,6 +14,27 @@ use crate::{BodyDescription, limits};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PieceHash(pub [u8; 32]);
 
+/// Describes a body as it is written, so that none need be held.
+#[derive(Debug, Clone, Default)]
+pub struct BodyHasher {
+    hasher: Hasher,
+    length: u64,
+}
+
+impl BodyHasher {
+    /// Takes the body's next bytes in.
+    pub fn update(&mut self, sealed: &[u8]) {
+        self.hasher.update(sealed);
+        self.length += sealed.len() as u64;
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn description(&self) -> BodyDescription {
+        BodyDescription { sealed_length: self.length, hash: self.hasher.finalize().into() }
+    }
+}
+
 impl BodyDescription {
     /// How many pieces it has; none if it is empty.
     #[must_use]

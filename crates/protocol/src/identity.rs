@@ -15,6 +15,7 @@ use crate::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 
 const AGENT_PREFIX: &str = "agent";
 const NODE_PREFIX: &str = "node";
+const BLOCK_LIST_LABEL: &[u8] = b"sealpost/v1/block-list";
 const AGENT_ID_LABEL: &[u8] = b"sealpost/v1/agent-id";
 
 /// An agent's public identity: an Ed25519 key, canonical, neither small- nor mixed-order.
@@ -127,6 +128,14 @@ impl SigningInput {
     pub(crate) fn new(label: &'static str, value: &impl Encode) -> Self {
         let mut writer = Writer::new();
         writer.bytes(label.as_bytes()).value(value);
+        Self(writer.into_bytes())
+    }
+
+    /// What a node signs of a block list of its own store, and reads only there.
+    #[must_use]
+    pub fn block_list(list: &[u8]) -> Self {
+        let mut writer = Writer::new();
+        writer.bytes(BLOCK_LIST_LABEL).bytes(list);
         Self(writer.into_bytes())
     }
 

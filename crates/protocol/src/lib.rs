@@ -25,7 +25,7 @@ mod status;
 mod time;
 
 pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
-pub use body::PieceHash;
+pub use body::{BodyHasher, PieceHash};
 pub use clock::{Clock, SystemClock};
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};

@@ -22,6 +22,8 @@ pub struct Config {
     /// Further origins (`scheme://host`, and `:port` unless it is the scheme's own) under which clients reach this relay: its public name, or a proxy's. A proxy
     /// must pass each client's connection on as one of its own: what a connection has proven, whoever uses it may do.
     pub origins: Vec<String>,
+    /// The address of the operators' endpoint, on loopback; none unless it is given. Port 0 takes a free one.
+    pub admin_listen: Option<SocketAddr>,
     /// Serve TLS with these files.
     pub tls: Option<TlsConfig>,
     /// Serve other than loopback without TLS. For networks that encrypt by themselves.
@@ -52,6 +54,7 @@ impl Default for Config {
             data_dir: PathBuf::from("relay"),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7117)),
             origins: Vec::new(),
+            admin_listen: None,
             tls: None,
             allow_plaintext: false,
             restored: false,
@@ -93,6 +96,9 @@ pub enum ConfigError {
         "refusing to serve {0} without TLS: configure [tls], or allow it by --allow-plaintext (allow_plaintext = true)"
     )]
     Plaintext(SocketAddr),
+    /// The operators' endpoint would be open to others.
+    #[error("refusing to serve operators on {0}: whoever reaches their endpoint may use it, so it stays on loopback")]
+    OpenAdmin(SocketAddr),
 }
 
 impl Config {
@@ -108,10 +114,13 @@ impl Config {
     /// Checks what the file's form cannot say.
     ///
     /// # Errors
-    /// [`ConfigError::Origin`], [`ConfigError::Plaintext`].
+    /// [`ConfigError::Origin`], [`ConfigError::Plaintext`], [`ConfigError::OpenAdmin`].
     pub fn check(&self) -> Result<(), ConfigError> {
         if !self.listen.ip().is_loopback() && self.tls.is_none() && !self.allow_plaintext {
             return Err(ConfigError::Plaintext(self.listen));
+        }
+        if let Some(open) = self.admin_listen.filter(|address| !address.ip().is_loopback()) {
+            return Err(ConfigError::OpenAdmin(open));
         }
         self.parsed_origins().map(drop)
     }
@@ -147,6 +156,7 @@ mod tests {
             listen = "0.0.0.0:443"
             origins = ["https://post.example:443"]
             allow_plaintext = true
+            admin_listen = "127.0.0.1:7118"
             [tls]
             certificate = "cert.pem"
             key = "key.pem"
@@ -172,6 +182,13 @@ mod tests {
         let open = Config { listen: "0.0.0.0:7117".parse().unwrap(), ..Config::default() };
         assert!(matches!(open.check(), Err(ConfigError::Plaintext(_))));
         assert!(Config { allow_plaintext: true, ..open }.check().is_ok());
+    }
+
+    #[test]
+    fn operators_are_served_on_loopback_only() {
+        let config = |address: &str| Config { admin_listen: Some(address.parse().unwrap()), ..Config::default() };
+        assert!(config("127.0.0.1:0").check().is_ok() && config("[::1]:7118").check().is_ok());
+        assert!(matches!(config("0.0.0.0:7118").check(), Err(ConfigError::OpenAdmin(_))));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod jobs;
 mod ledger_identity;
 mod memory;
 mod node_keys;
+mod operators;
 mod origin;
 mod peer;
 mod relay;
@@ -20,6 +21,11 @@ mod transport;
 pub use config::{Config, ConfigError, TlsConfig};
 pub use ledger_identity::LedgerIdentityError;
 pub use node_keys::{NodeKeys, NodeKeysError};
+pub use operators::{Operations, OperatorError, Restored, restore};
 pub use origin::NotAnOrigin;
 pub use relay::{Relay, StartError};
+pub use sealpost_storage::{
+    BackupReport, BlocksReport, CollectionReport, Damaged, LockError, OpenError, RepairReport, StoredContent,
+    VerificationReport,
+};
 pub use transport::TlsError;

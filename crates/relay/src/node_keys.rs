@@ -18,7 +18,6 @@ use jsonwebtoken::{DecodingKey, EncodingKey};
 use sealpost_protocol::{IdentityKey, NodeId, Signature, Signer, SigningInput};
 use thiserror::Error;
 
-const FILE_NAME: &str = "node.key";
 const MAGIC: &[u8; 16] = b"sealpost node v1";
 const SEED: usize = 32;
 const FILE_BYTES: usize = MAGIC.len() + 3 * SEED;
@@ -60,6 +59,9 @@ pub enum NodeKeysError {
 }
 
 impl NodeKeys {
+    /// Their file, in the data directory.
+    pub(crate) const FILE_NAME: &'static str = "node.key";
+
     /// Reads the keys of `data_dir`; `None` if there are none.
     ///
     /// # Errors
@@ -85,7 +87,7 @@ impl NodeKeys {
     /// Where they are kept.
     #[must_use]
     pub fn path(data_dir: &Path) -> PathBuf {
-        data_dir.join(FILE_NAME)
+        data_dir.join(Self::FILE_NAME)
     }
 
     fn from_file(bytes: &[u8]) -> Option<Self> {
@@ -159,7 +161,7 @@ mod tests {
         let first = NodeKeys::create(folder.path()).unwrap().node_id();
         assert_eq!(NodeKeys::read(folder.path()).unwrap().unwrap().node_id(), first);
         let mode = std::os::unix::fs::PermissionsExt::mode(
-            &fs::metadata(folder.path().join(FILE_NAME)).unwrap().permissions(),
+            &fs::metadata(folder.path().join(NodeKeys::FILE_NAME)).unwrap().permissions(),
         );
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -167,7 +169,7 @@ mod tests {
     #[test]
     fn another_file_is_refused_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
+        let path = folder.path().join(NodeKeys::FILE_NAME);
         for content in [b"".as_slice(), b"sealpost node v1 but cut", &[0; FILE_BYTES]] {
             fs::write(&path, content).unwrap();
             assert!(matches!(NodeKeys::read(folder.path()), Err(NodeKeysError::NotAKeyFile { .. })));

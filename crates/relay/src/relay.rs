@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use sealpost_core::{Ports, Services};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
-use sealpost_storage::{Embedded, OpenError};
+use sealpost_storage::{Embedded, OpenContentsError, OpenError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
@@ -14,6 +14,7 @@ use crate::{
     config::{Config, ConfigError},
     jobs,
     ledger_identity::{self, LedgerIdentityError},
+    operators::Operations,
     tasks::Tasks,
     transport::{self, TlsError},
 };
@@ -21,6 +22,7 @@ use crate::{
 /// A relay that serves.
 pub struct Relay {
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     node_id: NodeId,
     ledger_id: LedgerId,
     tasks: Tasks,
@@ -36,6 +38,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Storage(#[from] OpenError),
+    /// The contents cannot be opened.
+    #[error(transparent)]
+    Contents(#[from] OpenContentsError),
     /// The node's keys cannot be had, or do not go with the ledger.
     #[error(transparent)]
     Identity(#[from] LedgerIdentityError),
@@ -85,16 +90,20 @@ impl Relay {
         let restored = config.restored.then(|| clock.now());
         let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
         let keys = Arc::new(keys);
-        let listen_error = |source| StartError::Listen { address: config.listen, source };
-        let listener = TcpListener::bind(config.listen).await.map_err(listen_error)?;
-        let address = listener.local_addr().map_err(listen_error)?;
+        let contents = storage.open_contents(keys.clone(), clock.clone()).await?;
+        let (listener, address) = listen(config.listen).await?;
+        let operators = match config.admin_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let admin_address = operators.as_ref().map(|(_, address)| *address);
 
         let origins = config.parsed_origins()?.into_iter().chain(own_origins(address, tls.is_some())).collect();
         let node_id = keys.node_id();
         let authenticator = Authenticator::new(Arc::clone(&keys), ledger_id, clock.clone(), origins);
         let services = Services::new(Ports {
             ledger: storage.ledger(),
-            contents: storage.contents(),
+            contents: contents.clone(),
             prekeys: storage.prekeys(),
             clock: clock.clone(),
             node: keys as Arc<dyn Signer + Send + Sync>,
@@ -103,16 +112,27 @@ impl Relay {
         let mut app = App::new(services, authenticator, clock, tasks.clone());
         app.echoes = config.echo;
         let app = Arc::new(app);
+        if let Some((listener, address)) = operators {
+            let operations = Operations::new(contents);
+            tasks.spawn(transport::serve_operators(listener, operations, tasks.clone()));
+            tracing::info!(%address, "operators are served");
+        }
         tasks.spawn(jobs::sweep_expired(Arc::clone(&app)));
         tasks.spawn(transport::serve(listener, tls, app));
         tracing::info!(%address, node = %node_id, ledger = %ledger_id, data_dir = %config.data_dir.display(), "relay started");
-        Ok(Self { address, node_id, ledger_id, tasks })
+        Ok(Self { address, admin_address, node_id, ledger_id, tasks })
     }
 
     /// The address it serves on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address of the operators' endpoint, if there is one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
     }
 
     /// The node's name, by which agents pin it.
@@ -132,4 +152,11 @@ impl Relay {
         self.tasks.stop().await;
         tracing::info!("relay stopped");
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }

@@ -19,7 +19,7 @@ use std::{
 use rusqlite::Connection;
 use sealpost_core::{
     conformance::Agent,
-    ports::{Acceptance, BodyQuota, Handle, Ledger, PageQuery, Prekeys, StoredPart},
+    ports::{Acceptance, BodyQuota, ContentsMark, Handle, Ledger, PageQuery, Prekeys, StoredPart},
 };
 use sealpost_protocol::{
     AgentId, Attempt, Header, HeaderFields, MessageClass, MessageId, MessageRef, PartHash, Priority, Recipients,
@@ -177,7 +177,15 @@ fn message(number: u64) -> Acceptance {
         content: Handle(content),
     };
     let (header, quota) = (Header::new(fields).unwrap(), BodyQuota { uploads: 0, bytes: 0 });
-    Acceptance { header, body: None, quota, parts: vec![part], is_complete: true, at: NOW }
+    Acceptance {
+        header,
+        body: None,
+        quota,
+        parts: vec![part],
+        mark: ContentsMark::default(),
+        is_complete: true,
+        at: NOW,
+    }
 }
 
 /// An id that looks like a hash: neighbours in number are far apart.

@@ -8,4 +8,7 @@
 mod embedded;
 
 #[cfg(feature = "embedded")]
-pub use embedded::{Embedded, LedgerIdentity, OpenError};
+pub use embedded::{
+    BackupError, BackupReport, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity,
+    LockError, OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
+};

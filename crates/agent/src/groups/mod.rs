@@ -17,7 +17,7 @@ use crate::{
     Agent, GroupError,
     conflicts::retry_conflicts,
     limits,
-    records::{DraftRecord, GroupKeyRecord, GroupRecord, SentRecord, group_key_key},
+    records::{ContentRecord, DraftRecord, GroupKeyRecord, GroupRecord, SentRecord, group_key_key},
     store::{Changes, StoreAccessError, Versioned, encode_secret},
 };
 
@@ -285,7 +285,7 @@ impl Agent {
             priority: Priority::Normal,
             created,
             expires: created.saturating_add(wire::MESSAGE_LIFE),
-            payload: encode_secret(&Ordinary::Group(notice), room),
+            content: ContentRecord::Payload(encode_secret(&Ordinary::Group(notice), room)),
         };
         changes.insert(id.as_bytes().as_slice(), &draft);
         Ok(id)

@@ -1,18 +1,21 @@
 //! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
 
 use sealpost_api::v1;
-use sealpost_crypto::{Ordinary, SecretBytes};
+use sealpost_crypto::Ordinary;
 use sealpost_protocol::{
-    Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme, Timestamp,
-    Verdict,
+    AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
+    Timestamp, Verdict,
     encoding::{Decode, Encode},
 };
 
 use crate::{
     Agent, SyncError,
     conflicts::retry_conflicts,
+    inbox::held_key,
     outbox::encode_payload,
-    records::{ArrivalRecord, InboxRecord, UnreadRecord, arrival_key},
+    records::{
+        BodyKeyRecord, BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, arrival_key,
+    },
     sessions::NotOpened,
     store::{Changes, Versioned},
 };
@@ -80,13 +83,11 @@ impl Agent {
             // Another message under a name whose message was authenticated: the first one stands. What was refused was not,
             // and takes no name from the true message.
             Some(known) if known.value.header != arrived.header.hash() && !is_refused(&known.value) => {
-                let refused = arrived.record(
-                    Verdict::Refused(RefusalReason::Replay),
-                    SecretBytes::default(),
-                    known.value.arrival.clone(),
-                );
+                let verdict = Verdict::Refused(RefusalReason::Replay);
+                let refused = arrived.record(Some(verdict), ContentRecord::Erased, known.value.arrival.clone());
+                let leaf = self.leaf(message, &refused, verdict)?;
                 let mut changes = Changes::default();
-                self.queue_receipt(&mut changes, &refused.arrival, self.leaf(message, &refused)?).await?;
+                self.queue_receipt(&mut changes, &refused.arrival, leaf).await?;
                 self.store.commit(changes).await?;
                 Ok(false)
             }
@@ -94,7 +95,10 @@ impl Agent {
                 let again = InboxRecord { part: arrived.part, attempt: arrived.attempt, ..known.value.clone() };
                 let mut changes = Changes::default();
                 changes.replace(&known, &again);
-                self.queue_receipt(&mut changes, &again.arrival, self.leaf(message, &again)?).await?;
+                if let Some(verdict) = again.verdict {
+                    let leaf = self.leaf(message, &again, verdict)?;
+                    self.queue_receipt(&mut changes, &again.arrival, leaf).await?;
+                }
                 self.store.commit(changes).await?;
                 Ok(false)
             }
@@ -105,45 +109,65 @@ impl Agent {
     async fn open_arrived(&self, arrived: &Arrived, known: Option<Versioned<InboxRecord>>) -> Result<bool, SyncError> {
         let message = arrived.header.message();
         let mut changes = Changes::default();
-        let last = self.store.find::<ArrivalRecord>(&[]).await?;
-        let place = ArrivalRecord::after(last.as_ref().map(|last| &last.value), arrived.at, arrived.mailbox_seq);
-        changes.upsert(&[], last.as_ref(), &place);
-        let opened = self.payload_of(arrived, &mut changes).await;
-        let is_new = matches!(&opened, Ok(Some(_)));
-        let record = match opened {
-            Ok(payload) => arrived.record(Verdict::Stored, payload.unwrap_or_default(), place.key()),
+        let mut arrivals = self.arrivals().await?;
+        let place = arrivals.next(arrived.at, arrived.mailbox_seq);
+        arrivals.save(&mut changes);
+        let (verdict, content) = match self.content_of(arrived, &mut changes).await {
+            // Stored is what is here: a body is not yet.
+            Ok(content @ ContentRecord::Body(_)) => (None, content),
+            Ok(content) => (Some(Verdict::Stored), content),
             Err(NotOpened::Refused(reason)) => {
                 tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
-                arrived.record(Verdict::Refused(reason), SecretBytes::default(), place.key())
+                (Some(Verdict::Refused(reason)), ContentRecord::Erased)
             }
             Err(NotOpened::Failed(error)) => return Err(error),
         };
+        // What was for the runtime is taken already, and shown to nobody.
+        let is_new = !content.is_erased();
+        let record = arrived.record(verdict, content, place.clone());
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
-        if is_new {
-            changes.insert(place.key(), &UnreadRecord { message });
+        if verdict.is_none() {
+            changes.insert(place.clone(), &DownloadRecord { message });
         }
-        self.queue_receipt(&mut changes, &record.arrival, self.leaf(message, &record)?).await?;
+        if is_new && (verdict.is_none() || self.holds_any_of(message.sender).await?) {
+            changes.insert(held_key(&message, &place), &HeldRecord { message });
+        } else if is_new {
+            changes.insert(place, &UnreadRecord { message });
+        }
+        if let Some(verdict) = verdict {
+            let leaf = self.leaf(message, &record, verdict)?;
+            self.queue_receipt(&mut changes, &record.arrival, leaf).await?;
+        }
         self.store.commit(changes).await?;
         Ok(is_new)
     }
 
-    /// The encoded payload; none if it was for the runtime, which has then taken it. The session moves whenever the envelope
-    /// opens, also when its payload is of no known form.
-    async fn payload_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<Option<SecretBytes>, NotOpened> {
+    /// Whether messages of a sender wait for a body: what follows is shown after them.
+    async fn holds_any_of(&self, sender: AgentId) -> Result<bool, SyncError> {
+        Ok(self.store.page::<HeldRecord>(sender.as_bytes(), &[], 1).await?.last.is_some())
+    }
+
+    /// What the message says, or where and under which key that is; nothing if it was for the runtime, which has then
+    /// taken it. The session moves whenever the envelope opens, also when its payload is of no known form.
+    async fn content_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<ContentRecord, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
         let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
-        let is_other = fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary;
-        if is_other || fields.body.is_some() || is_forgotten {
+        if fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary || is_forgotten {
             return Err(NotOpened::Refused(RefusalReason::Policy));
         }
+        let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
         let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
-        match plaintext.to_ordinary().map_err(|_| NotOpened::Refused(RefusalReason::Undecryptable))? {
-            Ordinary::Message(payload) => Ok(Some(encode_payload(&payload))),
+        if let Some(description) = fields.body {
+            let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
+            return Ok(ContentRecord::Body(BodyRecord { description, key }));
+        }
+        match plaintext.to_ordinary().map_err(unreadable)? {
+            Ordinary::Message(payload) => Ok(ContentRecord::Payload(encode_payload(&payload))),
             Ordinary::Group(notice) => {
                 self.take_in_notice(fields.message.sender, notice, changes).await?;
-                Ok(None)
+                Ok(ContentRecord::Erased)
             }
         }
     }
@@ -156,11 +180,11 @@ fn answers_again(known: &InboxRecord, arrived: &Arrived) -> bool {
 }
 
 fn is_refused(known: &InboxRecord) -> bool {
-    matches!(known.verdict, Verdict::Refused(_))
+    matches!(known.verdict, Some(Verdict::Refused(_)))
 }
 
 impl Arrived {
-    fn record(&self, verdict: Verdict, payload: SecretBytes, arrival: Vec<u8>) -> InboxRecord {
+    fn record(&self, verdict: Option<Verdict>, content: ContentRecord, arrival: Vec<u8>) -> InboxRecord {
         InboxRecord {
             header: self.header.hash(),
             part: self.part,
@@ -170,7 +194,7 @@ impl Arrived {
             received: self.at,
             arrival,
             priority: self.header.fields().priority,
-            payload,
+            content,
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Receiving: each entry of the mailbox is opened, and the moved ratchet, the message and its receipt are committed
 //! together; then the receipt goes out. What was seen before is answered as before and shown once.
 
+mod arrivals;
 mod entry;
 
 use std::fmt;
 
-use sealpost_crypto::Payload;
+use sealpost_crypto::{Payload, Prelude};
 use sealpost_protocol::{
     MessageRef, Priority, ReceiptLeaf, Timestamp, Verdict,
     encoding::{Decode, Encode, Writer},
@@ -14,9 +15,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Agent, SyncError,
+    bodies::Spooled,
     conflicts::retry_conflicts,
     limits,
-    records::{InboxRecord, ReceiptRecord, UnreadRecord},
+    records::{ContentRecord, InboxRecord, ReceiptRecord, UnreadRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -26,7 +28,7 @@ pub struct InboxMessage {
     /// Its name; the sender in it is authenticated.
     pub message: MessageRef,
     /// What was sealed.
-    pub payload: Payload,
+    pub content: Received,
     /// The sender's clock when it was composed.
     pub sent: Timestamp,
     /// This agent's clock when it was stored.
@@ -37,13 +39,53 @@ pub struct InboxMessage {
     pub arrival: Arrival,
 }
 
+/// What was sealed: at hand, or to be read as a stream.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Received {
+    /// All of it.
+    Payload(Payload),
+    /// What goes with a content that is too long to be held, and its length. [`Agent::open_body`] reads it.
+    Body(Prelude),
+}
+
+impl InboxMessage {
+    /// All that was sealed, unless it is to be read as a stream.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Payload> {
+        match &self.content {
+            Received::Payload(payload) => Some(payload),
+            Received::Body(_) => None,
+        }
+    }
+}
+
+impl Received {
+    /// Bytes that are held in memory.
+    fn held(&self) -> usize {
+        match self {
+            Self::Payload(payload) => payload.content.as_bytes().len(),
+            Self::Body(_) => 0,
+        }
+    }
+}
+
+impl fmt::Debug for Received {
+    /// Shows nothing but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Payload(payload) => payload.content.fmt(formatter),
+            Self::Body(prelude) => write!(formatter, "Body({} bytes)", prelude.content_length),
+        }
+    }
+}
+
 impl fmt::Debug for InboxMessage {
     /// Shows nothing of what was sealed but the content's length.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("InboxMessage")
             .field("message", &self.message)
-            .field("content", &self.payload.content)
+            .field("content", &self.content)
             .field("received", &self.received)
             .finish_non_exhaustive()
     }
@@ -74,7 +116,7 @@ impl Agent {
             };
             match opened {
                 Ok(Some(message)) => {
-                    bytes += message.payload.content.as_bytes().len();
+                    bytes += message.content.held();
                     messages.push(message);
                 }
                 Ok(None) => {}
@@ -93,12 +135,16 @@ impl Agent {
     async fn open_unread(&self, unread: &Versioned<UnreadRecord>) -> Result<Option<InboxMessage>, SyncError> {
         let message = unread.value.message;
         let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { return Ok(None) };
-        if stored.value.payload.is_empty() {
-            return Ok(None); // another process has just taken it
-        }
+        let content = match &stored.value.content {
+            ContentRecord::Payload(payload) => Received::Payload(Payload::from_bytes(payload)?),
+            ContentRecord::Body(body) => {
+                Received::Body(self.body_reader(message, body.clone()).await?.prelude().clone())
+            }
+            ContentRecord::Erased => return Ok(None), // another process has just taken it
+        };
         Ok(Some(InboxMessage {
             message,
-            payload: Payload::from_bytes(&stored.value.payload)?,
+            content,
             sent: stored.value.sent,
             received: stored.value.received,
             priority: stored.value.priority,
@@ -120,14 +166,20 @@ impl Agent {
 
     async fn take_page(&self, messages: &[MessageRef]) -> Result<(), SyncError> {
         let mut changes = Changes::default();
+        let mut spooled = Vec::new();
         for message in messages {
             let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? else { continue };
             let Some(unread) = self.store.find::<UnreadRecord>(&stored.value.arrival).await? else { continue };
             if unread.value.message == *message {
                 self.note_taken(&mut changes, &unread, &stored).await?;
+                spooled.extend(stored.value.content.body().map(|_| Spooled::Incoming(*message)));
             }
         }
-        Ok(self.store.commit(changes).await?)
+        self.store.commit(changes).await?;
+        for body in spooled {
+            self.spool.remove(body).await;
+        }
+        Ok(())
     }
 
     async fn note_taken(
@@ -136,15 +188,16 @@ impl Agent {
         unread: &Versioned<UnreadRecord>,
         stored: &Versioned<InboxRecord>,
     ) -> Result<(), SyncError> {
-        let taken = InboxRecord { verdict: Verdict::Acknowledged, payload: Default::default(), ..stored.value.clone() };
-        let leaf = self.leaf(unread.value.message, &taken)?;
+        let (verdict, content) = (Some(Verdict::Acknowledged), ContentRecord::Erased);
+        let taken = InboxRecord { verdict, content, ..stored.value.clone() };
+        let leaf = self.leaf(unread.value.message, &taken, Verdict::Acknowledged)?;
         self.queue_receipt(changes, &unread.key, leaf).await?;
         changes.delete(unread).replace(stored, &taken);
         Ok(())
     }
 
     /// Notes that a receipt is due, unless it is already.
-    async fn queue_receipt(
+    pub(crate) async fn queue_receipt(
         &self,
         changes: &mut Changes,
         arrival: &[u8],
@@ -158,13 +211,18 @@ impl Agent {
     }
 
     /// The receipt for a message as it is recorded.
-    fn leaf(&self, message: MessageRef, record: &InboxRecord) -> Result<ReceiptLeaf, SyncError> {
+    pub(crate) fn leaf(
+        &self,
+        message: MessageRef,
+        record: &InboxRecord,
+        verdict: Verdict,
+    ) -> Result<ReceiptLeaf, SyncError> {
         Ok(ReceiptLeaf {
             message,
             attempt: record.attempt,
             header: record.header,
             part: record.part,
-            verdict: record.verdict,
+            verdict,
             at: self.clock.now(),
             blind: self.blind()?,
         })
@@ -175,6 +233,11 @@ impl Agent {
         self.primitives.fill_random(&mut blind)?;
         Ok(blind)
     }
+}
+
+/// Where a message is held: by sender, in the order of arrival.
+pub(crate) fn held_key(message: &MessageRef, arrival: &[u8]) -> Vec<u8> {
+    [message.sender.as_bytes().as_slice(), arrival].concat()
 }
 
 /// Where a receipt waits: by arrival, "stored" before "acknowledged", and apart from others of the same message. The same

@@ -18,7 +18,7 @@ fn debug_shows_nothing_of_what_is_sealed() {
     };
     let received = InboxMessage {
         message,
-        payload: payload.clone(),
+        content: Received::Payload(payload.clone()),
         sent: Timestamp::from_millis(1),
         received: Timestamp::from_millis(2),
         priority: Priority::Normal,

@@ -1,5 +1,5 @@
 //! Sending: compose a draft, seal it and commit ratchet and envelope together, hand it to the relay, keep its plaintext
-//! until it has arrived.
+//! until it has arrived. A large content is sealed as a body first, into the spool, and uploaded before its message goes.
 //!
 //! Each step is a row that moves: `Draft → Outbox → Sent`, or `Unsent` when the relay refuses for good. A retry sends the
 //! same bytes; a crash between two steps goes on with the next one. A message that a recipient could not open goes round
@@ -12,44 +12,56 @@ mod waiting;
 
 use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
 
-use sealpost_crypto::{Ordinary, Payload, SecretBytes};
+use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
 use sealpost_protocol::{
     AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
     Recipients, Scheme, Timestamp,
-    encoding::{Decode, Encode},
+    encoding::{Decode, DecodeError, Encode},
     limits as wire,
 };
+use tokio::io::AsyncRead;
 
 pub(crate) use self::holds::Holds;
-use self::refusals::{Fate, fate, is_final};
+pub(crate) use self::refusals::is_final;
+use self::refusals::{Fate, fate};
 pub use self::waiting::Waiting;
 use crate::{
-    Agent, RelayError, SendError,
+    Agent, RelayError, SendError, Streamed,
+    bodies::{SpoolFile, Spooled, Stop, Uploaded, saves_by_a_body},
     conflicts::retry_conflicts,
     limits,
-    records::{DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord, UnsentRecord},
+    records::{
+        BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord,
+        UnsentRecord,
+    },
     sessions::Transmission,
     store::{Changes, Record, Versioned, encode_secret},
 };
 
-/// A message to send.
+/// A message to send: a payload, or a content that is [`Streamed`].
 #[derive(Clone)]
-pub struct Outgoing {
+pub struct Outgoing<P = Payload> {
     /// For whom.
     pub to: Vec<AgentId>,
     /// What.
-    pub payload: Payload,
+    pub payload: P,
     /// How urgent it is; the relay sees it.
     pub priority: Priority,
     /// How long it may wait; at most 30 days.
     pub life: Duration,
 }
 
-impl Outgoing {
+impl<P> Outgoing<P> {
     /// An ordinary message.
     #[must_use]
-    pub fn to(recipients: impl Into<Vec<AgentId>>, payload: Payload) -> Self {
+    pub fn to(recipients: impl Into<Vec<AgentId>>, payload: P) -> Self {
         Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+
+    /// The same with something else to say.
+    #[must_use]
+    pub fn with<Q>(self, payload: Q) -> Outgoing<Q> {
+        Outgoing { to: self.to, payload, priority: self.priority, life: self.life }
     }
 }
 
@@ -89,6 +101,26 @@ impl Agent {
     /// [`SendError`]: nothing was stored, or the relay refused the message for good.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, SendError> {
         let id = self.compose(outgoing).await?;
+        self.send_composed(id).await
+    }
+
+    /// Sends a message whose content is read to its end first, and may have any length.
+    ///
+    /// # Errors
+    /// As [`Agent::send`].
+    pub async fn send_streamed<R: AsyncRead + Unpin + Send>(
+        &self,
+        outgoing: Outgoing<Streamed<R>>,
+    ) -> Result<Sent, SendError> {
+        let (id, mut draft) = self.draft(&outgoing)?;
+        let payload = outgoing.payload;
+        let (file, content) = self.seal_stream(id, payload).await?;
+        draft.content = content;
+        self.keep(id, &draft, Some(file)).await?;
+        self.send_composed(id).await
+    }
+
+    async fn send_composed(&self, id: MessageId) -> Result<Sent, SendError> {
         let sent = |outcome| Ok(Sent { id, outcome });
         if let Err(error) = self.introduce().await {
             return sent(SendOutcome::Kept(error.into()));
@@ -103,6 +135,22 @@ impl Agent {
 
     /// Stores a draft.
     async fn compose(&self, outgoing: Outgoing) -> Result<MessageId, SendError> {
+        let (id, mut draft) = self.draft(&outgoing)?;
+        let payload = outgoing.payload;
+        let mut file = None;
+        draft.content = if saves_by_a_body(&payload, draft.recipients.len()) {
+            let (sealed, content) = self.seal_payload_as_body(id, &payload).await?;
+            file = Some(sealed);
+            content
+        } else {
+            ContentRecord::Payload(encode_payload(&payload))
+        };
+        self.keep(id, &draft, file).await?;
+        Ok(id)
+    }
+
+    /// A draft that has no content yet, and is a message otherwise.
+    fn draft<P>(&self, outgoing: &Outgoing<P>) -> Result<(MessageId, DraftRecord), SendError> {
         let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
         let id = id.map_err(|error| SendError::Seal(error.into()))?;
         let created = id.timestamp();
@@ -110,22 +158,26 @@ impl Agent {
             return Err(SendError::ToItself);
         }
         let draft = DraftRecord {
-            recipients: outgoing.to,
+            recipients: outgoing.to.clone(),
             priority: outgoing.priority,
             created,
             expires: created.saturating_add(outgoing.life),
-            payload: encode_payload(&outgoing.payload),
+            content: ContentRecord::Erased,
         };
-        let header = self.header_of(id, &draft)?;
-        let part = outgoing.payload.to_plaintext().padded_length() + limits::PART_OVERHEAD;
-        let bytes = header.as_bytes().len() + part * header.fields().recipients.as_slice().len();
-        if bytes > limits::REQUEST {
-            return Err(SendError::TooLargeTogether { bytes });
-        }
+        self.header_of(id, &draft)?;
+        Ok((id, draft))
+    }
+
+    /// Stores a draft whose body, if it has one, is durable. From then on the body stays.
+    async fn keep(&self, id: MessageId, draft: &DraftRecord, file: Option<SpoolFile>) -> Result<(), SendError> {
+        self.header_of(id, draft)?;
         let mut changes = Changes::default();
-        changes.insert(id.as_bytes().as_slice(), &draft);
+        changes.insert(id.as_bytes().as_slice(), draft);
         self.store.commit(changes).await?;
-        Ok(id)
+        if let Some(mut file) = file {
+            file.keep();
+        }
+        Ok(())
     }
 
     /// The header that a draft gets; it does not depend on when it is sealed.
@@ -141,18 +193,43 @@ impl Agent {
             reply_to: None,
             created: draft.created,
             expires: draft.expires,
-            body: None,
+            body: draft.content.body().map(|body| body.description),
         })
     }
 
     /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
-    /// it was. A message that cannot go out now holds up later ones to the same recipients, so that the order stays, and
-    /// no others; only a relay that cannot be used ends the round. Without `wanted`, what was refused lately is left to a
-    /// later round, and what is damaged here is told at the end.
+    /// it was; bodies that it needs, or that stand before it, are uploaded for that. Without `wanted`, what was refused
+    /// lately is left to a later round, bodies are not uploaded, and what is damaged here is told at the end.
     pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
+        loop {
+            let pass = self.pass(wanted).await?;
+            let Some(id) = wanted else {
+                return pass.damaged.map_or(Ok(None), Err);
+            };
+            let due = match pass.wanted {
+                Some(Ok(Step::Upload(_)) | Err(SendError::Behind)) => pass.upload_before(id),
+                Some(Ok(Step::Accepted(at))) => return Ok(Some(at)),
+                Some(Ok(Step::Gone)) | None => return Ok(None),
+                Some(Err(error)) => return Err(error),
+            };
+            let Some(due) = due else { return Err(SendError::Behind) };
+            match self.upload_body(due.id, due.id == id, &Stop::default()).await {
+                Ok(Uploaded::ByAnother) if due.id == id => return Err(SendError::UploadedElsewhere),
+                Ok(Uploaded::ByAnother) => return Err(SendError::Behind),
+                Ok(Uploaded::Whole | Uploaded::InPart) => {}
+                Err(error) => {
+                    self.note_failure(&error, &due.recipients)?;
+                    return Err(if due.id == id { error } else { SendError::Behind });
+                }
+            }
+        }
+    }
+
+    /// Sends what can go out now. A message that cannot holds up later ones to the same recipients, so that the order
+    /// stays, and no others; only a relay that cannot be used ends the pass.
+    pub(crate) async fn pass(&self, wanted: Option<MessageId>) -> Result<Pass, SendError> {
         let _turn = self.turns.take().await?;
-        let mut outcome = Ok(None);
-        let mut damaged = None;
+        let mut pass = Pass::default();
         let mut held_up = HashSet::new();
         for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
@@ -161,10 +238,13 @@ impl Agent {
                 let (id, recipients) = match waiting {
                     Ok(waiting) => waiting,
                     Err(error) => {
-                        damaged.get_or_insert(error);
+                        pass.damaged.get_or_insert(error);
                         continue;
                     }
                 };
+                if wanted == Some(id) {
+                    pass.wanted_by.clone_from(&recipients);
+                }
                 let pauses = wanted.is_none() && self.holds.hold(&recipients);
                 let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
                 let result = if pauses || is_behind {
@@ -172,41 +252,53 @@ impl Agent {
                 } else {
                     self.send_one(id, wanted == Some(id)).await
                 };
-                match result.as_ref().map_err(fate) {
-                    Ok(_) => self.holds.remove(&recipients),
-                    Err(Fate::AllWait) => {
-                        self.is_current.store(false, Ordering::Relaxed);
-                        return result;
+                match &result {
+                    Ok(Step::Upload(length)) => {
+                        held_up.extend(recipients.iter().copied());
+                        pass.uploads.push(DueUpload { id, recipients, length: *length });
                     }
-                    Err(Fate::Unsent) => {}
-                    Err(Fate::Waits) => {
-                        if !matches!(result, Err(SendError::Behind)) {
-                            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
-                            self.holds.add(&recipients, random);
+                    Ok(Step::Accepted(_) | Step::Gone) => self.holds.remove(&recipients),
+                    Err(error) => match fate(error) {
+                        Fate::AllWait => {
+                            self.is_current.store(false, Ordering::Relaxed);
+                            return result.map(|_| pass);
                         }
-                        held_up.extend(recipients);
-                    }
+                        Fate::Unsent => {}
+                        Fate::Waits => {
+                            self.note_failure(error, &recipients)?;
+                            held_up.extend(recipients);
+                        }
+                    },
                 }
                 match result {
-                    result if wanted == Some(id) => outcome = result,
+                    result if wanted == Some(id) => pass.wanted = Some(result),
                     Err(error @ (SendError::State(_) | SendError::Damaged(_))) => {
-                        damaged.get_or_insert(error);
+                        pass.damaged.get_or_insert(error);
                     }
                     _ => {}
                 }
             }
         }
-        match (wanted, outcome, damaged) {
-            (Some(id), Ok(None), _) => self.sent_by_another(id).await,
-            (None, Ok(_), Some(error)) => Err(error),
-            (_, outcome, _) => outcome,
+        if let (Some(id), None | Some(Ok(Step::Gone))) = (wanted, &pass.wanted) {
+            pass.wanted = Some(self.sent_by_another(id).await);
         }
+        Ok(pass)
+    }
+
+    /// Lets mail to those recipients pause, unless the failure is another's.
+    pub(crate) fn note_failure(&self, error: &SendError, recipients: &[AgentId]) -> Result<(), SendError> {
+        if fate(error) == Fate::Waits && !matches!(error, SendError::Behind) {
+            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
+            self.holds.add(recipients, random);
+        }
+        Ok(())
     }
 
     /// What became of a message that another process of the agent has taken up, and may not be through with.
-    async fn sent_by_another(&self, id: MessageId) -> Result<Option<Timestamp>, SendError> {
-        if let Some(at) = self.send_one(id, true).await? {
-            return Ok(Some(at));
+    async fn sent_by_another(&self, id: MessageId) -> Result<Step, SendError> {
+        match self.send_one(id, true).await? {
+            Step::Gone => {}
+            step => return Ok(step),
         }
         if let Some(unsent) = self.store.find::<UnsentRecord>(id.as_bytes()).await? {
             let code = unsent.value.code.parse().unwrap_or(ErrorCode::Internal);
@@ -214,7 +306,7 @@ impl Agent {
             return Err(RelayError::Refused { code, detail }.into());
         }
         let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
-        Ok(sent.map(|sent| sent.value.accepted))
+        Ok(sent.map_or(Step::Gone, |sent| Step::Accepted(sent.value.accepted)))
     }
 
     /// The first message of a stage after `after`: where it is, its name, and for whom it is.
@@ -258,15 +350,15 @@ impl Agent {
         Ok(Some((key, waiting)))
     }
 
-    /// Takes one message as far as it goes, again if another process of the agent is at it too. Returns when it was
-    /// accepted; `None` if it no longer waits. If nobody asked for it (`is_wanted`), an end of it is noted as an event.
-    async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
+    /// Takes one message as far as it goes, again if another process of the agent is at it too. If nobody asked for it
+    /// (`is_wanted`), an end of it is noted as an event.
+    async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Step, SendError> {
         retry_conflicts(|| self.try_send_one(id, is_wanted)).await
     }
 
-    async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Option<Timestamp>, SendError> {
+    async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Step, SendError> {
         if let Some(row) = self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
-            return self.transmit(id, row, is_wanted).await.map(Some);
+            return self.transmit(id, row, is_wanted).await;
         }
         if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
             self.ensure_current().await?;
@@ -276,8 +368,8 @@ impl Agent {
             self.seal_anew(id, renewal).await?;
         }
         match self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
-            Some(row) => self.transmit(id, row, is_wanted).await.map(Some),
-            None => Ok(None),
+            Some(row) => self.transmit(id, row, is_wanted).await,
+            None => Ok(Step::Gone),
         }
     }
 
@@ -296,13 +388,14 @@ impl Agent {
             let mut changes = Changes::default();
             changes.delete(&draft);
             self.note_unsent(changes, id, draft.value.recipients.clone(), error, is_wanted).await?;
+            self.spool.remove(Spooled::Outgoing(id)).await;
         }
         result
     }
 
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
         let header = self.header_of(id, &draft.value)?;
-        let plaintext = Ordinary::from_bytes(&draft.value.payload)?.to_plaintext();
+        let plaintext = plaintext_of(&draft.value.content)?;
         let now = self.clock.now();
         let mut changes = Changes::default();
         let mut parts = Vec::new();
@@ -313,16 +406,70 @@ impl Agent {
             sending.save(&mut changes, now);
             parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
         }
-        let outgoing =
-            OutgoingRecord { header: header.as_bytes().to_vec(), parts, payload: draft.value.payload.clone() };
+        let header = header.as_bytes().to_vec();
+        let outgoing = OutgoingRecord { header, parts, content: draft.value.content.clone(), upload: None };
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
+    }
+}
+
+/// What is sealed for each recipient under the ratchet: the payload, or the key of the body.
+pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendError> {
+    let missing = |reason| DecodeError::Invalid { field: "a content", reason };
+    match content {
+        ContentRecord::Payload(payload) => Ok(Ordinary::from_bytes(payload)?.to_plaintext()),
+        ContentRecord::Body(BodyRecord { description, key: BodyKeyRecord::Sealed(key) }) => {
+            let key = BodyKey::new(key, *description).map_err(|error| SendError::Seal(error.into()))?;
+            Ok(key.to_plaintext())
+        }
+        ContentRecord::Body(_) => Err(missing("a body without a key").into()),
+        ContentRecord::Erased => Err(missing("erased").into()),
     }
 }
 
 /// A payload as it is stored.
 pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
     encode_secret(payload, payload.content.as_bytes().len() + limits::METADATA)
+}
+
+/// How far a message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Accepted at that time.
+    Accepted(Timestamp),
+    /// It no longer waits.
+    Gone,
+    /// Its body, of so many bytes, must be uploaded first.
+    Upload(u64),
+}
+
+/// What a pass over all that waits came to.
+#[derive(Default)]
+pub(crate) struct Pass {
+    /// What became of the message that was asked for.
+    wanted: Option<Result<Step, SendError>>,
+    /// For whom that is.
+    wanted_by: Vec<AgentId>,
+    /// The bodies that are to be uploaded, in the order of their messages.
+    pub(crate) uploads: Vec<DueUpload>,
+    /// What failed here, at one row or another.
+    pub(crate) damaged: Option<SendError>,
+}
+
+/// A message whose body is to be uploaded.
+pub(crate) struct DueUpload {
+    pub(crate) id: MessageId,
+    pub(crate) recipients: Vec<AgentId>,
+    /// Bytes of the body.
+    pub(crate) length: u64,
+}
+
+impl Pass {
+    /// The first body that must be uploaded before the message can go that was asked for: its own, or one before it.
+    fn upload_before(self, id: MessageId) -> Option<DueUpload> {
+        let Self { uploads, wanted_by, .. } = self;
+        uploads.into_iter().find(|due| due.id == id || due.recipients.iter().any(|to| wanted_by.contains(to)))
+    }
 }
 
 /// A message that waits, and for whom it is; or why its row cannot be read.

@@ -2,31 +2,35 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    AgentId, Envelope, Header, MessageId, PartHash, Timestamp,
+    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash,
     encoding::{Decode, DecodeError},
+    limits as wire,
 };
 
-use super::is_final;
+use super::{Step, is_final};
 use crate::{
     Agent, Event, RelayError, SendError,
+    bodies::Spooled,
     records::{OutgoingRecord, PartRecord, SentPartRecord, SentRecord, UnsentRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
 impl Agent {
-    /// Hands one sealed message over. Returns when it was accepted; if it is refused for good, it is noted as unsent.
+    /// Hands one sealed message over, once its body is at the relay. If it is refused for good, it is noted as unsent.
     pub(super) async fn transmit(
         &self,
         id: MessageId,
         row: Versioned<OutgoingRecord>,
         is_wanted: bool,
-    ) -> Result<Timestamp, SendError> {
-        let request = v1::SendRequest {
-            header: row.value.header.clone(),
-            body: None,
-            upload_id: None,
-            parts: row.value.parts.iter().map(part_message).collect(),
+    ) -> Result<Step, SendError> {
+        let header = Header::from_bytes(&row.value.header)?;
+        let length = header.fields().body.map_or(0, |body| body.sealed_length);
+        let Some((body, upload_id)) = self.body_of(&row.value, &header).await? else {
+            return Ok(Step::Upload(length));
         };
+        let is_uploaded = upload_id.is_some();
+        let parts = row.value.parts.iter().map(part_message).collect();
+        let request = v1::SendRequest { header: row.value.header.clone(), body, upload_id, parts };
         let answer = self.relay().await?.send(request).await;
         let mut changes = Changes::default();
         changes.delete(&row);
@@ -38,26 +42,64 @@ impl Agent {
                 let known = self.store.find::<SentRecord>(id.as_bytes()).await?;
                 let sent = match &known {
                     Some(known) => known.value.with(parts),
-                    None => SentRecord { parts, header: row.value.header, payload: row.value.payload, accepted },
+                    None => SentRecord { parts, header: row.value.header, content: row.value.content, accepted },
                 };
                 changes.upsert(id.as_bytes(), known.as_ref(), &sent);
                 self.store.commit(changes).await?;
-                Ok(accepted)
+                Ok(Step::Accepted(accepted))
+            }
+            Err(error) if is_uploaded && error.code() == Some(ErrorCode::NotFound) => {
+                // The relay has let go of the upload, and not for this message.
+                let mut changes = Changes::default();
+                changes.replace(&row, &OutgoingRecord { upload: None, ..row.value.clone() });
+                self.store.commit(changes).await?;
+                Ok(Step::Upload(length))
             }
             Err(error) => {
                 if is_final(&error) {
-                    let is_renewed = self.store.find::<SentRecord>(id.as_bytes()).await?.is_some();
-                    if is_renewed {
-                        tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
-                        self.store.commit(changes).await?;
-                    } else {
-                        let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
-                        self.note_unsent(changes, id, recipients, &error, is_wanted).await?;
-                    }
+                    self.note_refused(id, &row, &error, is_wanted).await?;
                 }
                 Err(error.into())
             }
         }
+    }
+
+    /// What goes with the parts: nothing, a short body, or the name of the upload that is the body. `None` if that is not
+    /// at the relay yet.
+    async fn body_of(
+        &self,
+        row: &OutgoingRecord,
+        header: &Header,
+    ) -> Result<Option<(Option<Vec<u8>>, Option<String>)>, SendError> {
+        let Some(body) = header.fields().body else { return Ok(Some((None, None))) };
+        if body.sealed_length > wire::INLINE_BODY as u64 {
+            let upload = row.upload.filter(|upload| upload.is_complete);
+            return Ok(upload.map(|upload| (None, Some(upload.id.to_string()))));
+        }
+        let path = self.spool.path(Spooled::Outgoing(header.message().id));
+        let body = tokio::fs::read(path).await.map_err(SendError::Spool)?;
+        Ok(Some((Some(body), None)))
+    }
+
+    /// Notes that the relay refused a sealed message for good, and lets go of what nobody needs any more.
+    pub(crate) async fn note_refused(
+        &self,
+        id: MessageId,
+        row: &Versioned<OutgoingRecord>,
+        error: &RelayError,
+        is_wanted: bool,
+    ) -> Result<(), SendError> {
+        let mut changes = Changes::default();
+        changes.delete(row);
+        if self.store.find::<SentRecord>(id.as_bytes()).await?.is_some() {
+            tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+            return Ok(self.store.commit(changes).await?);
+        }
+        let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
+        self.note_unsent(changes, id, recipients, error, is_wanted).await?;
+        self.drop_upload(&row.value).await;
+        self.spool.remove(Spooled::Outgoing(id)).await;
+        Ok(())
     }
 
     /// Notes that the relay refused a message for good, along with the `changes` that take it off the way.

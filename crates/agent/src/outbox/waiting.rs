@@ -7,7 +7,9 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, CancelError, RelayError, StateError, limits,
+    Agent, CancelError, RelayError, StateError,
+    bodies::Spooled,
+    limits,
     records::{DraftRecord, OutgoingRecord, SentRecord, UnsentRecord},
     store::{Changes, Versioned},
 };
@@ -68,8 +70,9 @@ impl Agent {
     /// # Errors
     /// [`CancelError`]; the message waits as before.
     pub async fn cancel(&self, id: MessageId) -> Result<(), CancelError> {
-        let _turn = self.turns.take().await.map_err(StateError::from)?;
+        let turn = self.turns.take().await.map_err(StateError::from)?;
         let mut changes = Changes::default();
+        let mut outgoing = None;
         let recipients = if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
             changes.delete(&draft);
             draft.value.recipients.clone()
@@ -78,13 +81,21 @@ impl Agent {
         {
             self.check_unknown_to_relay(id).await?;
             changes.delete(&row);
-            sealed(&row)?.recipients
+            let recipients = sealed(&row)?.recipients;
+            outgoing = Some(row.value);
+            recipients
         } else {
             return Err(CancelError::NotWaiting(id));
         };
         let unsent = UnsentRecord { recipients, code: CANCELLED.to_owned(), at: self.clock.now() };
         changes.insert(id.as_bytes().as_slice(), &unsent);
-        Ok(self.store.commit(changes).await?)
+        self.store.commit(changes).await?;
+        drop(turn);
+        self.spool.remove(Spooled::Outgoing(id)).await;
+        if let Some(row) = outgoing {
+            self.drop_upload(&row).await;
+        }
+        Ok(())
     }
 
     async fn check_unknown_to_relay(&self, id: MessageId) -> Result<(), CancelError> {

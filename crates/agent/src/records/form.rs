@@ -102,6 +102,29 @@ pub(super) mod bytes {
     }
 }
 
+/// What may hold a secret, and is therefore measured before it is written.
+pub(super) mod content {
+    use super::*;
+
+    pub(in super::super) fn length(value: &ContentRecord) -> usize {
+        const DESCRIPTION: usize = 8 + 32;
+        1 + match value {
+            ContentRecord::Erased => 0,
+            ContentRecord::Payload(payload) => bytes::length(payload),
+            ContentRecord::Body(BodyRecord { key: BodyKeyRecord::Open, .. }) => DESCRIPTION,
+            ContentRecord::Body(BodyRecord { key: BodyKeyRecord::Sealed(_), .. }) => DESCRIPTION + 32,
+        }
+    }
+
+    pub(in super::super) fn write(writer: &mut Writer, value: &ContentRecord) {
+        writer.value(value);
+    }
+
+    pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<ContentRecord, DecodeError> {
+        ContentRecord::decode(reader)
+    }
+}
+
 /// Bytes that are wiped when dropped.
 pub(super) mod secret {
     use super::*;

@@ -1,4 +1,5 @@
-use sealpost_crypto::SystemPrimitives;
+use sealpost_crypto::{ContentKey, SystemPrimitives};
+use sealpost_protocol::{BodyDescription, UploadId};
 
 use super::*;
 
@@ -13,15 +14,25 @@ fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
     check(&PrekeyRecord { key: secret(), retired: Some(at), published: true });
     check(&SessionRecord { session: secret(), sends: true, used: at });
     let recipient = AgentId::from_array([1; 32]);
-    check(&DraftRecord {
-        recipients: vec![recipient; 3],
-        priority: Priority::High,
-        created: at,
-        expires: at,
-        payload: secret(),
-    });
+    let description = BodyDescription { sealed_length: 5, hash: [6; 32] };
+    let sealed = BodyKeyRecord::Sealed(ContentKey::copy_of(&[7; 32]));
+    for content in [
+        ContentRecord::Erased,
+        ContentRecord::Payload(secret()),
+        ContentRecord::Body(BodyRecord { description, key: BodyKeyRecord::Open }),
+        ContentRecord::Body(BodyRecord { description, key: sealed }),
+    ] {
+        check(&DraftRecord {
+            recipients: vec![recipient; 3],
+            priority: Priority::High,
+            created: at,
+            expires: at,
+            content,
+        });
+    }
     let parts = vec![PartRecord { recipient, attempt: Attempt::FIRST, envelope: vec![1; 50] }];
-    check(&OutgoingRecord { header: vec![2; 70], parts, payload: secret() });
+    let upload = Some(UploadRecord { id: UploadId([3; 16]), is_complete: true });
+    check(&OutgoingRecord { header: vec![2; 70], parts, content: ContentRecord::Payload(secret()), upload });
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sealpost_api::{
     v1::{
         self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
         events_client::EventsClient, key_agreement_client::KeyAgreementClient, messages_client::MessagesClient,
+        uploads_client::UploadsClient,
     },
 };
 use sealpost_crypto::IdentityPrivateKey;
@@ -190,6 +191,35 @@ impl RelayClient {
     pub(crate) async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {
         let call = async |channel, request| MessagesClient::new(channel).get_status(request).await;
         self.call("/sealpost.v1.Messages/GetStatus", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn begin_upload(&self, request: v1::BeginUploadRequest) -> Result<v1::UploadStatus, RelayError> {
+        let call = async |channel, request| UploadsClient::new(channel).begin(request).await;
+        self.call("/sealpost.v1.Uploads/Begin", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn append(&self, request: v1::AppendRequest) -> Result<v1::AppendResponse, RelayError> {
+        let call = async |channel, request| UploadsClient::new(channel).append(request).await;
+        self.call("/sealpost.v1.Uploads/Append", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn upload_status(&self, request: v1::UploadRequest) -> Result<v1::UploadStatus, RelayError> {
+        let call = async |channel, request| UploadsClient::new(channel).get(request).await;
+        self.call("/sealpost.v1.Uploads/Get", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn cancel_upload(
+        &self,
+        request: v1::UploadRequest,
+    ) -> Result<v1::CancelUploadResponse, RelayError> {
+        let call = async |channel, request| UploadsClient::new(channel).cancel(request).await;
+        self.call("/sealpost.v1.Uploads/Cancel", request, Duration::ZERO, call).await
+    }
+
+    /// A message's body from a place to the end of the piece that the place lies in.
+    pub(crate) async fn body(&self, request: v1::GetBodyRequest) -> Result<v1::GetBodyResponse, RelayError> {
+        let call = async |channel, request| MessagesClient::new(channel).get_body(request).await;
+        self.call("/sealpost.v1.Messages/GetBody", request, Duration::ZERO, call).await
     }
 
     /// Changes after a number, as many as a page holds.

@@ -53,6 +53,10 @@ pub(crate) enum Area {
     Compared,
     /// The last place given in the order of arrival.
     Arrival,
+    /// Received messages that stand behind a body of their sender which is on its way, and that one, by sender and arrival.
+    Held,
+    /// Bodies that are at the relay still, by arrival.
+    Download,
     /// Groups that share a key, by id.
     Group,
     /// Keys of groups, by group and epoch.
@@ -61,7 +65,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 26] = [
+    const SEALED: [Self; 28] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -86,6 +90,8 @@ impl Area {
         Self::Verified,
         Self::Compared,
         Self::Arrival,
+        Self::Held,
+        Self::Download,
         Self::Group,
         Self::GroupKey,
     ];
@@ -122,6 +128,8 @@ impl Area {
             Self::Verified => 22,
             Self::Compared => 23,
             Self::Arrival => 24,
+            Self::Held => 25,
+            Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
         }
@@ -154,6 +162,8 @@ impl Area {
             Self::Verified => "verified",
             Self::Compared => "compared",
             Self::Arrival => "arrival",
+            Self::Held => "held",
+            Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
         }

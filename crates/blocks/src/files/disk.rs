@@ -1,11 +1,11 @@
-//! Files in a directory that one process holds.
+//! Files in a directory that the caller has made, and holds for itself alone.
 //!
 //! A new file's name is made durable by flushing the directory with the file's first [`Files::sync`]; a replaced file
 //! is written beside, flushed, renamed, and the directory flushed.
 
 use std::{
     collections::HashMap,
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -13,9 +13,6 @@ use std::{
 
 use super::Files;
 use crate::limits;
-
-/// The file whose lock is the right to the directory.
-const LOCK: &str = "lock";
 
 /// What a file is called until it is whole.
 const UNFINISHED: &str = ".new";
@@ -25,7 +22,6 @@ const UNFINISHED: &str = ".new";
 pub struct DiskFiles {
     directory: PathBuf,
     open: Mutex<HashMap<String, Open>>,
-    _lock: File,
 }
 
 #[derive(Debug, Clone)]
@@ -40,19 +36,13 @@ struct Open {
 }
 
 impl DiskFiles {
-    /// Takes the directory, and makes it if it is missing, readable by its owner only.
+    /// Takes a directory that is there. Nobody else may use it meanwhile: who holds the lock of the directory above it sees
+    /// to that.
     ///
     /// # Errors
-    /// `WouldBlock` while another process, or another value in this one, has it; what the operating system reports.
+    /// What the operating system reports.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        make(directory)?;
-        let lock = File::options().read(true).write(true).create(true).truncate(false).open(directory.join(LOCK))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
-        let files = Self { directory: directory.to_owned(), open: Mutex::default(), _lock: lock };
+        let files = Self { directory: directory.to_owned(), open: Mutex::default() };
         files.remove_unfinished()?;
         // What a killed process made may still be missing from the directory that is on the disk.
         files.sync_directory()?;
@@ -107,7 +97,7 @@ impl Files for DiskFiles {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            let name = entry.file_name().into_string().ok().filter(|name| name != LOCK);
+            let name = entry.file_name().into_string().ok();
             if let Some(name) = name.filter(|name| !name.ends_with(UNFINISHED)) {
                 files.push((name, entry.metadata()?.len()));
             }
@@ -177,34 +167,6 @@ impl Files for DiskFiles {
     }
 }
 
-/// Makes the directory and what is missing above it, each entry durable.
-fn make(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    make(parent)?;
-    match builder().create(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && directory.is_dir() => {}
-        other => other?,
-    }
-    sync_directory(parent)
-}
-
-#[cfg(unix)]
-fn builder() -> DirBuilder {
-    use std::os::unix::fs::DirBuilderExt;
-
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    builder
-}
-
-#[cfg(not(unix))]
-fn builder() -> DirBuilder {
-    DirBuilder::new()
-}
-
 /// Only Unix lets a directory be opened and flushed; elsewhere the file system keeps its own journal of entries.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
@@ -248,21 +210,14 @@ mod positional {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
-    fn a_directory_is_made_for_its_owner_and_held_by_one() {
+    fn a_directory_that_is_not_there_is_an_error() {
         let base = tempfile::tempdir().unwrap();
-        let path = base.path().join("a/b");
-        let files = DiskFiles::open(&path).unwrap();
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o077, 0);
-        assert_eq!(DiskFiles::open(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        drop(files);
-        DiskFiles::open(&path).unwrap();
+        assert_eq!(DiskFiles::open(&base.path().join("a")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -34,21 +34,30 @@ struct Rewritten {
 }
 
 impl Log {
-    /// Compacts every segment of which more than `dead` of 1 is dead; the growing one is closed for it.
-    pub(crate) fn compact(&self, dead: f64) -> io::Result<Compaction> {
+    /// Compacts segments of which more than `dead` of 1 is dead, the deadest first, until `count` are done; the growing one
+    /// is closed for it if at least `early` bytes of it are dead.
+    pub(crate) fn compact(&self, dead: f64, count: usize, early: u64) -> io::Result<Compaction> {
         let mut report = Compaction::default();
         let segments = {
             let mut state = self.state();
             let enough =
                 |segment: &Segment| f64::from(segment.dead_units) > dead * f64::from(segment.length.saturating_sub(1));
             let active = state.active.segment;
-            if state.inventory.segments.get(&active).is_some_and(enough) {
+            let is_worth_it = |segment: &Segment| enough(segment) && u64::from(segment.dead_units) * UNIT >= early;
+            if state.inventory.segments.get(&active).is_some_and(is_worth_it) {
                 self.close_segment(&mut state)?;
             }
-            let segments = state.inventory.segments.iter().filter(|(_, segment)| enough(segment));
-            segments.map(|(number, _)| *number).collect::<Vec<_>>()
+            let active = state.active.segment;
+            let segments = state.inventory.segments.iter();
+            let segments = segments.filter(|(number, segment)| **number != active && enough(segment));
+            let mut segments: Vec<_> = segments.map(|(number, segment)| (segment.dead_units, *number)).collect();
+            segments.sort_unstable_by(|one, other| other.cmp(one));
+            segments
         };
-        for number in segments {
+        for (_, number) in segments {
+            if report.rewritten + report.removed >= count as u64 {
+                break;
+            }
             self.compact_segment(number, &mut report)?;
         }
         Ok(report)

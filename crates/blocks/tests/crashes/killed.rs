@@ -67,7 +67,7 @@ fn child() {
 #[test]
 fn what_a_killed_process_committed_is_there() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("blocks");
+    let path = directory.path().to_owned();
     let (mut last, mut contents) = (Mark::START, Vec::<(u64, Handle)>::new());
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())

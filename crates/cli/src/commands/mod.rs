@@ -1,11 +1,14 @@
 //! One file per command.
 
 pub(crate) mod agent;
+pub(crate) mod backup;
 pub(crate) mod bench;
+pub(crate) mod blocks;
 pub(crate) mod completions;
 pub(crate) mod contacts;
 pub(crate) mod group;
 pub(crate) mod identity;
+mod operators;
 pub(crate) mod outbox;
 pub(crate) mod prekeys;
 pub(crate) mod receive;

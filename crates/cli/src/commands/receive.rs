@@ -1,9 +1,13 @@
 //! `sealpost receive`: one round, or on and on.
 
-use std::{path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{Agent, Arrival, InboxMessage, Round, printable};
+use sealpost_agent::{Agent, Arrival, ContentKind, InboxMessage, Received as Content, Round, printable};
 use serde::Serialize;
 
 use crate::{
@@ -23,10 +27,15 @@ struct Received {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
+    /// Bytes of the content.
+    length: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     saved_as: Option<String>,
+    /// Whether it stays in the inbox, since its content was not handed out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    kept: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     r#type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +85,7 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
     let synced = loop {
         let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
         let wait = if received > 0 { Duration::ZERO } else { remaining };
-        let synced = progress::during("receiving", reader.agent.sync_page(wait)).await;
+        let synced = progress::moving(reader.agent, "receiving", reader.agent.sync_page(wait)).await;
         left -= reader.show_all(left).await?;
         let Ok(page) = synced else { break synced };
         received += page.received;
@@ -125,10 +134,8 @@ impl Reader<'_> {
     /// from it.
     async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
         let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
-        if let (Some(folder), true) = (self.save, received.bytes.is_some()) {
-            let name = message.payload.file_name.as_ref().map(|name| name.as_str());
-            let saving = Saving { id: received.id.clone(), name, content: message.payload.content.as_bytes() };
-            match saving.write_into(folder) {
+        if let (Some(folder), true) = (self.save, received.text.is_none()) {
+            match self.save(message, folder).await {
                 Ok(path) => received.saved_as = Some(path.display().to_string()),
                 Err(error) => {
                     self.unsaved += 1;
@@ -138,13 +145,34 @@ impl Reader<'_> {
                 }
             }
         }
-        let is_whole = self.context.json || received.text.is_some() || received.saved_as.is_some();
+        let is_at_hand = self.context.json && received.bytes.is_some();
+        received.kept = !is_at_hand && received.text.is_none() && received.saved_as.is_none();
         output::print(self.context.json, &received, || match &received.saved_as {
             Some(path) => format!("{}, saved as {}", received.to_text(), one_line(path)),
-            None if is_whole => received.to_text(),
-            None => format!("{}; it stays in the inbox: receive with --save FOLDER or --json", received.to_text()),
+            None if !received.kept => received.to_text(),
+            None if received.bytes.is_some() => {
+                format!("{}; it stays in the inbox: receive with --save FOLDER or --json", received.to_text())
+            }
+            None => format!("{}; it stays in the inbox: receive with --save FOLDER", received.to_text()),
         })?;
-        Ok(is_whole)
+        Ok(!received.kept)
+    }
+
+    /// Writes a content into a file, as it is read.
+    async fn save(&self, message: &InboxMessage, folder: &Path) -> io::Result<PathBuf> {
+        let id = message.message.id.to_string();
+        if let Some(payload) = message.payload() {
+            let name = payload.file_name.as_ref().map(|name| name.as_str());
+            return Saving { id, name }.write_into(folder, &mut payload.content.as_bytes());
+        }
+        let body = self.agent.open_body(&message.message).await.map_err(io::Error::other)?;
+        let mut body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
+        let (name, folder) = (body.prelude().file_name.clone(), folder.to_owned());
+        let saving = tokio::task::spawn_blocking(move || {
+            let name = name.as_ref().map(|name| name.as_str());
+            Saving { id, name }.write_into(&folder, &mut body)
+        });
+        progress::during("saving", saving).await.map_err(io::Error::other)?
     }
 }
 
@@ -163,18 +191,24 @@ async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
 
 impl Received {
     fn new(message: &InboxMessage, from_name: Option<String>) -> Self {
-        let payload = &message.payload;
-        let text = payload.content.as_text().map(str::to_owned);
+        let (content, prelude) = match &message.content {
+            Content::Payload(payload) => (Some(&payload.content), payload.prelude()),
+            Content::Body(prelude) => (None, prelude.clone()),
+        };
+        let text = content.and_then(|content| content.as_text()).map(str::to_owned);
+        let bytes = content.filter(|content| content.kind() == ContentKind::Bytes);
         Self {
             id: message.message.id.to_string(),
             from: message.message.sender.to_string(),
             from_name,
-            bytes: text.is_none().then(|| STANDARD.encode(payload.content.as_bytes())),
+            bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
             text,
+            length: prelude.content_length,
             saved_as: None,
-            file_name: payload.file_name.as_ref().map(|name| name.as_str().to_owned()),
-            r#type: payload.message_type.as_ref().map(|name| name.as_str().to_owned()),
-            thread: payload.thread.map(|thread| thread.to_string()),
+            kept: false,
+            file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
+            r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
+            thread: prelude.thread.map(|thread| thread.to_string()),
             priority: message.priority.as_str(),
             sent_at: message.sent.to_string(),
             received_at: message.received.to_string(),
@@ -183,17 +217,16 @@ impl Received {
 
     fn to_text(&self) -> String {
         let from = self.from_name.as_deref().unwrap_or(&self.from);
-        match (&self.text, &self.bytes) {
+        match &self.text {
             // Further lines are indented, so that none looks like another line of ours.
-            (Some(text), _) => {
+            Some(text) => {
                 let text = printable(text);
                 let lines = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\n    ");
                 format!("{from} at {}: {lines}", self.sent_at)
             }
-            (None, bytes) => {
-                let length = bytes.as_ref().map_or(0, |bytes| bytes.trim_end_matches('=').len() * 3 / 4);
+            None => {
                 let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
-                format!("{from} at {}: {name} ({length} bytes)", self.sent_at)
+                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length)
             }
         }
     }

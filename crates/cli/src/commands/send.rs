@@ -1,11 +1,11 @@
 //! `sealpost send`: text, a file, or standard input.
 
-use std::path::Path;
+use std::{io::Cursor, path::Path};
 
-use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome};
+use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome, Streamed};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{arguments::Send, events, failure::Failure, home::Context, output, progress};
 
@@ -23,12 +23,17 @@ struct SentMessage {
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
-    let payload = payload(&send).await?;
+    let content = content(&send).await?;
     let agent = context.open(&send.agent.name).await?;
     let to = context.resolve_all(&agent, &send.to).await?;
     let recipients = to.iter().map(AgentId::to_string).collect();
-    let outgoing = Outgoing { to, payload, priority: send.priority.into(), life: send.life };
-    let sent = progress::during("sending", agent.send(outgoing)).await?;
+    let outgoing = Outgoing { to, payload: (), priority: send.priority.into(), life: send.life };
+    let sent = match content {
+        Sent::Payload(payload) => progress::moving(&agent, "sending", agent.send(outgoing.with(payload))).await?,
+        Sent::Streamed(streamed) => {
+            progress::moving(&agent, "sending", agent.send_streamed(outgoing.with(streamed))).await?
+        }
+    };
     let id = sent.id.to_string();
     let (state, accepted_at, kept) = match sent.outcome {
         SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None),
@@ -41,21 +46,45 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     kept.map_or(printed, |why| Err(Failure::kept(why)))
 }
 
-async fn payload(send: &Send) -> Result<Payload, Failure> {
-    let (content, file_name) = match (&send.text, &send.file) {
-        (Some(text), _) if text == "-" => (text_or_bytes(standard_input().await?), None),
-        (Some(text), _) => (Content::text(text.clone()), None),
-        (None, Some(path)) if path.as_os_str() == "-" => (Content::bytes(standard_input().await?), None),
-        (None, Some(path)) => (Content::bytes(file(path).await?), path.file_name().and_then(|name| name.to_str())),
+/// Whatever content is read from.
+type Reader = Box<dyn AsyncRead + std::marker::Send + Unpin>;
+
+/// What is sent: what fits into memory, or a stream.
+enum Sent {
+    Payload(Payload),
+    Streamed(Streamed<Reader>),
+}
+
+/// The beginning of a content: all of it, if it is short.
+struct Beginning {
+    bytes: Vec<u8>,
+    rest: Option<Reader>,
+    /// Bytes of a file.
+    length: Option<u64>,
+}
+
+async fn content(send: &Send) -> Result<Sent, Failure> {
+    let usage = |error: &dyn std::error::Error| Failure::usage(error.to_string());
+    let is_text = send.text.is_some();
+    let (beginning, name) = match (&send.text, &send.file) {
+        (Some(text), _) if text == "-" => (standard_input().await?, None),
+        (Some(text), _) => (Beginning { bytes: text.clone().into_bytes(), rest: None, length: None }, None),
+        (None, Some(path)) if path.as_os_str() == "-" => (standard_input().await?, None),
+        (None, Some(path)) => (file(path).await?, path.file_name().and_then(|name| name.to_str())),
         (None, None) => return Err(Failure::usage("nothing to send")),
     };
-    let usage = |error: &dyn std::error::Error| Failure::usage(error.to_string());
+    let file_name = name.map(FileName::new).transpose().map_err(|error| usage(&error))?;
+    let message_type = send.message_type.as_deref().map(MessageType::new).transpose().map_err(|error| usage(&error))?;
+    let Beginning { bytes, rest, length } = beginning;
+    if let Some(rest) = rest {
+        let content: Reader = Box::new(Cursor::new(bytes).chain(rest));
+        let thread = send.thread;
+        return Ok(Sent::Streamed(Streamed { message_type, thread, file_name, ..Streamed::new(content, length) }));
+    }
+    let content = if is_text { text_or_bytes(bytes) } else { Content::bytes(bytes) };
     let mut payload = Payload::new(content.map_err(|error| usage(&error))?);
-    payload.file_name = file_name.map(FileName::new).transpose().map_err(|error| usage(&error))?;
-    payload.message_type =
-        send.message_type.as_deref().map(MessageType::new).transpose().map_err(|error| usage(&error))?;
-    payload.thread = send.thread;
-    Ok(payload)
+    (payload.file_name, payload.message_type, payload.thread) = (file_name, message_type, send.thread);
+    Ok(Sent::Payload(payload))
 }
 
 fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
@@ -65,31 +94,25 @@ fn text_or_bytes(bytes: Vec<u8>) -> Result<Content, PayloadError> {
     }
 }
 
-/// Reads at most what a message may have; of more nothing is held.
-async fn bounded(reader: impl tokio::io::AsyncRead + Unpin, name: &str) -> Result<Vec<u8>, Failure> {
+/// Reads at most what fits into an envelope; of more nothing is held.
+async fn begin(mut reader: Reader, length: Option<u64>, name: &str) -> Result<Beginning, Failure> {
     let mut bytes = Vec::new();
     let limit = sealpost_agent::limits::CONTENT;
-    let read = reader.take(limit as u64 + 1).read_to_end(&mut bytes).await;
+    let read = (&mut reader).take(limit as u64 + 1).read_to_end(&mut bytes).await;
     read.map_err(|error| Failure::usage(format!("{name}: {error}")))?;
-    if bytes.len() > limit { Err(too_large(name, "more than that")) } else { Ok(bytes) }
+    let rest = (bytes.len() > limit).then_some(reader);
+    Ok(Beginning { bytes, rest, length })
 }
 
-fn too_large(name: &str, found: &str) -> Failure {
-    let limit = sealpost_agent::limits::CONTENT;
-    Failure::usage(format!("{name}: a message carries at most {limit} bytes, and this is {found}"))
+async fn standard_input() -> Result<Beginning, Failure> {
+    begin(Box::new(tokio::io::stdin()), None, "standard input").await
 }
 
-async fn standard_input() -> Result<Vec<u8>, Failure> {
-    bounded(tokio::io::stdin(), "standard input").await
-}
-
-async fn file(path: &Path) -> Result<Vec<u8>, Failure> {
+async fn file(path: &Path) -> Result<Beginning, Failure> {
     let name = path.display().to_string();
     let failure = |error: std::io::Error| Failure::usage(format!("{name}: {error}"));
     let file = tokio::fs::File::open(path).await.map_err(failure)?;
-    let length = file.metadata().await.map_err(failure)?.len();
-    if length > sealpost_agent::limits::CONTENT as u64 {
-        return Err(too_large(&name, &format!("{length} bytes")));
-    }
-    bounded(file, &name).await
+    let metadata = file.metadata().await.map_err(failure)?;
+    // A pipe has a length that says nothing.
+    begin(Box::new(file), metadata.is_file().then_some(metadata.len()), &name).await
 }

@@ -15,6 +15,9 @@ use crate::{
 struct Started {
     address: String,
     origin: String,
+    /// Where operators are served, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin: Option<String>,
     node_id: String,
     ledger_id: String,
     data_dir: String,
@@ -27,6 +30,7 @@ pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> 
     let relay = Relay::start(config).await.map_err(|error| Failure::local_state(chain(&error)))?;
     let started = Started {
         address: relay.address().to_string(),
+        admin: relay.admin_address().map(|address| address.to_string()),
         origin: format!("{scheme}://{}", relay.address()),
         node_id: relay.node_id().to_string(),
         ledger_id: relay.ledger_id().to_string(),
@@ -51,6 +55,7 @@ fn config(serve: Serve) -> Result<Config, Failure> {
     if let Some(listen) = serve.listen {
         config.listen = listen;
     }
+    config.admin_listen = serve.admin_listen.or(config.admin_listen);
     config.origins.extend(serve.origin);
     config.allow_plaintext |= serve.allow_plaintext;
     config.restored = serve.restored;

@@ -178,7 +178,8 @@ async fn honest_status(stage: &mut Stage) -> Result<(), String> {
 
 async fn expect_texts(stage: &Stage, who: super::stage::Who, texts: &[&str]) -> Result<(), String> {
     let messages = stage.receive(who, texts.len()).await?;
-    let found: Vec<_> = messages.iter().map(|message| message.payload.content.as_text().unwrap_or("(bytes)")).collect();
+    let text = |message: &sealpost_agent::InboxMessage| message.payload()?.content.as_text().map(str::to_owned);
+    let found: Vec<_> = messages.iter().map(|message| text(message).unwrap_or("(bytes)".to_owned())).collect();
     ensure(found == texts, &format!("expected {texts:?}, found {found:?}"))
 }
 

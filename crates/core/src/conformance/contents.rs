@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ports::{Contents, Handle};
+use crate::ports::{ContentPolicy, Contents, Handle};
 
 /// Makes every check of the suite a test: `contents_conformance!(make)`, where `make` is an async function that returns
 /// an empty adapter and something to keep until the check is over.
@@ -16,13 +16,15 @@ macro_rules! contents_conformance {
             letting_go_of_one_leaves_the_others
             letting_go_twice_is_no_error
             contents_stored_at_once_stay_apart
+            what_was_let_go_of_is_gone
+            marks_never_go_back
         }
     };
 }
 
 pub async fn contents_come_back_in_the_order_asked_for(contents: Arc<dyn Contents>) {
     let stored = [b"first".to_vec(), b"second".to_vec(), b"third".to_vec()];
-    let handles = contents.append(stored.to_vec()).await.unwrap();
+    let handles = append(&*contents, stored.to_vec()).await;
     assert_eq!(read(&*contents, handles.clone()).await, stored);
     let backwards: Vec<Handle> = handles.into_iter().rev().collect();
     assert_eq!(read(&*contents, backwards).await, [b"third".to_vec(), b"second".to_vec(), b"first".to_vec()]);
@@ -32,26 +34,26 @@ pub async fn contents_come_back_in_the_order_asked_for(contents: Arc<dyn Content
 pub async fn nothing_and_a_mebibyte_are_contents_too(contents: Arc<dyn Contents>) {
     let large = (0..1 << 20).map(|index: u32| index.to_le_bytes()[1]).collect();
     let stored = [Vec::new(), large];
-    let handles = contents.append(stored.to_vec()).await.unwrap();
+    let handles = append(&*contents, stored.to_vec()).await;
     assert!(read(&*contents, handles).await == stored);
 }
 
 pub async fn equal_contents_are_stored_for_each_who_stored_them(contents: Arc<dyn Contents>) {
-    let mine = contents.append(vec![b"same".to_vec()]).await.unwrap();
-    let yours = contents.append(vec![b"same".to_vec()]).await.unwrap();
+    let mine = append(&*contents, vec![b"same".to_vec()]).await;
+    let yours = append(&*contents, vec![b"same".to_vec()]).await;
     contents.discard(mine).await.unwrap();
     assert_eq!(read(&*contents, yours).await, [b"same".to_vec()]);
 }
 
 pub async fn letting_go_of_one_leaves_the_others(contents: Arc<dyn Contents>) {
-    let mut handles = contents.append(vec![b"gone".to_vec(), b"kept".to_vec()]).await.unwrap();
+    let mut handles = append(&*contents, vec![b"gone".to_vec(), b"kept".to_vec()]).await;
     let kept = handles.split_off(1);
     contents.discard(handles).await.unwrap();
     assert_eq!(read(&*contents, kept).await, [b"kept".to_vec()]);
 }
 
 pub async fn letting_go_twice_is_no_error(contents: Arc<dyn Contents>) {
-    let handles = contents.append(vec![b"gone".to_vec()]).await.unwrap();
+    let handles = append(&*contents, vec![b"gone".to_vec()]).await;
     contents.discard(handles.clone()).await.unwrap();
     contents.discard(handles).await.unwrap();
     contents.discard(Vec::new()).await.unwrap();
@@ -60,7 +62,7 @@ pub async fn letting_go_twice_is_no_error(contents: Arc<dyn Contents>) {
 pub async fn contents_stored_at_once_stay_apart(contents: Arc<dyn Contents>) {
     let store = |number: u8| {
         let contents = Arc::clone(&contents);
-        tokio::spawn(async move { (number, contents.append(vec![vec![number; 100]]).await.unwrap()) })
+        tokio::spawn(async move { (number, append(&*contents, vec![vec![number; 100]]).await) })
     };
     let storing: Vec<_> = (0..16).map(store).collect();
     for stored in storing {
@@ -72,4 +74,27 @@ pub async fn contents_stored_at_once_stay_apart(contents: Arc<dyn Contents>) {
 /// Contents that are all there.
 async fn read(contents: &dyn Contents, handles: Vec<Handle>) -> Vec<Vec<u8>> {
     contents.read(handles).await.unwrap().into_iter().map(Option::unwrap).collect()
+}
+
+pub async fn what_was_let_go_of_is_gone(contents: Arc<dyn Contents>) {
+    for policy in [ContentPolicy::Pooled, ContentPolicy::Fresh] {
+        let stored = contents.append(policy, vec![b"gone".to_vec(), vec![7; 20_000]]).await.unwrap();
+        contents.discard(stored.handles.clone()).await.unwrap();
+        assert_eq!(contents.read(stored.handles).await.unwrap(), [None, None], "{policy:?}");
+    }
+}
+
+pub async fn marks_never_go_back(contents: Arc<dyn Contents>) {
+    let mut last = 0;
+    for number in 0..10 {
+        let policy = if number % 2 == 0 { ContentPolicy::Pooled } else { ContentPolicy::Fresh };
+        let mark = contents.append(policy, vec![vec![number; 3_000]]).await.unwrap().mark;
+        assert!(mark.position() >= last);
+        last = mark.position();
+    }
+}
+
+/// Stored under the policy whose blocks are nobody else's.
+async fn append(contents: &dyn Contents, all: Vec<Vec<u8>>) -> Vec<Handle> {
+    contents.append(ContentPolicy::Fresh, all).await.unwrap().handles
 }

@@ -91,6 +91,10 @@ macro_rules! ledger_conformance {
             the_body_goes_with_the_last_who_waits
             every_part_and_the_body_are_released_once
             handing_over_releases_nothing
+            what_is_released_is_noted_until_it_is_discarded
+            without_a_ratchet_contents_stay_to_the_end_of_the_message_s_life
+            what_someone_waits_for_outlives_its_retention
+            a_part_sent_again_takes_the_place_of_the_one_that_was_kept
 
             the_sender_follows_its_message_to_the_end
             a_recipient_hears_of_what_waits_and_of_nothing_else

@@ -11,7 +11,9 @@ use sealpost_protocol::{
 use super::{Agent, NOW};
 use crate::{
     Part, Submission, SubmittedBody,
-    ports::{Acceptance, AcceptedBody, BodyQuota, ControlAcceptance, Handle, StoredPart, UploadDescription},
+    ports::{
+        Acceptance, AcceptedBody, BodyQuota, ContentsMark, ControlAcceptance, Handle, StoredPart, UploadDescription,
+    },
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -25,6 +27,7 @@ pub struct Letter {
     created: Timestamp,
     expires: Timestamp,
     priority: Priority,
+    scheme: Scheme,
     class: MessageClass,
     body: Option<Vec<u8>>,
     upload: Option<UploadId>,
@@ -50,6 +53,7 @@ impl Letter {
             created: NOW,
             expires: NOW.saturating_add(DAY),
             priority: Priority::Normal,
+            scheme: Scheme::Ratchet,
             class: MessageClass::Ordinary,
             body: None,
             upload: None,
@@ -84,6 +88,12 @@ impl Letter {
     #[must_use]
     pub fn priority(self, priority: Priority) -> Self {
         Self { priority, ..self }
+    }
+
+    /// Under another scheme, as the ledger is given it: nobody could open it.
+    #[must_use]
+    pub fn scheme(self, scheme: Scheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// Not for the user, but for the recipient's runtime.
@@ -160,7 +170,7 @@ impl Letter {
         let fields = HeaderFields {
             message: self.message(),
             recipients: Recipients::new(self.recipients.clone()).unwrap(),
-            scheme: Scheme::Ratchet,
+            scheme: self.scheme,
             class: self.class,
             priority: self.priority,
             message_type: None,
@@ -210,13 +220,17 @@ impl Letter {
     /// The letter as the ledger is given it.
     #[must_use]
     pub fn accepted(&self, at: Timestamp) -> Acceptance {
-        let submission = self.submission();
-        let part = |part: &Part| StoredPart {
-            recipient: part.recipient,
-            attempt: part.attempt,
-            hash: part.hash,
-            length: self.length.unwrap_or(part.content.len() as u64),
-            content: self.part_handle_of(part.recipient),
+        let mut enclosed = self.enclosed.clone();
+        enclosed.sort_unstable();
+        let part = |recipient: &AgentId| {
+            let envelope = self.envelope(*recipient);
+            StoredPart {
+                recipient: *recipient,
+                attempt: self.attempt,
+                hash: PartHash::of(&envelope),
+                length: self.length.unwrap_or(envelope.len() as u64),
+                content: self.part_handle_of(*recipient),
+            }
         };
         Acceptance {
             header: self.header(),
@@ -225,8 +239,9 @@ impl Letter {
                 None => self.body_handle().map(AcceptedBody::Inline),
             },
             quota: self.quota,
-            parts: submission.parts().iter().map(part).collect(),
-            is_complete: submission.is_complete(),
+            parts: enclosed.iter().map(part).collect(),
+            mark: ContentsMark::default(),
+            is_complete: enclosed.len() == self.recipients.len() && self.attempt == Attempt::FIRST,
             at,
         }
     }
@@ -234,8 +249,8 @@ impl Letter {
     /// The letter as the ledger is given it if it is a control message, at [`NOW`].
     #[must_use]
     pub fn control_acceptance(&self) -> ControlAcceptance {
-        let Acceptance { header, mut parts, at, .. } = self.acceptance();
-        ControlAcceptance { header, part: parts.pop().unwrap(), at }
+        let Acceptance { header, mut parts, mark, at, .. } = self.acceptance();
+        ControlAcceptance { header, part: parts.pop().unwrap(), mark, at }
     }
 
     /// Where the acceptance says that the part of `recipient` lies.

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::ports::{BackendError, Contents, Handle};
+use crate::ports::{BackendError, ContentPolicy, Contents, ContentsMark, Handle, StoredContents};
 
 /// Contents by number.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Contents for MemoryContents {
         Ok(true)
     }
 
-    async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
+    async fn append(&self, _policy: ContentPolicy, contents: Vec<Vec<u8>>) -> Result<StoredContents, BackendError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let store = |content: Vec<u8>| {
             state.next += 1;
@@ -35,7 +35,7 @@ impl Contents for MemoryContents {
             state.contents.insert(handle.clone(), content);
             Handle(handle)
         };
-        Ok(contents.into_iter().map(store).collect())
+        Ok(StoredContents { handles: contents.into_iter().map(store).collect(), mark: ContentsMark::default() })
     }
 
     async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
@@ -49,5 +49,9 @@ impl Contents for MemoryContents {
             state.contents.remove(&handle.0);
         }
         Ok(())
+    }
+
+    async fn compact(&self) -> Result<bool, BackendError> {
+        Ok(false)
     }
 }

@@ -31,7 +31,7 @@ struct ControlMessage {
 
 impl ControlTable {
     pub(super) fn accept(&mut self, message: ControlAcceptance, place: u64) -> Result<AcceptanceOutcome, AcceptError> {
-        let ControlAcceptance { header, part, at } = message;
+        let ControlAcceptance { header, part, at, .. } = message;
         let (name, recipient) = (header.message(), part.recipient);
         let unused = self.remove(|(to, _), waiting| *to == recipient && waiting.expires <= at);
         let mut outcome = AcceptanceOutcome { unused, ..AcceptanceOutcome::default() };

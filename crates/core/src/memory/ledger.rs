@@ -7,7 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Signature, Timestamp,
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Scheme, Signature,
+    Timestamp,
 };
 
 use super::{
@@ -18,9 +19,9 @@ use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing, StoredPart,
-        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger,
+        LostEntries, PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing,
+        StoredPart, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -37,6 +38,8 @@ struct State {
     messages: BTreeMap<MessageRef, Message>,
     heads: HashMap<AgentId, CountersignedHead>,
     uploads: UploadTable,
+    /// What was released and is not discarded yet.
+    released: Vec<Handle>,
     control: ControlTable,
 }
 
@@ -44,6 +47,8 @@ struct State {
 struct Message {
     header: Header,
     accepted_at: Timestamp,
+    /// Whether its contents stay though nobody waits for them.
+    is_kept: bool,
     body: Option<Body>,
     deliveries: BTreeMap<AgentId, Delivery>,
 }
@@ -111,7 +116,8 @@ impl State {
     fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let body = self.take_body(&acceptance)?;
         let Acceptance { header, parts, at, .. } = acceptance;
-        let mut message = Message { header, accepted_at: at, body, deliveries: BTreeMap::new() };
+        let is_kept = header.fields().scheme != Scheme::Ratchet;
+        let mut message = Message { header, accepted_at: at, is_kept, body, deliveries: BTreeMap::new() };
         let mut outcome = AcceptanceOutcome::default();
         for part in parts {
             self.check_room(&part)?;
@@ -140,7 +146,7 @@ impl State {
                     delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
                     delivery.mailbox_seq = seq;
                     delivery.length = part.length;
-                    delivery.content = Some(part.content);
+                    outcome.unused.extend(delivery.content.replace(part.content));
                     outcome.queued.push(part.recipient);
                 }
                 Some(PartDecision::Conflict) | None => return Err(AcceptError::Conflict),
@@ -236,7 +242,7 @@ impl State {
 
     /// Takes back the contents of a message that nobody waits for any more.
     fn release(&mut self, message: MessageRef, released: &mut Vec<Handle>) {
-        let Some(message) = self.messages.get_mut(&message) else { return };
+        let Some(message) = self.messages.get_mut(&message).filter(|message| !message.is_kept) else { return };
         for delivery in message.deliveries.values_mut().filter(|delivery| !delivery.is_waiting()) {
             released.extend(delivery.content.take());
         }
@@ -262,7 +268,11 @@ impl Delivery {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        self.transaction(|state| state.accept(acceptance))
+        self.transaction(|state| {
+            let outcome = state.accept(acceptance)?;
+            state.released.extend(outcome.unused.iter().cloned());
+            Ok(outcome)
+        })
     }
 
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
@@ -328,6 +338,7 @@ impl Ledger for MemoryLedger {
                 state.release(message, &mut lost.released);
             }
         }
+        state.released.extend(lost.released.iter().cloned());
         Ok(lost)
     }
 
@@ -337,7 +348,11 @@ impl Ledger for MemoryLedger {
         countersignature: Signature,
         at: Timestamp,
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
-        self.transaction(|state| state.record_receipts(&batch, countersignature, at))
+        self.transaction(|state| {
+            let recorded = state.record_receipts(&batch, countersignature, at)?;
+            state.released.extend(recorded.released.iter().cloned());
+            Ok(recorded)
+        })
     }
 
     async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
@@ -359,7 +374,8 @@ impl Ledger for MemoryLedger {
     ) -> Result<Option<BodyPiece>, BackendError> {
         let state = self.state();
         let Some(known) = state.messages.get(&message) else { return Ok(None) };
-        let may_read = message.sender == reader || known.waiting_for(reader).is_some();
+        let is_theirs = known.waiting_for(reader).is_some() || known.is_kept && known.deliveries.contains_key(&reader);
+        let may_read = message.sender == reader || is_theirs;
         let piece = |body: &Body| {
             let content = usize::try_from(place).ok().and_then(|place| body.pieces.get(place)).cloned();
             BodyPiece { length: body.length, content }
@@ -401,8 +417,34 @@ impl Ledger for MemoryLedger {
                 state.expire_message(reference, &mut step);
                 state.release(reference, &mut step.released);
             }
+            state.released.extend(step.released.iter().cloned());
             Ok(step)
         })
+    }
+
+    async fn end_retention(&self, now: Timestamp, rows: usize) -> Result<EndedRetention, BackendError> {
+        let mut state = self.state();
+        let is_over = |message: &&Message| message.is_kept && message.header.fields().expires <= now;
+        let over: Vec<_> =
+            state.messages.values().filter(is_over).map(|message| message.header.message()).take(rows).collect();
+        let mut ended = EndedRetention { messages: over.len(), released: Vec::new() };
+        for message in over {
+            if let Some(known) = state.messages.get_mut(&message) {
+                known.is_kept = false;
+            }
+            state.release(message, &mut ended.released);
+        }
+        state.released.extend(ended.released.iter().cloned());
+        Ok(ended)
+    }
+
+    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+        Ok(self.state().released.iter().take(limit).cloned().collect())
+    }
+
+    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        self.state().released.retain(|known| !handles.contains(known));
+        Ok(())
     }
 
     async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {
@@ -416,8 +458,9 @@ impl Ledger for MemoryLedger {
 
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
         let mut state = self.state();
-        let is_over =
-            |message: &&Message| message.accepted_at < before && !message.deliveries.values().any(Delivery::is_waiting);
+        let is_over = |message: &&Message| {
+            message.accepted_at < before && !message.is_kept && !message.deliveries.values().any(Delivery::is_waiting)
+        };
         let gone: Vec<_> =
             state.messages.values().filter(is_over).map(|message| message.header.message()).take(rows).collect();
         for message in &gone {
@@ -447,7 +490,10 @@ impl Uploads for MemoryLedger {
         piece: StoredPiece,
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
-        self.state().uploads.add_piece(name, piece, expires)
+        let mut state = self.state();
+        let unused = state.uploads.add_piece(name, piece, expires)?;
+        state.released.extend(unused.clone());
+        Ok(unused)
     }
 
     async fn upload_place(
@@ -464,11 +510,17 @@ impl Uploads for MemoryLedger {
     }
 
     async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
-        Ok(self.state().uploads.cancel(name))
+        let mut state = self.state();
+        let released = state.uploads.cancel(name);
+        state.released.extend(released.iter().cloned());
+        Ok(released)
     }
 
     async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
-        Ok(self.state().uploads.expire(now))
+        let mut state = self.state();
+        let released = state.uploads.expire(now);
+        state.released.extend(released.iter().flatten().cloned());
+        Ok(released)
     }
 }
 
@@ -477,15 +529,23 @@ impl ControlMessages for MemoryLedger {
     async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
         self.transaction(|state| {
             let place = state.next_change();
-            state.control.accept(message, place)
+            let outcome = state.control.accept(message, place)?;
+            state.released.extend(outcome.unused.iter().cloned());
+            Ok(outcome)
         })
     }
 
     async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
-        Ok(self.state().control.take(recipient, until))
+        let mut state = self.state();
+        let released = state.control.take(recipient, until);
+        state.released.extend(released.iter().cloned());
+        Ok(released)
     }
 
     async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
-        Ok(self.state().control.expire(now, rows))
+        let mut state = self.state();
+        let released = state.control.expire(now, rows);
+        state.released.extend(released.iter().cloned());
+        Ok(released)
     }
 }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::{AgentId, Header, Timestamp};
 
-use super::{AcceptError, AcceptanceOutcome, BackendError, Handle, StoredPart};
+use super::{AcceptError, AcceptanceOutcome, BackendError, ContentsMark, Handle, StoredPart};
 
 /// A control message to be recorded; its part is stored already.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct ControlAcceptance {
     pub header: Header,
     /// The one part.
     pub part: StoredPart,
+    /// What the part came with.
+    pub mark: ContentsMark,
     /// The relay's clock.
     pub at: Timestamp,
 }

@@ -7,7 +7,7 @@ use sealpost_protocol::{
 };
 use thiserror::Error;
 
-use super::{BackendError, BodyQuota, ControlMessages, Handle, Uploads};
+use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, Handle, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -21,6 +21,8 @@ pub struct Acceptance {
     pub quota: BodyQuota,
     /// The parts, ascending by recipient.
     pub parts: Vec<StoredPart>,
+    /// What the contents came with.
+    pub mark: ContentsMark,
     /// Whether there is a first attempt for every recipient, as an unknown message must have.
     pub is_complete: bool,
     /// The relay's clock.
@@ -201,6 +203,15 @@ pub struct ExpireStep {
     pub released: Vec<Handle>,
 }
 
+/// Messages whose contents were kept to the end of their lives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EndedRetention {
+    /// How many they were.
+    pub messages: usize,
+    /// Contents that nobody needs any more.
+    pub released: Vec<Handle>,
+}
+
 /// The latest state of one (message, recipient), as the feed of changes shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -227,7 +238,10 @@ pub struct Standing {
     pub last_control: Option<MessageId>,
 }
 
-/// The ledger.
+/// The ledger. What it releases, it notes until it is told that it was discarded.
+///
+/// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
+/// them again. Those of the others go with the last who waits.
 #[async_trait]
 pub trait Ledger: Uploads + ControlMessages {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
@@ -265,7 +279,8 @@ pub trait Ledger: Uploads + ControlMessages {
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
 
-    /// The piece in this place of a message's body, if it has one and `reader` is its sender or one for whom it waits.
+    /// The piece in this place of a message's body, if it has one and `reader` is its sender, or one for whom it waits or,
+    /// without a ratchet, is kept.
     async fn body_piece(
         &self,
         message: MessageRef,
@@ -278,6 +293,16 @@ pub trait Ledger: Uploads + ControlMessages {
 
     /// Fails messages whose life has ended by `now`, looking at about `rows` deliveries from `from` on.
     async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError>;
+
+    /// Releases contents that were kept until their message's life ended by `now`, of up to `rows` messages. What someone
+    /// still waits for goes with them later.
+    async fn end_retention(&self, now: Timestamp, rows: usize) -> Result<EndedRetention, BackendError>;
+
+    /// Up to `limit` contents that were released and not yet reported as discarded.
+    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError>;
+
+    /// Forgets that these were released: they are discarded.
+    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError>;
 
     /// Records when the last sweep was, by a wall clock that was believed.
     async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError>;

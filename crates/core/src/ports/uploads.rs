@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sealpost_protocol::{AgentId, BodyDescription, PieceHash, Scheme, Timestamp, UploadId};
 use thiserror::Error;
 
-use super::{BackendError, Handle};
+use super::{BackendError, ContentsMark, Handle};
 
 /// The full name of an upload: ids are unique per owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,8 @@ pub struct StoredPiece {
     pub hash: PieceHash,
     /// Where it lies.
     pub content: Handle,
+    /// What it came with.
+    pub mark: ContentsMark,
 }
 
 /// What one owner may have on the way and in bodies of messages.

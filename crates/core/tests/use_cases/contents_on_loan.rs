@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use sealpost_core::{
     memory::MemoryContents,
-    ports::{BackendError, Contents, Handle},
+    ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents},
 };
 
 #[derive(Debug, Default)]
@@ -21,6 +21,7 @@ pub(crate) struct ContentsOnLoan {
     is_broken: AtomicBool,
     is_full: AtomicBool,
     damage: Mutex<Option<Damage>>,
+    policies: Mutex<Vec<ContentPolicy>>,
 }
 
 /// What happens to contents of one length.
@@ -34,6 +35,11 @@ impl ContentsOnLoan {
     /// How many contents were stored and not let go of.
     pub(crate) fn count(&self) -> usize {
         self.lent.lock().unwrap().len()
+    }
+
+    /// What contents were stored under, call by call.
+    pub(crate) fn policies(&self) -> Vec<ContentPolicy> {
+        self.policies.lock().unwrap().clone()
     }
 
     /// Damages contents from now on.
@@ -62,11 +68,12 @@ impl Contents for ContentsOnLoan {
         Ok(!self.is_full.load(Ordering::Relaxed))
     }
 
-    async fn append(&self, contents: Vec<Vec<u8>>) -> Result<Vec<Handle>, BackendError> {
+    async fn append(&self, policy: ContentPolicy, contents: Vec<Vec<u8>>) -> Result<StoredContents, BackendError> {
         self.check()?;
-        let handles = self.contents.append(contents).await?;
-        self.lent.lock().unwrap().extend(handles.iter().map(|handle| handle.0.clone()));
-        Ok(handles)
+        let stored = self.contents.append(policy, contents).await?;
+        self.lent.lock().unwrap().extend(stored.handles.iter().map(|handle| handle.0.clone()));
+        self.policies.lock().unwrap().push(policy);
+        Ok(stored)
     }
 
     async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
@@ -90,5 +97,9 @@ impl Contents for ContentsOnLoan {
             assert!(self.lent.lock().unwrap().remove(&handle.0), "given back twice: {handle:?}");
         }
         self.contents.discard(handles).await
+    }
+
+    async fn compact(&self) -> Result<bool, BackendError> {
+        self.contents.compact().await
     }
 }

@@ -8,9 +8,9 @@ use sealpost_core::{
     memory::MemoryLedger,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries, PageQuery,
-        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
-        UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -114,6 +114,18 @@ impl Ledger for FailingLedger {
 
     async fn expire(&self, now: Timestamp, from: u64, rows: usize) -> Result<ExpireStep, BackendError> {
         self.writes()?.expire(now, from, rows).await
+    }
+
+    async fn end_retention(&self, now: Timestamp, rows: usize) -> Result<EndedRetention, BackendError> {
+        self.writes()?.end_retention(now, rows).await
+    }
+
+    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+        self.reads()?.released(limit).await
+    }
+
+    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        self.writes()?.discarded(handles).await
     }
 
     async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {

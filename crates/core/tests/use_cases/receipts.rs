@@ -48,6 +48,11 @@ async fn contents_that_cannot_be_let_go_of_do_not_stop_a_receipt() {
     relay.contents.set_broken(true);
     relay.say(&bob, &letter, Verdict::Stored).await;
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Delivered);
+    assert_ne!(relay.contents.count(), 0);
+    relay.contents.set_broken(false);
+    let relay = relay.restarted();
+    relay.sweep().await;
+    assert_eq!(relay.contents.count(), 0, "the next sweep finds them, also after a restart");
 }
 
 #[tokio::test]

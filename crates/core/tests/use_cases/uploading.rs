@@ -2,7 +2,7 @@
 
 use sealpost_core::{
     Part, Submission, SubmissionError, SubmittedBody, UploadError, limits,
-    ports::{AcceptError, UploadDescription},
+    ports::{AcceptError, ContentPolicy, UploadDescription},
 };
 use sealpost_protocol::{
     Attempt, BodyAccess, BodyDescription, ErrorCode, Header, HeaderFields, Scheme, SenderSeal, SignedPart,
@@ -152,6 +152,21 @@ async fn a_message_without_a_ratchet_is_carried_with_its_sender_s_signature() {
     relay.services.delivery_router.send(&principal(&alice), submission).await.unwrap();
     let entry = relay.receive(&bob).await.entries.remove(0);
     assert_eq!((entry.header.as_slice(), &entry.part), (header.as_bytes(), &part.content));
+    assert_eq!(relay.contents.policies(), [ContentPolicy::Fresh]);
+}
+
+#[tokio::test]
+async fn contents_are_stored_as_their_scheme_asks_for() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    relay.send(&alice, &Letter::new(&alice, &[&bob]).body(b"body")).await.unwrap();
+    let uploaded = letter(&alice, &bob);
+    relay.begin(&alice, &uploaded).await;
+    relay.append_pieces(&alice, &uploaded, &[0]).await;
+    assert_eq!(relay.contents.policies(), [ContentPolicy::Pooled; 2]);
+    for scheme in [Scheme::None, Scheme::SharedKey, Scheme::RecipientKeys] {
+        assert_eq!(ContentPolicy::of(scheme), ContentPolicy::Fresh);
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Payloads read back, tell little by their length, and are parsed strictly.
 
 use proptest::prelude::*;
-use sealpost_protocol::{AgentId, MessageId};
+use sealpost_protocol::{AgentId, BodyDescription, MessageId};
 
 use super::*;
-use crate::testing::NOW;
+use crate::{secret::ContentKey, testing::NOW};
 
 fn full() -> Payload {
     Payload {
@@ -133,4 +133,34 @@ fn text_is_utf8_and_bytes_are_not_text() {
 #[test]
 fn debug_shows_no_content() {
     insta::assert_snapshot!(format!("{:?} {:?}", Payload::new(full().content), full().to_plaintext()), @"Payload { message_type: None, thread: None, reply_to: None, file_name: None, content: Content(Bytes, 301 bytes) } Plaintext(432 bytes)");
+}
+
+fn body_key() -> (ContentKey, BodyDescription) {
+    (ContentKey::copy_of(&[7; 32]), BodyDescription { sealed_length: 99, hash: [8; 32] })
+}
+
+#[test]
+fn the_key_of_a_body_reads_back_for_that_body_and_asks_for_a_step_as_a_message_does() {
+    let (key, body) = body_key();
+    let plaintext = BodyKey::new(&key, body).unwrap().to_plaintext();
+    assert!(plaintext.is_ordinary() && plaintext.padded_length() == 112);
+    assert_eq!(plaintext.to_body_key(&body).unwrap().expose(), key.expose());
+    let asking = plaintext.asking_for_step().unwrap();
+    assert!(asking.asks_for_step() && asking.to_body_key(&body).is_ok());
+    assert!(plaintext.to_payload().is_err() && full().to_plaintext().to_body_key(&body).is_err());
+}
+
+#[test]
+fn the_key_of_another_body_or_with_the_commitment_of_another_key_is_refused() {
+    let (key, body) = body_key();
+    let plaintext = BodyKey::new(&key, body).unwrap().to_plaintext();
+    for other in [BodyDescription { sealed_length: 98, ..body }, BodyDescription { hash: [9; 32], ..body }] {
+        assert!(matches!(plaintext.to_body_key(&other), Err(DecodeError::Invalid { field: "body", .. })));
+    }
+    for position in [3, 3 + 32] {
+        let mut bytes = plaintext.as_bytes().to_vec();
+        bytes[position] ^= 1;
+        let read = Plaintext(bytes.into()).to_body_key(&body);
+        assert!(matches!(read, Err(DecodeError::Invalid { field: "commitment", .. })), "{read:?}");
+    }
 }

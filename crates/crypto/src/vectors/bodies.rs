@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{encoded, hex};
 use crate::{
-    BodySeal, BodySealer, ContentKey, ContentKind, FileName, GroupKey, Prelude,
+    BodyKey, BodySeal, BodySealer, ContentKey, ContentKind, FileName, GroupKey, Prelude,
     testing::{SeededPrimitives, TestAgent},
     wrap_key,
 };
@@ -22,7 +22,35 @@ pub(super) fn vectors() -> Value {
     let messages = (0..).zip([Scheme::None, Scheme::SharedKey, Scheme::RecipientKeys]).flat_map(|(number, scheme)| {
         [message(2 * number, scheme, short, false), message(2 * number + 1, scheme, &long, true)]
     });
-    json!({ "group_key": hex(&*group_key().encode()), "messages": messages.collect::<Vec<_>>() })
+    json!({
+        "group_key": hex(&*group_key().encode()),
+        "messages": messages.collect::<Vec<_>>(),
+        "ratchet": ratchet(short),
+    })
+}
+
+/// What Alice seals for Bob in their session.
+fn ratchet(content: &[u8]) -> Value {
+    let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
+    let key = ContentKey::generate(&SeededPrimitives::new(40)).unwrap();
+    let body = seal(Some(&key), content);
+    let description = BodyDescription::of(&body);
+    let header =
+        Header::new(HeaderFields { body: Some(description), ..alice.header_to(&bob, 8).fields().clone() }).unwrap();
+    let plaintext = BodyKey::new(&key, description).unwrap().to_plaintext();
+    assert_eq!(plaintext.to_body_key(&description).unwrap().expose(), key.expose());
+    json!({
+        "scheme": header.fields().scheme.as_str(),
+        "prelude": encoded(&prelude(content)),
+        "content": hex(content),
+        "content_key": hex(key.expose()),
+        "body": hex(&body),
+        "body_length": body.len(),
+        "body_hash": hex(description.hash),
+        "header": hex(header.as_bytes()),
+        "header_hash": hex(header.hash().0),
+        "plaintext": hex(plaintext.as_bytes()),
+    })
 }
 
 fn group_key() -> GroupKey {

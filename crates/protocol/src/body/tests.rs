@@ -46,3 +46,13 @@ fn a_piece_has_one_length_in_its_place() {
     let empty = BodyDescription { sealed_length: 0, hash: [0; 32] };
     assert_eq!((empty.pieces(), empty.piece_length(0)), (0, None));
 }
+
+#[test]
+fn a_body_is_described_as_it_is_written() {
+    let body = body(2 * PIECE + 9);
+    let mut hasher = BodyHasher::default();
+    for part in body.chunks(70_001) {
+        hasher.update(part);
+    }
+    assert_eq!(hasher.description(), BodyDescription::of(&body));
+}

@@ -7,6 +7,7 @@ mod connection;
 mod echo;
 mod endpoints;
 mod grpc;
+mod operators;
 mod places;
 mod refusal;
 mod respond;
@@ -17,5 +18,6 @@ mod uploads;
 mod websocket;
 
 pub(crate) use connection::serve;
+pub(crate) use operators::serve as serve_operators;
 pub use tls::TlsError;
 pub(crate) use tls::tls_acceptor;

@@ -14,23 +14,26 @@ mod pages;
 #[cfg(test)]
 mod plans;
 mod receipts;
+mod released;
+mod retention;
 mod uploads;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rusqlite::Transaction;
 use sealpost_core::{
     DeliveryRecord,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ControlAcceptance, ControlMessages, ExpireStep, Handle, Ledger, LostEntries, PageQuery,
-        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
-        UploadRecord, Uploads, WaitingEntry,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
 
-use super::{Store, columns, failure::Abort, failure::StoreError};
+use super::{Store, columns, contents_mark, failure::Abort, failure::StoreError};
 
 /// The ledger over the shared database.
 pub(super) struct EmbeddedLedger {
@@ -46,7 +49,15 @@ impl EmbeddedLedger {
 #[async_trait]
 impl Ledger for EmbeddedLedger {
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        self.store.write(move |transaction| acceptance::accept(transaction, acceptance)).await
+        let accept = move |transaction: &Transaction<'_>| {
+            let mark = acceptance.mark.clone();
+            contents_mark::raise(transaction, &mark)?;
+            let outcome = acceptance::accept(transaction, acceptance)?;
+            released::note(transaction, &outcome.unused)?;
+            Ok((outcome, mark))
+        };
+        // The mark lives until the commit: a collection in between would take what it came with.
+        self.store.write(accept).await.map(|(outcome, _mark)| outcome)
     }
 
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
@@ -63,7 +74,12 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError> {
-        self.store.write(move |transaction| Ok(pages::lose(transaction, recipient, &entries)?)).await
+        let lose = move |transaction: &Transaction<'_>| {
+            let lost = pages::lose(transaction, recipient, &entries)?;
+            released::note(transaction, &lost.released)?;
+            Ok(lost)
+        };
+        self.store.write(lose).await
     }
 
     async fn record_receipts(
@@ -74,7 +90,12 @@ impl Ledger for EmbeddedLedger {
     ) -> Result<RecordedReceipts, RecordReceiptsError> {
         let head = CountersignedHead { signed: *batch.signed_head(), countersignature };
         let proofs = batch.proofs();
-        self.store.write(move |transaction| receipts::record(transaction, head, proofs, at)).await
+        let record = move |transaction: &Transaction<'_>| {
+            let recorded = receipts::record(transaction, head, proofs, at)?;
+            released::note(transaction, &recorded.released)?;
+            Ok(recorded)
+        };
+        self.store.write(record).await
     }
 
     async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
@@ -109,7 +130,29 @@ impl Ledger for EmbeddedLedger {
         if due.is_empty() {
             return Ok(ExpireStep::default());
         }
-        self.store.write(move |transaction| Ok(expiry::expire(transaction, now, &due, rows)?)).await
+        let expire = move |transaction: &Transaction<'_>| {
+            let step = expiry::expire(transaction, now, &due, rows)?;
+            released::note(transaction, &step.released)?;
+            Ok(step)
+        };
+        self.store.write(expire).await
+    }
+
+    async fn end_retention(&self, now: Timestamp, rows: usize) -> Result<EndedRetention, BackendError> {
+        let end = move |transaction: &Transaction<'_>| {
+            let ended = retention::end(transaction, now, rows)?;
+            released::note(transaction, &ended.released)?;
+            Ok(ended)
+        };
+        self.store.write(end).await
+    }
+
+    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+        self.store.read(move |connection| released::some(connection, limit)).await
+    }
+
+    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        self.store.write(move |transaction| Ok(released::forget(transaction, &handles)?)).await
     }
 
     async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError> {
@@ -143,7 +186,14 @@ impl Uploads for EmbeddedLedger {
         piece: StoredPiece,
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
-        self.store.write(move |transaction| uploads::add_piece(transaction, name, piece, expires)).await
+        let add = move |transaction: &Transaction<'_>| {
+            let mark = piece.mark.clone();
+            contents_mark::raise(transaction, &mark)?;
+            let unused = uploads::add_piece(transaction, name, piece, expires)?;
+            released::note(transaction, &unused)?;
+            Ok((unused, mark))
+        };
+        self.store.write(add).await.map(|(unused, _mark)| unused)
     }
 
     async fn upload_place(
@@ -160,25 +210,52 @@ impl Uploads for EmbeddedLedger {
     }
 
     async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
-        self.store.write(move |transaction| Ok(uploads::cancel(transaction, name)?)).await
+        let cancel = move |transaction: &Transaction<'_>| {
+            let released = uploads::cancel(transaction, name)?;
+            released::note(transaction, &released)?;
+            Ok(released)
+        };
+        self.store.write(cancel).await
     }
 
     async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
-        self.store.write(move |transaction| Ok(uploads::expire(transaction, now)?)).await
+        let expire = move |transaction: &Transaction<'_>| {
+            let released = uploads::expire(transaction, now)?;
+            released::note(transaction, released.iter().flatten())?;
+            Ok(released)
+        };
+        self.store.write(expire).await
     }
 }
 
 #[async_trait]
 impl ControlMessages for EmbeddedLedger {
     async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        self.store.write(move |transaction| control_messages::accept(transaction, message)).await
+        let accept = move |transaction: &Transaction<'_>| {
+            let mark = message.mark.clone();
+            contents_mark::raise(transaction, &mark)?;
+            let outcome = control_messages::accept(transaction, message)?;
+            released::note(transaction, &outcome.unused)?;
+            Ok((outcome, mark))
+        };
+        self.store.write(accept).await.map(|(outcome, _mark)| outcome)
     }
 
     async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
-        self.store.write(move |transaction| Ok(control_messages::take(transaction, recipient, until)?)).await
+        let take = move |transaction: &Transaction<'_>| {
+            let released = control_messages::take(transaction, recipient, until)?;
+            released::note(transaction, &released)?;
+            Ok(released)
+        };
+        self.store.write(take).await
     }
 
     async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
-        self.store.write(move |transaction| Ok(control_messages::expire(transaction, now, rows)?)).await
+        let expire = move |transaction: &Transaction<'_>| {
+            let released = control_messages::expire(transaction, now, rows)?;
+            released::note(transaction, &released)?;
+            Ok(released)
+        };
+        self.store.write(expire).await
     }
 }

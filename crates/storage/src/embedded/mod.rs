@@ -1,11 +1,13 @@
-//! The adapters over one SQLite file, `ledger.sqlite3`, in a data directory that one process holds.
+//! The adapters over one data directory, which one process holds: ledger and prekeys in one SQLite file,
+//! `ledger.sqlite3`, contents in a block store beside it.
 //!
-//! Ledger, prekeys and contents share the file, so that a message and its bytes become durable in one commit; calls
-//! that arrive together share that commit (see [`sealpost_sqlite`]). Deleted rows are not overwritten: contents are
-//! sealed, and the rest is the relay's own knowledge.
+//! Calls that arrive together share a commit (see [`sealpost_sqlite`]). Deleted rows are not overwritten: contents are not
+//! in them, and the rest is the relay's own knowledge.
 
+mod backup;
 mod columns;
 mod contents;
+mod contents_mark;
 mod data_directory;
 mod failure;
 mod identity;
@@ -17,18 +19,28 @@ use std::{
     fmt, io,
     num::NonZeroU16,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rusqlite::{Connection, Transaction};
-use sealpost_core::ports::{BackendError, Contents, Ledger, Prekeys};
-use sealpost_sqlite::{Database, DirectoryLock, LockError, OpenOptions};
+use sealpost_core::ports::{BackendError, Ledger, Prekeys};
+use sealpost_protocol::{Clock, Signer};
+use sealpost_sqlite::{Database, DirectoryLock, OpenOptions};
 use thiserror::Error;
 
+pub use sealpost_sqlite::LockError;
+
+pub use backup::{BackupError, BackupReport, restore_files};
+pub use contents::{
+    BlocksReport, CollectionReport, Damaged, EmbeddedContents, OpenContentsError, RepairReport, StoredContent,
+    VerificationReport,
+};
 pub use identity::LedgerIdentity;
 
 use self::{
-    contents::InlineContents,
     failure::{Abort, StoreError},
     ledger::EmbeddedLedger,
     prekeys::EmbeddedPrekeys,
@@ -92,7 +104,7 @@ impl Embedded {
             OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)
             .map_err(|source| OpenError::Database { path: path.clone(), source })?;
-        Ok(Self { store: Arc::new(Store { database, _lock: lock }), path })
+        Ok(Self { store: Arc::new(Store { database, contents_are_open: AtomicBool::new(false), _lock: lock }), path })
     }
 
     /// The database's file.
@@ -113,11 +125,22 @@ impl Embedded {
         Arc::new(EmbeddedPrekeys::new(Arc::clone(&self.store)))
     }
 
-    /// Contents, kept in the ledger's own rows: only to be used with [`Embedded::ledger`].
-    #[must_use]
-    pub fn contents(&self) -> Arc<dyn Contents> {
-        let data_directory = self.path.parent().unwrap_or(&self.path).to_owned();
-        Arc::new(InlineContents { data_directory })
+    /// Contents, to be used with [`Embedded::ledger`] and opened once at a time. `node` signs the block lists, and only its
+    /// own are believed; `clock` dates them.
+    ///
+    /// # Errors
+    /// [`OpenContentsError`].
+    pub async fn open_contents(
+        &self,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        let contents = EmbeddedContents::open(Arc::clone(&self.store), self.data_directory().to_owned(), node, clock);
+        contents.await.map(Arc::new)
+    }
+
+    fn data_directory(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 }
 
@@ -130,10 +153,20 @@ impl fmt::Debug for Embedded {
 /// The database and the right to it. Dropped in this order: the directory is free when the file is closed.
 struct Store {
     database: Database,
+    contents_are_open: AtomicBool,
     _lock: DirectoryLock,
 }
 
 impl Store {
+    /// Takes the place of whoever has the contents open; returns whether it was taken.
+    fn take_contents(&self) -> bool {
+        self.contents_are_open.swap(true, Ordering::AcqRel)
+    }
+
+    fn leave_contents(&self) {
+        self.contents_are_open.store(false, Ordering::Release);
+    }
+
     /// Runs `job` in a transaction of its own; if it aborts, nothing has changed.
     async fn write<T, R>(
         &self,

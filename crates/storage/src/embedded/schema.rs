@@ -14,6 +14,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/last_sweep.sql"),
         include_str!("schema/bodies.sql"),
         include_str!("schema/control_messages.sql"),
+        include_str!("schema/contents.sql"),
     ],
 };
 

@@ -11,12 +11,16 @@ fn open() -> (Embedded, TempDir) {
 mod contents {
     use std::sync::Arc;
 
-    use sealpost_core::ports::Contents;
+    use sealpost_core::{
+        conformance::{Agent, HandClock},
+        ports::Contents,
+    };
     use tempfile::TempDir;
 
     async fn make() -> (Arc<dyn Contents>, TempDir) {
         let (embedded, directory) = super::open();
-        (embedded.contents(), directory)
+        let node = Arc::new(Agent::new(0x0d));
+        (embedded.open_contents(node, Arc::<HandClock>::default()).await.unwrap(), directory)
     }
 
     sealpost_core::contents_conformance!(make);

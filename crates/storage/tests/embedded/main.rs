@@ -4,6 +4,7 @@
 
 mod conformance;
 mod identity;
+mod killed;
 mod model;
 mod opening;
 mod reopening;

@@ -1,9 +1,10 @@
 //! Which data directories are opened, and by whom.
 
-use std::{error::Error, fs, path::Path};
+use std::{error::Error, fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
-use sealpost_storage::{Embedded, OpenError};
+use sealpost_core::conformance::{Agent, HandClock};
+use sealpost_storage::{Embedded, OpenContentsError, OpenError};
 
 /// What an operator reads: the error and everything below it.
 fn whole_message(error: &dyn Error) -> String {
@@ -79,4 +80,32 @@ fn a_refused_directory_is_not_kept_locked() {
     assert!(matches!(refusal(directory.path()), OpenError::Database { .. }));
     fs::remove_file(&path).unwrap();
     drop(Embedded::open(directory.path()).unwrap());
+}
+
+#[test]
+fn a_directory_with_contents_of_an_earlier_version_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(Embedded::open(directory.path()).unwrap());
+    let file = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    file.execute_batch(
+        "DROP TABLE released; DROP TABLE retained; ALTER TABLE ledger DROP COLUMN contents_mark;
+         PRAGMA user_version = 8; INSERT INTO parts VALUES (1, x'00');",
+    )
+    .unwrap();
+    let refused = whole_message(&refusal(directory.path()));
+    assert!(refused.contains("messages that an earlier version accepted still wait here"), "{refused}");
+    file.execute_batch("DELETE FROM parts").unwrap();
+    drop(file);
+    drop(Embedded::open(directory.path()).unwrap());
+}
+
+#[tokio::test]
+async fn contents_are_opened_once_at_a_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let embedded = Embedded::open(directory.path()).unwrap();
+    let open = async || embedded.open_contents(Arc::new(Agent::new(0x0d)), Arc::<HandClock>::default()).await;
+    let first = open().await.unwrap();
+    assert!(matches!(open().await, Err(OpenContentsError::Open)));
+    drop(first);
+    open().await.unwrap();
 }

@@ -14,13 +14,14 @@ fn open(directory: &Path) -> Embedded {
     Embedded::open(directory).unwrap()
 }
 
-fn services(storage: &Embedded) -> Services {
+async fn services(storage: &Embedded) -> Services {
+    let (clock, node) = (Arc::<HandClock>::default(), Arc::new(Agent::new(0x0d)));
     Services::new(Ports {
         ledger: storage.ledger(),
-        contents: storage.contents(),
+        contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
         prekeys: storage.prekeys(),
-        clock: Arc::<HandClock>::default(),
-        node: Arc::new(Agent::new(0x0d)),
+        clock,
+        node,
     })
 }
 
@@ -146,7 +147,7 @@ async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobo
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let letters = [1, 2].map(|number| Letter::new(&alice, &[&bob]).number(number));
     {
-        let services = services(&open(directory.path()));
+        let services = services(&open(directory.path())).await;
         let sender = Principal::authenticated(alice.id());
         services.key_agreement.publish(&Principal::authenticated(bob.id()), bob.upload(1, [])).await.unwrap();
         for letter in &letters {
@@ -156,7 +157,7 @@ async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobo
     let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
     assert_eq!(file.execute("UPDATE messages SET header = zeroblob(length(header)) WHERE id = 1", []).unwrap(), 1);
     drop(file);
-    let services = services(&open(directory.path()));
+    let services = services(&open(directory.path())).await;
     let page =
         services.mailboxes.receive(&Principal::authenticated(bob.id()), PageRequest::default(), &()).await.unwrap();
     let headers: Vec<_> = page.entries.iter().map(|entry| entry.header.as_slice()).collect();

@@ -6,7 +6,8 @@ use sealpost_protocol::{BodyDescription, PieceHash, UploadId, limits as wire};
 
 use super::*;
 use crate::ports::{
-    AcceptError, AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadRecord,
+    AcceptError, AddPieceError, BeginUploadError, BodyQuota, ContentsMark, StoredPiece, UploadDescription, UploadName,
+    UploadRecord,
 };
 
 const QUOTA: BodyQuota = BodyQuota { uploads: 4, bytes: 1 << 30 };
@@ -34,7 +35,12 @@ async fn begin(ledger: &dyn Ledger, name: UploadName, letter: &Letter) -> Upload
 fn piece(letter: &Letter, place: u64, copy: u8) -> StoredPiece {
     let bytes = &letter.pieces()[usize::try_from(place).unwrap()];
     let hash = letter.upload_description().body.piece_hash(place, bytes).unwrap();
-    StoredPiece { place, hash, content: Handle(vec![b'p', u8::try_from(place).unwrap(), copy]) }
+    StoredPiece {
+        place,
+        hash,
+        content: Handle(vec![b'p', u8::try_from(place).unwrap(), copy]),
+        mark: ContentsMark::default(),
+    }
 }
 
 async fn add(ledger: &dyn Ledger, name: UploadName, piece: StoredPiece) -> Option<Handle> {

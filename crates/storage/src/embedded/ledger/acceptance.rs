@@ -14,7 +14,7 @@ use super::{
     deliveries::Delivery,
     mailboxes,
     messages::{self, StoredMessage},
-    uploads,
+    retention, uploads,
 };
 
 pub(super) fn accept(
@@ -34,6 +34,7 @@ fn accept_new(transaction: &Transaction<'_>, acceptance: Acceptance) -> Result<A
     let mut numbers = ChangeNumbers::load(transaction)?;
     let message = numbers.next();
     messages::insert(transaction, message, &header, at)?;
+    retention::keep(transaction, message, &header)?;
     if let Some(body) = body {
         bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
     }
@@ -70,6 +71,7 @@ fn accept_again(
             PartDecision::Duplicate => outcome.unused.push(part.content),
             PartDecision::NextAttempt => {
                 outcome.queued.push(part.recipient);
+                outcome.unused.extend(mailboxes::take_part(transaction, delivery.id)?);
                 requeue(transaction, delivery, part, acceptance.at, numbers.take())?;
             }
             PartDecision::Conflict => return Err(Abort::Refused(AcceptError::Conflict)),

@@ -40,7 +40,7 @@ pub(super) fn accept(
     transaction: &Transaction<'_>,
     message: ControlAcceptance,
 ) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    let ControlAcceptance { header, part, at } = message;
+    let ControlAcceptance { header, part, at, .. } = message;
     let (name, recipient) = (header.message(), part.recipient);
     let pair = params![recipient.as_bytes(), name.sender.as_bytes()];
     let expired = removed(transaction, EXPIRED_OF, params![recipient.as_bytes(), Time(at)])?;

@@ -15,11 +15,12 @@ const DELIVERIES: u64 = 1_000;
 
 pub(super) const OLDEST: &str = "SELECT id, recipients, accepted_at FROM messages ORDER BY id LIMIT ?1";
 pub(super) const WAITS: &str =
-    "SELECT EXISTS (SELECT 1 FROM deliveries WHERE id BETWEEN ?1 AND ?2 AND mailbox_seq IS NOT NULL)";
+    "SELECT EXISTS (SELECT 1 FROM deliveries WHERE id BETWEEN ?1 AND ?2 AND mailbox_seq IS NOT NULL)
+         OR EXISTS (SELECT 1 FROM retained WHERE message = ?1)";
 pub(super) const DELETE_DELIVERIES: &str = "DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2";
 pub(super) const DELETE_MESSAGE: &str = "DELETE FROM messages WHERE id = ?1";
 
-/// Parts and bodies are not deleted here: they left with the last who waited for them.
+/// Parts and bodies are not deleted here: they left with the last who waited for them, or at the end of their life.
 pub(super) fn forget(transaction: &Transaction<'_>, before: Timestamp, rows: usize) -> Result<usize, StoreError> {
     let (mut forgotten, mut deliveries) = (0, 0);
     for (Number(first), Number(count), Time(accepted_at)) in oldest(transaction, rows)? {

@@ -11,6 +11,7 @@ use super::{
     Abort, StoreError, bodies,
     columns::{Number, Time},
     deliveries::Delivery,
+    retention,
 };
 
 pub(super) const ENTER: &str = "INSERT INTO mailboxes
@@ -22,6 +23,7 @@ pub(super) const ENTER: &str = "INSERT INTO mailboxes
 pub(super) const LEAVE: &str = "UPDATE mailboxes SET messages = messages - 1, bytes = bytes - ?2 WHERE recipient = ?1";
 pub(super) const INSERT_PART: &str = "INSERT INTO parts (delivery, content) VALUES (?1, ?2)";
 pub(super) const RELEASE_PART: &str = "DELETE FROM parts WHERE delivery = ?1 RETURNING content";
+
 /// Counts a part into its recipient's mailbox, if it has room, and stores it there for this delivery.
 pub(super) fn enter(
     transaction: &Transaction<'_>,
@@ -54,7 +56,15 @@ pub(super) fn leave(
     let recipient = delivery.record.status.recipient;
     let left = params![recipient.as_bytes(), Number(delivery.part_length)];
     transaction.prepare_cached(LEAVE)?.execute(left)?;
-    let mut part = transaction.prepare_cached(RELEASE_PART)?;
-    released.extend(part.query_one([Number(delivery.id)], |row| row.get(0)).optional()?.map(Handle));
+    if retention::is_kept(transaction, delivery.message)? {
+        return Ok(());
+    }
+    released.extend(take_part(transaction, delivery.id)?);
     bodies::release(transaction, delivery.message, released)
+}
+
+/// Takes out the part of a delivery, if it is there.
+pub(super) fn take_part(transaction: &Transaction<'_>, delivery: u64) -> Result<Option<Handle>, StoreError> {
+    let mut part = transaction.prepare_cached(RELEASE_PART)?;
+    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(Handle))
 }

@@ -8,6 +8,7 @@ use super::{
     StoreError, bodies,
     columns::{Number, Time},
     deliveries::{self, Delivery},
+    retention,
 };
 
 pub(super) const FIND: &str = "SELECT id, recipients, header_hash FROM messages WHERE sender = ?1 AND message_id = ?2";
@@ -38,7 +39,10 @@ pub(super) fn body_piece(
 ) -> Result<Option<BodyPiece>, StoreError> {
     let Some(known) = find(connection, message)? else { return Ok(None) };
     let waits = || Ok::<_, StoreError>(known.delivery(connection, reader)?.is_some_and(|found| found.is_waiting()));
-    if reader != message.sender && !waits()? {
+    let is_kept = || {
+        Ok::<_, StoreError>(retention::is_kept(connection, known.id)? && known.delivery(connection, reader)?.is_some())
+    };
+    if reader != message.sender && !waits()? && !is_kept()? {
         return Ok(None);
     }
     bodies::piece(connection, known.id, place)

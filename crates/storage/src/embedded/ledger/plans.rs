@@ -2,10 +2,10 @@
 
 use super::{
     bodies, change_numbers, changes, control_messages, deliveries, expiry, forgetting, mailboxes, messages, pages,
-    receipts, uploads,
+    receipts, released, retention, uploads,
 };
 use crate::embedded::{
-    identity,
+    contents_mark, identity,
     schema::tests::{plan, slow},
 };
 
@@ -60,9 +60,18 @@ fn no_statement_reads_a_table_from_end_to_end() {
         messages::INSERT,
         pages::PAGE,
         pages::ENTRY,
+        contents_mark::LOAD,
+        contents_mark::RAISE,
         receipts::LAST_HEAD,
         receipts::SIGNED_HEAD,
         receipts::SET_LAST_HEAD,
+        released::NOTE,
+        released::FORGET,
+        retention::KEEP,
+        retention::IS_KEPT,
+        retention::DUE,
+        retention::END,
+        retention::RELEASE_PARTS,
         uploads::FIND,
         uploads::HOW_MANY,
         uploads::INSERT,

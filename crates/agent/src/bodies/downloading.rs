@@ -1,0 +1,442 @@
+//! Fetching the bodies of received messages: piece by piece into the spool, from where it stopped; once all of it is there
+//! and synced, it is checked, and only then is the message stored, and its receipt due.
+//!
+//! A body that is not the one that the header describes is the relay's fault: it is fetched again, later. One that is,
+//! and does not open, is its sender's: the message is refused.
+
+use std::{
+    fs::File,
+    io::{self, Read, Seek, SeekFrom, Write},
+};
+
+use futures::{StreamExt, stream::FuturesOrdered};
+use sealpost_api::v1;
+use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload};
+use sealpost_protocol::{
+    BodyDescription, BodyHasher, ErrorCode, MessageRef, RefusalReason, Verdict, encoding::Encode, limits as wire,
+};
+
+use super::{
+    spool::{SpoolFile, Spooled, blocking},
+    transfers::{Stop, Transfer},
+};
+use crate::{
+    Agent, Event, RelayError, SyncError,
+    conflicts::retry_conflicts,
+    limits,
+    outbox::encode_payload,
+    records::{BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord},
+    store::{Changes, Versioned},
+};
+
+/// What became of an attempt to fetch a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fetched {
+    /// It is there, or nobody waits for it any more.
+    Done,
+    /// It was asked to rest.
+    InPart,
+    /// Another process of the agent is at it, or there is no room.
+    Waits,
+}
+
+/// A body that waits at the relay.
+struct Awaited {
+    message: MessageRef,
+    body: BodyRecord,
+}
+
+/// What a body that was fetched is.
+enum Checked {
+    /// Whole, and it opens.
+    Opens,
+    /// Not the one that the header describes.
+    Other,
+    /// The one that the header describes, and it does not open.
+    Unreadable,
+}
+
+impl Agent {
+    /// Whether bodies wait at the relay.
+    pub(crate) async fn awaits_bodies(&self) -> Result<bool, SyncError> {
+        Ok(self.store.page::<DownloadRecord>(&[], &[], 1).await?.last.is_some())
+    }
+
+    /// Fetches bodies, short ones first, until none is left or it is asked to rest. Returns whether some are left that
+    /// can go on.
+    pub(crate) async fn fetch_bodies(&self, stop: &Stop) -> Result<bool, SyncError> {
+        let mut failed = None;
+        for awaited in self.awaited_bodies().await? {
+            let sender = awaited.message.sender;
+            if stop.is_asked() {
+                return Ok(true);
+            }
+            if self.fetch_holds.hold(&[sender]) {
+                continue;
+            }
+            match self.fetch(&awaited, stop).await {
+                Ok(Fetched::Done) => self.fetch_holds.remove(&[sender]),
+                Ok(Fetched::InPart) => return Ok(true),
+                Ok(Fetched::Waits) => {}
+                Err(error) if error.relay().is_some_and(RelayError::is_passing) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(message = %awaited.message.id, %error, "a body is not fetched");
+                    self.fetch_holds.add(&[sender], self.random()?);
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        self.transfers.end();
+        failed.map_or(Ok(false), Err)
+    }
+
+    /// The first bodies that wait, the shortest first: a large one keeps no small one waiting.
+    async fn awaited_bodies(&self) -> Result<Vec<Awaited>, SyncError> {
+        let page = self.store.page::<DownloadRecord>(&[], &[], limits::ROWS).await?;
+        let mut awaited = Vec::new();
+        for row in page.rows {
+            let message = row.value.message;
+            let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
+            match stored.as_ref().filter(|stored| stored.value.verdict.is_none()).map(|stored| &stored.value.content) {
+                Some(ContentRecord::Body(body)) => awaited.push(Awaited { message, body: body.clone() }),
+                _ => {
+                    let mut changes = Changes::default();
+                    changes.delete(&row);
+                    crate::agent::ignore_conflict(self.store.commit(changes).await)?;
+                }
+            }
+        }
+        awaited.sort_by_key(|awaited| awaited.body.description.sealed_length);
+        Ok(awaited)
+    }
+
+    async fn fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
+        match self.try_fetch(awaited, stop).await {
+            Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::NotFound | ErrorCode::Lost, .. })) => {
+                self.give_up(awaited.message).await?;
+                Ok(Fetched::Done)
+            }
+            result => result,
+        }
+    }
+
+    async fn try_fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
+        let is_short = awaited.body.description.sealed_length <= limits::SHORT_BODY;
+        if is_short && self.fetch_short(awaited).await? {
+            return Ok(Fetched::Done);
+        }
+        self.fetch_long(awaited, stop).await
+    }
+
+    /// The body of what could have been a payload becomes one, in the row. Returns whether it is one.
+    async fn fetch_short(&self, awaited: &Awaited) -> Result<bool, SyncError> {
+        let Awaited { message, body } = awaited;
+        let mut sealed = Vec::new();
+        for place in 0..body.description.pieces() {
+            sealed.extend(self.piece(*message, body.description, place).await?);
+        }
+        if BodyDescription::of(&sealed) != body.description {
+            return Err(SyncError::OtherBody(message.id));
+        }
+        match open_short(&body.key.seal(), &sealed) {
+            Ok(payload) => self.settle_body(*message, ContentRecord::Payload(encode_payload(&payload))).await?,
+            Err(NotRead::TooLong) => return Ok(false),
+            Err(NotRead::Unreadable) => self.refuse_body(*message).await?,
+            Err(NotRead::Failed(error)) => return Err(error.into()),
+        }
+        Ok(true)
+    }
+
+    async fn fetch_long(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
+        let Awaited { message, body } = awaited;
+        let spooled = Spooled::Incoming(*message);
+        if !self.has_room_for(spooled, body.description).await? {
+            tracing::warn!(message = %message.id, "a body waits at the relay: the spool is full");
+            return Ok(Fetched::Waits);
+        }
+        let Some(file) = self.spool.open_or_create(spooled).await.map_err(SyncError::Spool)? else {
+            return Ok(Fetched::Waits);
+        };
+        // Another process may have been through with it before it was locked.
+        match self.store.find::<InboxRecord>(&message.to_bytes()).await? {
+            Some(stored) if stored.value.verdict.is_none() => {}
+            Some(stored) if stored.value.content.body().is_some() => return Ok(Fetched::Done),
+            _ => {
+                file.discard();
+                return Ok(Fetched::Done);
+            }
+        }
+        if !self.fill(awaited, &file, stop).await? {
+            return Ok(Fetched::InPart);
+        }
+        file.sync().await.map_err(SyncError::Spool)?;
+        match check(&file, body).await? {
+            Checked::Opens => self.settle_body(*message, ContentRecord::Body(body.clone())).await?,
+            Checked::Other => {
+                file.discard();
+                return Err(SyncError::OtherBody(message.id));
+            }
+            Checked::Unreadable => {
+                self.refuse_body(*message).await?;
+                file.discard();
+            }
+        }
+        Ok(Fetched::Done)
+    }
+
+    /// Whether what is still to come of a body fits into the spool.
+    async fn has_room_for(&self, spooled: Spooled, body: BodyDescription) -> Result<bool, SyncError> {
+        let files = self.spool.list().await.map_err(SyncError::Spool)?;
+        let others = files.iter().filter(|(file, _)| *file != spooled && matches!(file, Spooled::Incoming(_)));
+        let taken: u64 = others.map(|(_, length)| length).sum();
+        Ok(taken.saturating_add(body.sealed_length) <= limits::SPOOL)
+    }
+
+    /// Fetches what a file lacks of a body, several pieces at a time, and writes them in their order: the file's length
+    /// says how far it is. Returns whether it got to the end.
+    async fn fill(&self, awaited: &Awaited, file: &SpoolFile, stop: &Stop) -> Result<bool, SyncError> {
+        let Awaited { message, body: BodyRecord { description, .. } } = awaited;
+        let handle = || file.handle().map_err(SyncError::Spool);
+        let length = handle()?.metadata().map_err(SyncError::Spool)?.len();
+        let whole = if length > description.sealed_length { 0 } else { length / wire::BODY_PIECE };
+        let begin = if length == description.sealed_length { length } else { whole * wire::BODY_PIECE };
+        let mut transfer =
+            Transfer { message: message.id, done: begin, length: description.sealed_length, is_upload: false };
+        self.transfers.show(transfer);
+        let first = begin.div_ceil(wire::BODY_PIECE);
+        let mut places = first..description.pieces();
+        let mut on_their_way = FuturesOrdered::new();
+        loop {
+            while on_their_way.len() < limits::PIECES_AT_A_TIME
+                && !stop.is_asked()
+                && let Some(place) = places.next()
+            {
+                on_their_way.push_back(self.piece(*message, *description, place));
+            }
+            let Some(piece) = on_their_way.next().await else { break };
+            let (piece, mut handle, at) = (piece?, handle()?, transfer.done);
+            transfer.done += piece.len() as u64;
+            let write = move || {
+                handle.set_len(at)?;
+                handle.seek(SeekFrom::Start(at))?;
+                handle.write_all(&piece)
+            };
+            blocking(write).await.map_err(SyncError::Spool)?;
+            self.transfers.show(transfer);
+        }
+        Ok(transfer.done == description.sealed_length)
+    }
+
+    /// One piece, as long as it must be.
+    async fn piece(&self, message: MessageRef, body: BodyDescription, place: u64) -> Result<Vec<u8>, SyncError> {
+        let offset = place * wire::BODY_PIECE;
+        let request =
+            v1::GetBodyRequest { sender: message.sender.to_string(), message_id: message.id.to_string(), offset };
+        let answer = self.relay().await?.body(request).await?;
+        let is_it = answer.offset == offset
+            && answer.length == body.sealed_length
+            && Some(answer.body.len() as u64) == body.piece_length(place);
+        if is_it { Ok(answer.body) } else { Err(SyncError::OtherBody(message.id)) }
+    }
+
+    /// The body is here: its message is stored, and its receipt is due.
+    async fn settle_body(&self, message: MessageRef, content: ContentRecord) -> Result<(), SyncError> {
+        self.end_fetching(message, Verdict::Stored, &content).await
+    }
+
+    /// The body does not open: its message is refused, and nothing of it is left.
+    async fn refuse_body(&self, message: MessageRef) -> Result<(), SyncError> {
+        tracing::warn!(message = %message.id, sender = %message.sender, "refused a message: its body does not open");
+        let verdict = Verdict::Refused(RefusalReason::Undecryptable);
+        self.end_fetching(message, verdict, &ContentRecord::Erased).await
+    }
+
+    async fn end_fetching(
+        &self,
+        message: MessageRef,
+        verdict: Verdict,
+        content: &ContentRecord,
+    ) -> Result<(), SyncError> {
+        let _turn = self.turns.take().await?;
+        retry_conflicts(|| async {
+            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
+            let mut changes = Changes::default();
+            let record = InboxRecord { verdict: Some(verdict), content: content.clone(), ..stored.value.clone() };
+            let leaf = self.leaf(message, &record, verdict)?;
+            self.queue_receipt(&mut changes, &record.arrival, leaf).await?;
+            self.remove_download(&mut changes, &stored).await?;
+            changes.replace(&stored, &record);
+            Ok::<_, SyncError>(self.store.commit(changes).await?)
+        })
+        .await
+    }
+
+    /// The relay has nothing for this agent any more: the message is over before it has come.
+    async fn give_up(&self, message: MessageRef) -> Result<(), SyncError> {
+        tracing::warn!(message = %message.id, sender = %message.sender, "the relay no longer has a message's body");
+        let _turn = self.turns.take().await?;
+        retry_conflicts(|| async {
+            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
+            let mut changes = Changes::default();
+            self.remove_download(&mut changes, &stored).await?;
+            self.note(&mut changes, Event::BodyGone { message: message.id, sender: message.sender })?;
+            changes.delete(&stored);
+            Ok::<_, SyncError>(self.store.commit(changes).await?)
+        })
+        .await?;
+        self.spool.remove(Spooled::Incoming(message)).await;
+        Ok(())
+    }
+
+    async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, SyncError> {
+        let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
+        Ok(stored.filter(|stored| stored.value.verdict.is_none()))
+    }
+
+    async fn remove_download(&self, changes: &mut Changes, stored: &Versioned<InboxRecord>) -> Result<(), SyncError> {
+        if let Some(download) = self.store.find::<DownloadRecord>(&stored.value.arrival).await? {
+            changes.delete(&download);
+        }
+        Ok(())
+    }
+
+    /// Shows what was held up behind bodies that are here by now, in the order in which it came. Each gets a new place in
+    /// the order of arrival: whoever reads on from where it was finds it.
+    pub(crate) async fn release_held(&self) -> Result<(), SyncError> {
+        let mut after = Vec::new();
+        loop {
+            let page = self.store.page::<HeldRecord>(&[], &after, 1).await?;
+            let Some(first) = page.last else { return Ok(()) };
+            let sender = first.get(..32).unwrap_or_default().to_vec();
+            let _turn = self.turns.take().await?;
+            while retry_conflicts(|| self.release_from(&sender)).await? {}
+            after = [sender.as_slice(), &[0xff; 17]].concat();
+        }
+    }
+
+    /// Releases some of what one sender has sent. Returns whether there may be more.
+    async fn release_from(&self, sender: &[u8]) -> Result<bool, SyncError> {
+        let rows = self.store.list::<HeldRecord>(sender, &[], limits::ROWS).await?;
+        let mut changes = Changes::default();
+        let mut arrivals = self.arrivals().await?;
+        let mut is_blocked = false;
+        for row in &rows {
+            let message = row.value.message;
+            if let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? {
+                match stored.value.verdict {
+                    None => {
+                        is_blocked = true;
+                        break;
+                    }
+                    Some(Verdict::Stored) => {
+                        let arrival = arrivals.next(self.clock.now(), 0);
+                        changes.replace(&stored, &InboxRecord { arrival: arrival.clone(), ..stored.value.clone() });
+                        changes.insert(arrival, &crate::records::UnreadRecord { message });
+                    }
+                    Some(_) => {}
+                }
+            }
+            changes.delete(row);
+        }
+        arrivals.save(&mut changes);
+        self.store.commit(changes).await?;
+        Ok(!is_blocked && rows.len() == limits::ROWS)
+    }
+}
+
+/// Reads a whole file of the spool through: whether it is the body, and whether that opens.
+async fn check(file: &SpoolFile, body: &BodyRecord) -> Result<Checked, SyncError> {
+    let (handle, body) = (file.handle().map_err(SyncError::Spool)?, body.clone());
+    let checked = tokio::task::spawn_blocking(move || check_file(handle, &body)).await;
+    checked.map_err(|error| SyncError::Spool(io::Error::other(error)))?
+}
+
+fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
+    let read = |error| SyncError::Spool(error);
+    file.seek(SeekFrom::Start(0)).map_err(read)?;
+    let mut file = io::BufReader::with_capacity(limits::SPOOL_BUFFER, file);
+    let mut hasher = BodyHasher::default();
+    let mut opener = match BodyOpener::new(&body.key.seal(), body.description.sealed_length) {
+        Err(BodyError::Primitives(error)) => return Err(error.into()),
+        opener => opener.ok(),
+    };
+    let mut piece = Vec::new();
+    loop {
+        let needed = opener.as_ref().map(BodyOpener::needed).filter(|needed| *needed > 0);
+        piece.resize(needed.unwrap_or(limits::SPOOL_BUFFER), 0);
+        let length = read_full(&mut file, &mut piece).map_err(read)?;
+        let Some(found) = piece.get(..length).filter(|found| !found.is_empty()) else { break };
+        hasher.update(found);
+        if needed.is_some()
+            && let Some(opening) = &mut opener
+        {
+            match opening.open(found) {
+                Ok(_) => {}
+                Err(BodyError::Primitives(error)) => return Err(error.into()),
+                // Whose fault it is the hash tells, at the end.
+                Err(_) => opener = None,
+            }
+        }
+    }
+    Ok(match opener {
+        _ if hasher.description() != body.description => Checked::Other,
+        Some(opener) if opener.needed() == 0 => Checked::Opens,
+        _ => Checked::Unreadable,
+    })
+}
+
+/// Reads until the buffer is full or the file has ended.
+fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
+/// Why a body was not read.
+enum NotRead {
+    /// It is not what it should be.
+    Unreadable,
+    /// It is longer than a payload's content may be.
+    TooLong,
+    /// The library failed.
+    Failed(sealpost_crypto::PrimitivesError),
+}
+
+impl From<BodyError> for NotRead {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Primitives(error) => Self::Failed(error),
+            _ => Self::Unreadable,
+        }
+    }
+}
+
+/// Opens a body whose content may be that of a payload.
+fn open_short(seal: &BodySeal<'_>, sealed: &[u8]) -> Result<Payload, NotRead> {
+    let mut opener = BodyOpener::new(seal, sealed.len() as u64)?;
+    let (mut content, mut rest) = (Vec::with_capacity(sealed.len()), sealed);
+    while opener.needed() > 0 {
+        let (piece, later) = rest.split_at_checked(opener.needed()).ok_or(NotRead::Unreadable)?;
+        content.extend_from_slice(&opener.open(piece)?);
+        rest = later;
+    }
+    let prelude = opener.prelude().cloned().ok_or(NotRead::Unreadable)?;
+    let content = match prelude.kind {
+        ContentKind::Text => String::from_utf8(content).map(Content::text).map_err(|_| NotRead::Unreadable)?,
+        ContentKind::Bytes => Content::bytes(content),
+    };
+    Ok(Payload {
+        message_type: prelude.message_type,
+        thread: prelude.thread,
+        reply_to: prelude.reply_to,
+        file_name: prelude.file_name,
+        content: content.map_err(|_| NotRead::TooLong)?,
+    })
+}

@@ -1,0 +1,50 @@
+//! Contents of any length: sealed once as a body, spooled as ciphertext, moved piece by piece, and read as a stream.
+//!
+//! Kept: a body is whole and synced in the spool before a row names it as such; rows hold the keys. Memory is bounded by a
+//! few pieces, whatever the length.
+
+mod downloading;
+mod leftovers;
+mod reading;
+mod sealing;
+mod spool;
+mod staging;
+mod transfers;
+mod uploading;
+
+use sealpost_crypto::FileName;
+use sealpost_protocol::{MessageRef, MessageType, ThreadId};
+
+pub use self::{reading::BodyReader, transfers::Transfer};
+pub(crate) use self::{
+    sealing::saves_by_a_body,
+    spool::{Spool, SpoolFile, Spooled},
+    transfers::{Stop, Transfers},
+    uploading::Uploaded,
+};
+
+/// A content that is read as it is sealed, and what goes with it inside the seal.
+#[derive(Debug)]
+pub struct Streamed<R> {
+    /// What it is, to the application.
+    pub message_type: Option<MessageType>,
+    /// The conversation.
+    pub thread: Option<ThreadId>,
+    /// The message it answers.
+    pub reply_to: Option<MessageRef>,
+    /// What to call the content, if it is a file.
+    pub file_name: Option<FileName>,
+    /// The content's bytes, if they are known. Another number of them is an error; without it, what is read is written
+    /// twice.
+    pub length: Option<u64>,
+    /// Where the content comes from.
+    pub content: R,
+}
+
+impl<R> Streamed<R> {
+    /// Nothing but a content.
+    #[must_use]
+    pub fn new(content: R, length: Option<u64>) -> Self {
+        Self { message_type: None, thread: None, reply_to: None, file_name: None, length, content }
+    }
+}

@@ -1,0 +1,118 @@
+//! Sealing a content into the spool, as it is read.
+
+use std::io;
+
+use sealpost_crypto::{BodySeal, BodySealer, ContentKey, Payload, Prelude};
+use sealpost_protocol::{BodyDescription, BodyHasher, MessageId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
+
+use super::{
+    Streamed,
+    spool::{SpoolFile, Spooled},
+    staging::Staged,
+};
+use crate::{
+    Agent, SendError, limits,
+    records::{BodyKeyRecord, BodyRecord, ContentRecord},
+};
+
+/// Where a content comes from.
+pub(super) trait Source: Send {
+    /// Writes the next bytes over the whole of `room`.
+    fn fill(&mut self, room: &mut [u8]) -> impl Future<Output = Result<(), SendError>> + Send;
+
+    /// Whether nothing more comes.
+    fn is_at_end(&mut self) -> impl Future<Output = Result<bool, SendError>> + Send;
+}
+
+impl<R: AsyncRead + Unpin + Send> Source for R {
+    async fn fill(&mut self, room: &mut [u8]) -> Result<(), SendError> {
+        match self.read_exact(room).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(SendError::ContentChanged),
+            Err(error) => Err(SendError::Input(error)),
+        }
+    }
+
+    async fn is_at_end(&mut self) -> Result<bool, SendError> {
+        Ok(self.read(&mut [0]).await.map_err(SendError::Input)? == 0)
+    }
+}
+
+impl Agent {
+    /// Seals what a stream brings under a new key. The file is durable, and goes when it is not kept.
+    pub(crate) async fn seal_stream<R: AsyncRead + Unpin + Send>(
+        &self,
+        id: MessageId,
+        streamed: Streamed<R>,
+    ) -> Result<(SpoolFile, ContentRecord), SendError> {
+        let Streamed { message_type, thread, reply_to, file_name, length, mut content } = streamed;
+        let kind = sealpost_crypto::ContentKind::Bytes;
+        let prelude = |content_length| Prelude { message_type, thread, reply_to, file_name, kind, content_length };
+        match length {
+            Some(length) if length > limits::BODY_CONTENT => Err(SendError::ContentTooLong),
+            Some(length) => self.seal_body(id, &prelude(length), &mut content).await,
+            None => {
+                let mut staged = Staged::read(self, id, &mut content).await?;
+                self.seal_body(id, &prelude(staged.length()), &mut staged).await
+            }
+        }
+    }
+
+    /// Seals a payload as a body under a new key.
+    pub(crate) async fn seal_payload_as_body(
+        &self,
+        id: MessageId,
+        payload: &Payload,
+    ) -> Result<(SpoolFile, ContentRecord), SendError> {
+        let mut content = payload.content.as_bytes();
+        self.seal_body(id, &payload.prelude(), &mut content).await
+    }
+
+    async fn seal_body(
+        &self,
+        id: MessageId,
+        prelude: &Prelude,
+        source: &mut impl Source,
+    ) -> Result<(SpoolFile, ContentRecord), SendError> {
+        let key = ContentKey::generate(self.primitives.as_ref()).map_err(|error| SendError::Seal(error.into()))?;
+        let file = self.spool.create(Spooled::Outgoing(id)).await.map_err(SendError::Spool)?;
+        let sealer = BodySealer::new(&BodySeal::Sealed(&key), prelude)?;
+        let description = seal_into(&file, sealer, source).await?;
+        let record = BodyRecord { description, key: BodyKeyRecord::Sealed(key) };
+        Ok((file, ContentRecord::Body(record)))
+    }
+}
+
+/// Seals all that `source` has, and makes it durable.
+async fn seal_into(
+    file: &SpoolFile,
+    mut sealer: BodySealer,
+    source: &mut impl Source,
+) -> Result<BodyDescription, SendError> {
+    let handle = tokio::fs::File::from_std(file.handle().map_err(SendError::Spool)?);
+    let mut out = BufWriter::with_capacity(limits::SPOOL_BUFFER, handle);
+    let mut hasher = BodyHasher::default();
+    while let Some(room) = sealer.room() {
+        source.fill(room).await?;
+        let sealed = sealer.seal().map_err(|error| SendError::Seal(error.into()))?;
+        hasher.update(sealed);
+        out.write_all(sealed).await.map_err(SendError::Spool)?;
+    }
+    if !source.is_at_end().await? {
+        return Err(SendError::ContentChanged);
+    }
+    out.flush().await.map_err(SendError::Spool)?;
+    file.sync().await.map_err(SendError::Spool)?;
+    Ok(hasher.description())
+}
+
+/// Whether sealing a payload once, as a body, is worth its while, beside sealing it for each of its recipients.
+pub(crate) fn saves_by_a_body(payload: &Payload, recipients: usize) -> bool {
+    let copies = payload.to_plaintext().padded_length().saturating_mul(recipients);
+    let prelude = payload.prelude();
+    let Ok(sealer) = BodySealer::new(&BodySeal::Open, &prelude) else { return false };
+    let body = usize::try_from(sealer.body_length()).unwrap_or(usize::MAX);
+    let once = body.saturating_add(limits::BODY_KEY.saturating_mul(recipients));
+    copies >= once.saturating_add(limits::BODY_SAVES)
+}

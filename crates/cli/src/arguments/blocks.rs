@@ -1,0 +1,87 @@
+//! What can be typed about a relay's store.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Subcommand};
+
+const BLOCKS_EXAMPLES: &str = "Examples:
+  sealpost blocks stats --data-dir ./relay
+  sealpost blocks verify --admin 127.0.0.1:7118
+  sealpost blocks url --admin 127.0.0.1:7118 0190d3a8-0000-7000-8000-000000000001";
+
+const BACKUP_EXAMPLES: &str = "Examples:
+  sealpost backup --data-dir ./relay --to ./backup
+  sealpost backup --admin 127.0.0.1:7118 --to ./backup";
+
+const RESTORE_EXAMPLES: &str = "Examples:
+  sealpost restore --from ./backup --data-dir ./relay";
+
+/// The store of a relay.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Place {
+    /// The data folder of a relay that does not run.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// The operators' endpoint of a relay that runs: what it was given as --admin-listen.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(after_help = BLOCKS_EXAMPLES)]
+pub(crate) enum BlocksCommand {
+    /// Show what the block store holds.
+    Stats(Place),
+    /// Look through all blocks, and rebuild every content that waits.
+    Verify(Place),
+    /// Mend tables and headers from each other. A block that is damaged has no other copy.
+    Repair(Place),
+    /// Let go of blocks that nobody needs: what crashes have left over.
+    Gc(Place),
+    /// Show where the contents of a message lie, and their magnet links, which are for export only.
+    Url {
+        #[command(flatten)]
+        place: UrlPlace,
+        /// A message's id, or a handle as hexadecimal digits, which needs no store.
+        #[arg(value_name = "MESSAGE_ID|HANDLE")]
+        what: String,
+    },
+}
+
+/// As [`Place`], but a handle needs none.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub(crate) struct UrlPlace {
+    /// The data folder of a relay that does not run.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// The operators' endpoint of a relay that runs.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = BACKUP_EXAMPLES)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) place: Place,
+
+    /// The folder for the backup; made if missing, and must be empty. It holds the node's key: guard it like the data folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_EXAMPLES)]
+pub(crate) struct Restore {
+    /// The backup's folder.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: PathBuf,
+
+    /// The data folder to be; it must be missing or empty.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data_dir: PathBuf,
+}

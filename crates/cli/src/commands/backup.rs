@@ -1,0 +1,62 @@
+//! `sealpost backup` and `sealpost restore`.
+
+use std::path;
+
+use http::Method;
+use sealpost_relay::{BackupReport, restore as put_back};
+use serde::Serialize;
+use serde_json::json;
+
+use super::operators::{Store, ask, failed};
+use crate::{
+    arguments::{Backup, Restore},
+    failure::Failure,
+    home::Context,
+    output, progress,
+};
+
+#[derive(Serialize)]
+struct Restored {
+    data_dir: String,
+    ledger_id: String,
+    files: u64,
+    bytes: u64,
+}
+
+pub(crate) async fn back_up(context: &Context, backup: Backup) -> Result<(), Failure> {
+    let report = progress::during("making the backup", made(&backup)).await?;
+    output::print(context.json, &report, || {
+        format!("{} files, {} bytes in {}", report.files, report.bytes, report.folder.display())
+    })
+}
+
+async fn made(backup: &Backup) -> Result<BackupReport, Failure> {
+    // A relay that runs has another working folder.
+    let to = path::absolute(&backup.to).map_err(|error| Failure::usage(error.to_string()))?;
+    match Store::of(&backup.place).await? {
+        Store::Open(operations) => operations.back_up(to).await.map_err(failed),
+        Store::Relay(relay) => {
+            let request =
+                serde_json::to_vec(&json!({ "to": to })).map_err(|error| Failure::other(error.to_string()))?;
+            ask(relay, Method::POST, "/backup", request).await
+        }
+    }
+}
+
+pub(crate) async fn restore(context: &Context, restore: Restore) -> Result<(), Failure> {
+    let Restore { from, data_dir } = restore;
+    let restored = progress::during("putting the backup back", put_back(from, data_dir.clone())).await;
+    let restored = restored.map_err(failed)?;
+    let told = Restored {
+        data_dir: data_dir.display().to_string(),
+        ledger_id: restored.ledger.to_string(),
+        files: restored.backup.files,
+        bytes: restored.backup.bytes,
+    };
+    output::print(context.json, &told, || {
+        format!(
+            "{} files put back into {}\nledger {}: agents publish their prekeys anew",
+            told.files, told.data_dir, told.ledger_id
+        )
+    })
+}

@@ -1,0 +1,154 @@
+//! `sealpost blocks`: what a relay's block store holds, and its upkeep.
+
+use http::Method;
+use sealpost_protocol::MessageId;
+use sealpost_relay::{
+    BlocksReport, CollectionReport, Damaged, OperatorError, RepairReport, StoredContent, VerificationReport,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::operators::{Store, ask, failed};
+use crate::{
+    arguments::{BlocksCommand, Place, UrlPlace},
+    failure::Failure,
+    home::Context,
+    output, progress,
+};
+
+#[derive(Serialize)]
+struct Contents {
+    contents: Vec<StoredContent>,
+}
+
+pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(), Failure> {
+    let json = context.json;
+    match command {
+        BlocksCommand::Stats(place) => {
+            let report = match Store::of(&place).await? {
+                Store::Open(operations) => said(operations.stats().await),
+                Store::Relay(relay) => ask(relay, Method::GET, "/blocks/stats", Vec::new()).await,
+            }?;
+            output::print(json, &report, || stats_as_text(&report))
+        }
+        BlocksCommand::Verify(place) => {
+            let report = progress::during("looking through the blocks", verify(&place)).await?;
+            output::print(json, &report, || verification_as_text(&report))?;
+            let is_whole = report.damaged.is_empty() && report.lost_contents == 0;
+            if is_whole { Ok(()) } else { Err(Failure::other("the store is damaged")) }
+        }
+        BlocksCommand::Repair(place) => {
+            let report = progress::during("mending the blocks", repair(&place)).await?;
+            output::print(json, &report, || repair_as_text(&report))?;
+            if report.lost.is_empty() { Ok(()) } else { Err(Failure::other("not everything could be mended")) }
+        }
+        BlocksCommand::Gc(place) => {
+            let report = progress::during("looking for blocks that nobody needs", collect(&place)).await?;
+            output::print(json, &report, || format!("{} blocks let go of, {} needed", report.collected, report.needed))
+        }
+        BlocksCommand::Url { place, what } => {
+            let contents = contents(&place, &what).await?;
+            output::print(json, &contents, || urls_as_text(&contents.contents))
+        }
+    }
+}
+
+async fn verify(place: &Place) -> Result<VerificationReport, Failure> {
+    match Store::of(place).await? {
+        Store::Open(operations) => said(operations.verify().await),
+        Store::Relay(relay) => ask(relay, Method::POST, "/blocks/verify", Vec::new()).await,
+    }
+}
+
+async fn repair(place: &Place) -> Result<RepairReport, Failure> {
+    match Store::of(place).await? {
+        Store::Open(operations) => said(operations.repair().await),
+        Store::Relay(relay) => ask(relay, Method::POST, "/blocks/repair", Vec::new()).await,
+    }
+}
+
+async fn collect(place: &Place) -> Result<CollectionReport, Failure> {
+    match Store::of(place).await? {
+        Store::Open(operations) => said(operations.collect().await),
+        Store::Relay(relay) => ask(relay, Method::POST, "/blocks/gc", Vec::new()).await,
+    }
+}
+
+async fn contents(place: &UrlPlace, what: &str) -> Result<Contents, Failure> {
+    if let Some(content) = bytes_of(what).and_then(|bytes| StoredContent::of(&bytes)) {
+        return Ok(Contents { contents: vec![content] });
+    }
+    let message: MessageId = what.parse().map_err(|_| Failure::usage("that is neither a message's id nor a handle"))?;
+    let place = Place { data_dir: place.data_dir.clone(), admin: place.admin };
+    let contents: Vec<_> = match Store::of(&place).await? {
+        Store::Open(operations) => said(operations.contents_of(message).await)?,
+        Store::Relay(relay) => contents_at(relay, message).await?,
+    };
+    if contents.is_empty() {
+        return Err(Failure::other("nothing of this message is kept here"));
+    }
+    Ok(Contents { contents })
+}
+
+async fn contents_at<T: DeserializeOwned>(relay: std::net::SocketAddr, message: MessageId) -> Result<T, Failure> {
+    ask(relay, Method::GET, &format!("/blocks/contents/{message}"), Vec::new()).await
+}
+
+fn said<T>(result: Result<T, OperatorError>) -> Result<T, Failure> {
+    result.map_err(failed)
+}
+
+/// The bytes that hexadecimal digits stand for.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    if digits.len().is_multiple_of(2) { digits.chunks(2).map(byte).collect() } else { None }
+}
+
+fn stats_as_text(report: &BlocksReport) -> String {
+    let BlocksReport { segments, stored_bytes, live_bytes, dead_bytes, .. } = report;
+    format!(
+        "segments   {segments}\nstored     {stored_bytes} bytes\nneeded     {live_bytes} bytes\nlet go of  {dead_bytes} \
+         bytes, which compaction gives back\npools      {} bytes in {} blocks, borrowed by {}",
+        report.pool_bytes, report.pool_blocks, report.borrowing_blocks
+    )
+}
+
+fn verification_as_text(report: &VerificationReport) -> String {
+    let mut text = format!(
+        "{} blocks with {} bytes hashed, {} contents rebuilt, {} lost",
+        report.blocks, report.bytes, report.contents, report.lost_contents
+    );
+    text += &damage_as_text(&report.damaged);
+    text
+}
+
+fn repair_as_text(report: &RepairReport) -> String {
+    format!("{} mended{}", report.rewritten, damage_as_text(&report.lost))
+}
+
+fn damage_as_text(damaged: &[Damaged]) -> String {
+    damaged.iter().map(|damaged| format!("\ndamaged: {}, {}", damaged.file, damaged.part)).collect()
+}
+
+fn urls_as_text(contents: &[StoredContent]) -> String {
+    let line = |content: &StoredContent| {
+        let whose = content.recipient.as_ref().map_or("body".to_owned(), |recipient| format!("part of {recipient}"));
+        let whose = if content.sender.is_some() { whose } else { "content".to_owned() };
+        format!("{whose}, {} bytes, {}\n{}", content.length, content.policy, content.url)
+    };
+    contents.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_handle_is_none() {
+        assert_eq!(bytes_of("00ff"), Some(vec![0, 255]));
+        for text in ["0", "0g", "ü0", "0190d3a8-0000-7000-8000-000000000001"] {
+            assert_eq!(bytes_of(text), None, "{text}");
+        }
+        assert!(StoredContent::of(&[0, 255]).is_none());
+    }
+}

@@ -1,0 +1,81 @@
+//! A relay's store, from outside: opened here if no relay runs on it, else asked for through the operators' endpoint.
+
+use std::{net::SocketAddr, path::Path};
+
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use sealpost_relay::{LockError, OpenError, Operations, OperatorError};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    arguments::Place,
+    failure::{Failure, chain},
+};
+
+/// What answers questions about the store.
+pub(super) enum Store {
+    /// It is open here.
+    Open(Box<Operations>),
+    /// A relay has it.
+    Relay(SocketAddr),
+}
+
+/// What the endpoint says of a failure.
+#[derive(Deserialize)]
+struct Refusal {
+    detail: String,
+}
+
+impl Store {
+    pub(super) async fn of(place: &Place) -> Result<Self, Failure> {
+        match (&place.data_dir, place.admin) {
+            (Some(data_dir), _) => Self::open(data_dir).await,
+            (None, Some(address)) => Ok(Self::Relay(address)),
+            (None, None) => Err(Failure::usage("name the store: --data-dir, or --admin for a relay that runs")),
+        }
+    }
+
+    async fn open(data_dir: &Path) -> Result<Self, Failure> {
+        let opened = Operations::offline(data_dir).await;
+        opened.map(|operations| Self::Open(Box::new(operations))).map_err(failed)
+    }
+}
+
+/// Asks a running relay.
+pub(super) async fn ask<T: DeserializeOwned>(
+    relay: SocketAddr,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<T, Failure> {
+    let no_answer = |error: &dyn std::error::Error| {
+        Failure::unreachable(format!("no relay serves operators at {relay}: {}", chain(error)))
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("http://{relay}{path}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(|error| Failure::other(error.to_string()))?;
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let response = client.request(request).await.map_err(|error| no_answer(&error))?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| no_answer(&error))?.to_bytes();
+    if status != StatusCode::OK {
+        let refusal = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.detail);
+        return Err(Failure::other(refusal.unwrap_or_else(|_| format!("the relay answered {status}"))));
+    }
+    serde_json::from_slice(&body).map_err(|error| Failure::other(format!("the relay's answer: {error}")))
+}
+
+pub(super) fn failed(error: OperatorError) -> Failure {
+    let text = chain(&error);
+    match error {
+        OperatorError::Ledger(OpenError::Lock(LockError::Locked { .. })) => Failure::local_state(format!(
+            "{text}; if that is a relay, give --admin with the address that it was started with as --admin-listen"
+        )),
+        _ => Failure::local_state(text),
+    }
+}

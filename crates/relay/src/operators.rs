@@ -1,0 +1,201 @@
+//! What operators ask of a relay's store: figures, verification, repair, collection, where a message's contents lie, and
+//! backups. The same questions are answered here without a relay, on a data directory that none uses, and by a running
+//! relay on an endpoint apart from its own.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use sealpost_core::ports::BackendError;
+use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
+use sealpost_storage::{
+    BackupError, BackupReport, BlocksReport, CollectionReport, Embedded, EmbeddedContents, OpenContentsError,
+    OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
+};
+use thiserror::Error;
+
+use crate::{
+    ledger_identity::{self, LedgerIdentityError},
+    node_keys::NodeKeys,
+};
+
+/// What a ledger's file is called, for telling a data directory from another.
+const LEDGER: &str = "ledger.sqlite3";
+
+/// What a folder is called while a backup is put into it.
+const UNFINISHED: &str = "restoring";
+
+/// The store of one data directory, as its operators see it.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    contents: Arc<EmbeddedContents>,
+}
+
+/// Why an operator's request came to nothing.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// There is no relay's data there.
+    #[error("there is no relay's data in {}", .0.display())]
+    NoData(PathBuf),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
+    /// The contents cannot be opened.
+    #[error(transparent)]
+    Contents(#[from] OpenContentsError),
+    /// The node's keys cannot be had, or do not go with the ledger.
+    #[error(transparent)]
+    Identity(#[from] LedgerIdentityError),
+    /// The store failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// No backup was made, or put back.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// The folder for the data has something in it.
+    #[error("{} is not empty: a backup is put back into a folder that is not there, or is empty", .0.display())]
+    InUse(PathBuf),
+    /// The folder could not be put into its place.
+    #[error("cannot put the data into {}", path.display())]
+    Place {
+        /// The folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A backup that was put back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// What was put back.
+    pub backup: BackupReport,
+    /// The ledger's new life.
+    pub ledger: LedgerId,
+}
+
+impl Operations {
+    pub(crate) fn new(contents: Arc<EmbeddedContents>) -> Self {
+        Self { contents }
+    }
+
+    /// Opens a data directory that no relay uses.
+    ///
+    /// # Errors
+    /// [`OperatorError`]; nothing is made.
+    pub async fn offline(data_dir: &Path) -> Result<Self, OperatorError> {
+        if !data_dir.join(LEDGER).is_file() {
+            return Err(OperatorError::NoData(data_dir.to_owned()));
+        }
+        let storage = Embedded::open(data_dir)?;
+        let (keys, _) = ledger_identity::establish(&storage, data_dir, None).await?;
+        Ok(Self::new(storage.open_contents(Arc::new(keys), Arc::new(SystemClock)).await?))
+    }
+
+    /// The block store in figures.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn stats(&self) -> Result<BlocksReport, OperatorError> {
+        Ok(self.contents.stats().await?)
+    }
+
+    /// Looks through all blocks and contents.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn verify(&self) -> Result<VerificationReport, OperatorError> {
+        Ok(self.contents.verify().await?)
+    }
+
+    /// Mends what can be mended.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn repair(&self) -> Result<RepairReport, OperatorError> {
+        Ok(self.contents.repair().await?)
+    }
+
+    /// Lets go of blocks that nobody needs.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn collect(&self) -> Result<CollectionReport, OperatorError> {
+        Ok(self.contents.collect().await?)
+    }
+
+    /// Where the contents of a message lie.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<StoredContent>, OperatorError> {
+        Ok(self.contents.contents_of(message).await?)
+    }
+
+    /// Makes a backup of ledger, blocks and the node's keys in `folder`, at one point in time.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backup`].
+    pub async fn back_up(&self, folder: PathBuf) -> Result<BackupReport, OperatorError> {
+        let contents = Arc::clone(&self.contents);
+        let further = NodeKeys::FILE_NAME;
+        let made = tokio::task::spawn_blocking(move || contents.back_up(&folder, &[further])).await;
+        Ok(made.map_err(BackendError::new)??)
+    }
+}
+
+/// Puts a backup back into `data_dir`, which must be missing or empty. The ledger begins another life: every one-time prekey
+/// counts as handed out, and agents publish anew. Whatever goes wrong, `data_dir` is as it was.
+///
+/// # Errors
+/// [`OperatorError`].
+pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, OperatorError> {
+    let place = |source| OperatorError::Place { path: data_dir.clone(), source };
+    match fs::read_dir(&data_dir).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => return Err(OperatorError::InUse(data_dir)),
+        Ok(false) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(place(error)),
+    }
+    let mut name = data_dir.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{UNFINISHED}"));
+    let unfinished = data_dir.with_file_name(name);
+    let put = {
+        let unfinished = unfinished.clone();
+        tokio::task::spawn_blocking(move || restore_files(&backup, &unfinished))
+    };
+    let put = put.await.map_err(BackendError::new)?.map_err(OperatorError::from);
+    let begun = match put {
+        Ok(backup) => begin_anew(&unfinished).await.map(|ledger| Restored { backup, ledger }),
+        // What is there is another's.
+        Err(error @ OperatorError::Backup(BackupError::NotEmpty(_))) => return Err(error),
+        Err(error) => Err(error),
+    };
+    let restored = match begun {
+        Ok(restored) => restored,
+        Err(error) => {
+            // It holds copies only.
+            _ = fs::remove_dir_all(&unfinished);
+            return Err(error);
+        }
+    };
+    match fs::remove_dir(&data_dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(place(error)),
+        _ => {}
+    }
+    fs::rename(&unfinished, &data_dir).map_err(place)?;
+    let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(place)?;
+    Ok(restored)
+}
+
+/// Opens what was put back, which shows that its pieces go together.
+async fn begin_anew(data_dir: &Path) -> Result<LedgerId, OperatorError> {
+    let storage = Embedded::open(data_dir)?;
+    let (keys, ledger) = ledger_identity::establish(&storage, data_dir, Some(SystemClock.now())).await?;
+    storage.open_contents(Arc::new(keys), Arc::new(SystemClock)).await?;
+    Ok(ledger)
+}

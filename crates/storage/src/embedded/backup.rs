@@ -1,0 +1,240 @@
+//! Backups: ledger and blocks of one moment, in a folder of their own, also while both are used.
+//!
+//! Nothing is taken away while a backup is made, so whatever the ledger's copy names is in the blocks that are copied after
+//! it. What is appended meanwhile may be there in part: it lies behind the mark of the ledger's copy, and is nobody's. The
+//! list of all files with their hashes comes last: without it, and unless each file is what it says, nothing is put back.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::PoisonError,
+};
+
+use rusqlite::Connection;
+use sealpost_blocks::Files;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{EmbeddedContents, FILE_NAME, contents, data_directory};
+
+/// The list of files, in the backup's folder.
+const LIST: &str = "backup.json";
+
+/// The form of the list.
+const VERSION: u32 = 1;
+
+/// Bytes that are copied at once.
+const BUFFER: usize = 1 << 20;
+
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Files in it, the list not counted.
+    pub files: u64,
+    /// Bytes of those files.
+    pub bytes: u64,
+}
+
+/// Why no backup was made, or none was put back.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The folder holds something already.
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+    /// There is no list: it is no backup, or was not finished.
+    #[error("{} is no finished backup", .0.display())]
+    Unfinished(PathBuf),
+    /// A file is not what the list says.
+    #[error("the backup is damaged: {}", .0.display())]
+    Damaged(PathBuf),
+    /// A file could not be read or written.
+    #[error("{}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The ledger could not be copied.
+    #[error("the ledger could not be copied")]
+    Ledger(#[from] rusqlite::Error),
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct List {
+    version: u32,
+    files: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Entry {
+    /// Below the folder, with `/`.
+    name: String,
+    length: u64,
+    /// BLAKE3, in hexadecimal digits.
+    hash: String,
+}
+
+impl EmbeddedContents {
+    /// Makes a backup in `folder`, which is made if it is missing and must be empty, with `further` files of the data
+    /// directory. Blocks on the disk; until it is done, nothing that is let go of goes.
+    ///
+    /// # Errors
+    /// [`BackupError`]; the folder then holds no backup.
+    pub fn back_up(&self, folder: &Path, further: &[&str]) -> Result<BackupReport, BackupError> {
+        make_empty(folder)?;
+        let _kept = self.blocks.keeping.write().unwrap_or_else(PoisonError::into_inner);
+        let mut files = vec![copy_ledger(&self.data_directory, folder)?];
+        for name in further {
+            let path = self.data_directory.join(name);
+            let mut file = File::open(&path).map_err(failed(&path))?;
+            files.push(write(folder, name, &mut |buffer| file.read(buffer))?);
+        }
+        copy_blocks(self.blocks.files(), folder, &mut files)?;
+        let list = List { version: VERSION, files };
+        let report = BackupReport {
+            folder: folder.to_owned(),
+            files: list.files.len() as u64,
+            bytes: list.files.iter().map(|file| file.length).sum(),
+        };
+        let path = folder.join(LIST);
+        let json = serde_json::to_vec_pretty(&list).map_err(io::Error::other).map_err(failed(&path))?;
+        let mut json = json.as_slice();
+        write(folder, LIST, &mut |buffer| json.read(buffer))?;
+        Ok(report)
+    }
+}
+
+/// Puts a backup's files into `directory`, which is made and must be empty. All of them are checked before anything is
+/// written. Blocks on the disk.
+///
+/// # Errors
+/// [`BackupError`].
+pub fn restore_files(backup: &Path, directory: &Path) -> Result<BackupReport, BackupError> {
+    let list = read_list(backup)?;
+    for entry in &list.files {
+        let path = backup.join(&entry.name);
+        let mut file = File::open(&path).map_err(|_| BackupError::Damaged(path.clone()))?;
+        let found = measure(&entry.name, &mut |buffer| file.read(buffer), &mut |_| Ok(())).map_err(failed(&path))?;
+        if (found.length, &found.hash) != (entry.length, &entry.hash) {
+            return Err(BackupError::Damaged(path));
+        }
+    }
+    make_empty(directory)?;
+    for entry in &list.files {
+        let path = backup.join(&entry.name);
+        let mut file = File::open(&path).map_err(failed(&path))?;
+        let written = write(directory, &entry.name, &mut |buffer| file.read(buffer))?;
+        if written.hash != entry.hash {
+            return Err(BackupError::Damaged(path));
+        }
+    }
+    let bytes = list.files.iter().map(|file| file.length).sum();
+    Ok(BackupReport { folder: backup.to_owned(), files: list.files.len() as u64, bytes })
+}
+
+fn read_list(backup: &Path) -> Result<List, BackupError> {
+    let path = backup.join(LIST);
+    let json = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(BackupError::Unfinished(backup.to_owned()));
+        }
+        other => other.map_err(failed(&path))?,
+    };
+    let list: List = serde_json::from_slice(&json).map_err(|_| BackupError::Damaged(path.clone()))?;
+    let has_ledger = list.files.iter().any(|file| file.name == FILE_NAME);
+    if list.version != VERSION || !has_ledger || !list.files.iter().all(|file| is_plain(&file.name)) {
+        return Err(BackupError::Damaged(path));
+    }
+    Ok(list)
+}
+
+/// Whether a name stays inside its folder.
+fn is_plain(name: &str) -> bool {
+    let name = name.strip_prefix("blocks/").unwrap_or(name);
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain)
+}
+
+/// A folder that is there and holds nothing.
+fn make_empty(folder: &Path) -> Result<(), BackupError> {
+    data_directory::create(folder).map_err(failed(folder))?;
+    let mut entries = fs::read_dir(folder).map_err(failed(folder))?;
+    if entries.next().is_some() { Err(BackupError::NotEmpty(folder.to_owned())) } else { Ok(()) }
+}
+
+/// One committed state of the ledger, as a file of its own.
+fn copy_ledger(data_directory: &Path, folder: &Path) -> Result<Entry, BackupError> {
+    let (from, to) = (data_directory.join(FILE_NAME), folder.join(FILE_NAME));
+    data_directory::create_file(&to).map_err(failed(&to))?;
+    let connection = Connection::open(&from)?;
+    connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    let mut file = File::open(&to).map_err(failed(&to))?;
+    let entry = measure(FILE_NAME, &mut |buffer| file.read(buffer), &mut |_| Ok(())).map_err(failed(&to))?;
+    file.sync_all().map_err(failed(&to))?;
+    Ok(entry)
+}
+
+/// The inventory first: what follows it is read from the segments, so those may be newer.
+fn copy_blocks(files: &dyn Files, folder: &Path, copied: &mut Vec<Entry>) -> Result<(), BackupError> {
+    let directory = folder.join(contents::DIRECTORY);
+    data_directory::create(&directory).map_err(failed(&directory))?;
+    let is_inventory = |name: &str| !name.contains('.');
+    for takes_inventory in [true, false] {
+        for (name, length) in files.list().map_err(failed(&directory))? {
+            if is_inventory(&name) == takes_inventory {
+                let mut at = 0;
+                let mut read = |buffer: &mut [u8]| {
+                    let now = usize::try_from(length - at).unwrap_or(usize::MAX).min(buffer.len());
+                    files.read(&name, at, buffer.get_mut(..now).unwrap_or_default())?;
+                    at += now as u64;
+                    Ok(now)
+                };
+                copied.push(write(folder, &format!("{}/{name}", contents::DIRECTORY), &mut read)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+type Source<'a> = dyn FnMut(&mut [u8]) -> io::Result<usize> + 'a;
+
+/// Writes a file below `folder`, durably.
+fn write(folder: &Path, name: &str, source: &mut Source<'_>) -> Result<Entry, BackupError> {
+    let path = folder.join(name);
+    let parent = path.parent().unwrap_or(folder);
+    data_directory::create(parent).map_err(failed(parent))?;
+    data_directory::create_file(&path).map_err(failed(&path))?;
+    let mut act = || -> io::Result<Entry> {
+        let mut file = File::options().write(true).truncate(true).open(&path)?;
+        let entry = measure(name, source, &mut |bytes| file.write_all(bytes))?;
+        file.sync_all()?;
+        File::open(parent)?.sync_all()?;
+        Ok(entry)
+    };
+    act().map_err(failed(&path))
+}
+
+/// Reads a source to its end, hands it on, and says what it was.
+fn measure(name: &str, source: &mut Source<'_>, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Entry> {
+    let (mut buffer, mut hasher, mut length) = (vec![0; BUFFER], blake3::Hasher::new(), 0);
+    loop {
+        let count = source(&mut buffer)?;
+        let bytes = buffer.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok(Entry { name: name.to_owned(), length, hash: hasher.finalize().to_hex().to_string() });
+        }
+        hasher.update(bytes);
+        sink(bytes)?;
+        length += count as u64;
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::Io { path, source }
+}

@@ -1,0 +1,267 @@
+//! What operators ask of the contents, also while they are used: figures, verification, repair, collection, and where a
+//! message's contents lie.
+
+use std::sync::{Arc, PoisonError};
+
+use rusqlite::Connection;
+use sealpost_blocks::{BlockStore, Damage, DamagedPart, Handle as BlockHandle, Policy};
+use sealpost_core::ports::BackendError;
+use sealpost_protocol::{AgentId, MessageId};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    EmbeddedContents, Needed,
+    blocks::{self, Blocks},
+    contents_mark, is_passing, needed,
+};
+
+/// The store in figures. Bytes are those of segment files, record headers included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "as in `sealpost_blocks::Stats`")]
+pub struct BlocksReport {
+    pub segments: u64,
+    pub stored_bytes: u64,
+    pub live_bytes: u64,
+    pub dead_bytes: u64,
+    pub epochs: u64,
+    pub pool_blocks: u64,
+    pub pool_bytes: u64,
+    pub borrowing_blocks: u64,
+}
+
+/// What looking through blocks and contents found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerificationReport {
+    /// Live blocks that were hashed.
+    pub blocks: u64,
+    /// Bytes of those blocks.
+    pub bytes: u64,
+    /// Contents that the ledger names and that were rebuilt.
+    pub contents: u64,
+    /// Contents that the ledger names and that cannot be rebuilt.
+    pub lost_contents: u64,
+    /// Everything that is not as it was written.
+    pub damaged: Vec<Damaged>,
+}
+
+/// One thing that is not as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damaged {
+    /// The file, inside the blocks' directory.
+    pub file: String,
+    /// What of it.
+    pub part: String,
+}
+
+/// What repair did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepairReport {
+    /// Tables, headers and inventories written anew.
+    pub rewritten: u64,
+    /// What could not be mended, and stays as it is.
+    pub lost: Vec<Damaged>,
+}
+
+/// What a collection found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionReport {
+    /// Blocks that some content needs.
+    pub needed: u64,
+    /// Blocks that none needs, and that were let go of.
+    pub collected: u64,
+}
+
+/// Where one content of a message lies, in the document's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredContent {
+    /// The message's sender; none if only the handle is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sender: Option<String>,
+    /// Whose part it is; none for a piece of the body.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub recipient: Option<String>,
+    /// The handle, in hexadecimal digits.
+    pub handle: String,
+    /// The handle as a magnet link, for export.
+    pub url: String,
+    /// Bytes of the content.
+    pub length: u64,
+    /// BLAKE3 of the content, in hexadecimal digits.
+    pub content_hash: String,
+    /// Bytes of its blocks, all but the last of which may be smaller.
+    pub block_size: u64,
+    /// How many blocks give one block of data.
+    pub tuple_size: u8,
+    /// Whether its random blocks are shared or its own: `pooled` or `fresh`.
+    pub policy: String,
+    /// Whether the blocks named here are lists of blocks.
+    #[serde(rename = "isCBL")]
+    pub is_cbl: bool,
+    /// The ids of the blocks that the handle names, in hexadecimal digits.
+    pub cbl_block_ids: Vec<String>,
+}
+
+const PARTS: &str = "SELECT m.sender, d.recipient, p.content FROM messages AS m
+     JOIN deliveries AS d ON d.id >= m.id AND d.id < m.id + m.recipients JOIN parts AS p ON p.delivery = d.id
+     WHERE m.message_id = ?1 ORDER BY d.id";
+const PIECES: &str = "SELECT m.sender, NULL, p.content FROM messages AS m
+     JOIN bodies AS b ON b.message = m.id JOIN pieces AS p ON p.pieces = b.pieces
+     WHERE m.message_id = ?1 ORDER BY b.message, p.place";
+
+impl EmbeddedContents {
+    /// Figures; nothing is read.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn stats(&self) -> Result<BlocksReport, BackendError> {
+        let stats = self.blocking(|blocks| blocks.with(BlockStore::stats).map_err(BackendError::new)).await?;
+        Ok(BlocksReport {
+            segments: stats.segments,
+            stored_bytes: stats.stored_bytes,
+            live_bytes: stats.live_bytes,
+            dead_bytes: stats.dead_bytes,
+            epochs: stats.epochs,
+            pool_blocks: stats.pool_blocks,
+            pool_bytes: stats.pool_bytes,
+            borrowing_blocks: stats.borrowing_blocks,
+        })
+    }
+
+    /// Looks through all blocks, and rebuilds every content that the ledger names.
+    ///
+    /// # Errors
+    /// [`BackendError`]. Damage is no error.
+    pub async fn verify(&self) -> Result<VerificationReport, BackendError> {
+        let verify = |store: &BlockStore| store.verify();
+        let found =
+            self.blocking(move |blocks| blocks.with(verify).map_err(BackendError::new)?.map_err(BackendError::new));
+        let found = found.await?;
+        let blocks = Arc::clone(&self.blocks);
+        let rebuild = move |connection: &Connection| needed(connection, |handles| rebuild(&blocks, handles));
+        let (contents, lost_contents) = self.blocks.ledger.read(rebuild).await??;
+        let damaged = found.damage.iter().map(Damaged::from).collect();
+        Ok(VerificationReport { blocks: found.blocks, bytes: found.bytes, contents, lost_contents, damaged })
+    }
+
+    /// Mends tables, headers and the inventory from each other.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn repair(&self) -> Result<RepairReport, BackendError> {
+        let repair = |store: &BlockStore| store.repair(&mut |_| None);
+        let done = self.blocking(move |blocks| {
+            let _kept = blocks.keeping.read().unwrap_or_else(PoisonError::into_inner);
+            blocks.with(repair).map_err(BackendError::new)?.map_err(BackendError::new)
+        });
+        let done = done.await?;
+        Ok(RepairReport { rewritten: done.rewritten, lost: done.lost.iter().map(Damaged::from).collect() })
+    }
+
+    /// Lets go of every block that no handle in the ledger leads to. What is being accepted meanwhile is spared.
+    ///
+    /// # Errors
+    /// [`BackendError`]; also if a content that is needed cannot be read, and so does not tell what it needs.
+    pub async fn collect(&self) -> Result<CollectionReport, BackendError> {
+        let ledger = &self.blocks.ledger;
+        let committed = blocks::mark(ledger.read(contents_mark::load).await?);
+        // In this order: what is settled now is in what is read of the ledger next.
+        let before = self.blocks.settled(committed);
+        let blocks = Arc::clone(&self.blocks);
+        let collect = move |connection: &Connection| {
+            needed(connection, |handles| {
+                let _kept = blocks.keeping.read().unwrap_or_else(PoisonError::into_inner);
+                let collect = |store: &BlockStore| {
+                    let collection = store.collect_but(handles, before).map_err(BackendError::new)?;
+                    blocks.sync(store).map_err(BackendError::new)?;
+                    Ok(collection)
+                };
+                blocks.with(collect).map_err(BackendError::new)?
+            })
+        };
+        let found = ledger.read(collect).await??;
+        Ok(CollectionReport { needed: found.needed, collected: found.collected })
+    }
+
+    /// Where the contents of messages with this id lie; empty if there is none, or nothing of it is kept.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<StoredContent>, BackendError> {
+        let find = move |connection: &Connection| {
+            let mut found = Vec::new();
+            for sql in [PARTS, PIECES] {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([message.as_bytes()])?;
+                while let Some(row) = rows.next()? {
+                    let (sender, recipient): ([u8; 32], Option<[u8; 32]>) = (row.get(0)?, row.get(1)?);
+                    let bytes: Vec<u8> = row.get(2)?;
+                    let Some(content) = StoredContent::of(&bytes) else { continue };
+                    let name = |bytes: [u8; 32]| AgentId::from_array(bytes).to_string();
+                    let (sender, recipient) = (Some(name(sender)), recipient.map(name));
+                    found.push(StoredContent { sender, recipient, ..content });
+                }
+            }
+            Ok(found)
+        };
+        self.blocks.ledger.read(find).await
+    }
+}
+
+/// How many contents can be rebuilt, and how many cannot.
+fn rebuild(blocks: &Blocks, handles: &mut Needed<'_>) -> Result<(u64, u64), BackendError> {
+    let (mut whole, mut lost) = (0, 0);
+    for handle in handles {
+        let handle = handle.map_err(BackendError::new)?;
+        match blocks.with(|store| store.read(&handle)).map_err(BackendError::new)? {
+            Ok(_) => whole += 1,
+            Err(error) if is_passing(&error) => return Err(BackendError::new(error)),
+            Err(_) => lost += 1,
+        }
+    }
+    Ok((whole, lost))
+}
+
+impl StoredContent {
+    /// What a handle's bytes say; `None` if they are none.
+    #[must_use]
+    pub fn of(handle: &[u8]) -> Option<Self> {
+        let parsed = BlockHandle::from_bytes(handle).ok()?;
+        let policy = match parsed.policy() {
+            Policy::Pooled => "pooled",
+            Policy::Fresh => "fresh",
+        };
+        Some(Self {
+            sender: None,
+            recipient: None,
+            handle: hex(handle),
+            url: parsed.to_url(),
+            length: parsed.length(),
+            content_hash: hex(&parsed.content_hash()),
+            block_size: parsed.block_size().bytes() as u64,
+            tuple_size: parsed.tuple_size().get(),
+            policy: policy.to_owned(),
+            is_cbl: parsed.is_cbl(),
+            cbl_block_ids: parsed.block_ids().map(|id| id.to_string()).collect(),
+        })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl From<&Damage> for Damaged {
+    fn from(damage: &Damage) -> Self {
+        let part = match damage.part {
+            DamagedPart::Cut => "the file is gone, or shorter than it was".to_owned(),
+            DamagedPart::SegmentHeader => "the segment's header".to_owned(),
+            DamagedPart::RecordHeader(address) => format!("the header of the record at {address}"),
+            DamagedPart::Block { address, id, .. } => format!("the block {id} at {address}"),
+            DamagedPart::Table => "the segment's table".to_owned(),
+            DamagedPart::State => "the inventory".to_owned(),
+            _ => "an unknown part".to_owned(),
+        };
+        Self { file: damage.file.clone(), part }
+    }
+}

@@ -1,0 +1,16 @@
+//! Limits of the contents' adapter, with their reasons.
+
+/// Bytes of the disk that stay free of new messages: the log, which a checkpoint leaves at 16 MiB and a slow reader lets
+/// grow, a segment that is compacted, and the receipts and deletes of a full store. Higher wastes a small disk; lower, and
+/// the store fails in what makes room.
+pub(super) const RESERVE: u64 = 256 << 20;
+
+/// Jobs that share a flush: as many as share a commit of the ledger, which follows.
+pub(super) const GROUP: usize = 64;
+
+/// Jobs that wait for a worker; the next caller waits in its own future. Sixteen groups, as before the ledger.
+pub(super) const QUEUE: usize = 16 * GROUP;
+
+/// The dead share of a segment above which it is written anew: what is stored stays below 1.3 times what is needed. Higher
+/// keeps more of what was let go of, lower copies what lives more often.
+pub(super) const DEAD: f64 = 0.2;

@@ -1,0 +1,266 @@
+//! Contents in the block store, in `blocks/` beside the ledger.
+//!
+//! A message is durable after two flushes: its blocks first, then the ledger's commit of their handles and of the mark that
+//! the flush reached. Callers that arrive together share both. Letting go happens the other way round, the ledger first;
+//! what it released it notes until the blocks are gone. So a crash leaves blocks without a handle at worst: those behind the
+//! mark are let go of at the next opening, the others by a collection.
+
+mod administration;
+mod appending;
+mod block_lists;
+mod blocks;
+mod discarding;
+mod limits;
+mod room;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, ReadError};
+use sealpost_core::ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents};
+use sealpost_protocol::{Clock, Signer};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+pub use administration::{BlocksReport, CollectionReport, Damaged, RepairReport, StoredContent, VerificationReport};
+
+use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
+use super::{Store, contents_mark, data_directory, failure::StoreError};
+
+/// The blocks' directory inside the data directory.
+pub(super) const DIRECTORY: &str = "blocks";
+
+/// The contents of an open data directory, and what its operators ask of them.
+pub struct EmbeddedContents {
+    appending: Worker<Append>,
+    discarding: Worker<Discard>,
+    pub(super) data_directory: PathBuf,
+    pub(super) blocks: Arc<Blocks>,
+}
+
+/// Why the contents of a data directory were not opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenContentsError {
+    /// They are open already.
+    #[error("the contents of this data directory are open already")]
+    Open,
+    /// The ledger could not be read.
+    #[error(transparent)]
+    Ledger(#[from] BackendError),
+    /// Ledger and blocks are not of one time.
+    #[error(
+        "the blocks in {} end before what the ledger beside them has accepted: they are older, or were cut; put back \
+         both from one backup",
+        directory.display()
+    )]
+    BehindLedger {
+        /// The blocks' directory.
+        directory: PathBuf,
+    },
+    /// The block store could not be opened.
+    #[error("cannot open the blocks in {}", directory.display())]
+    Blocks {
+        /// The blocks' directory.
+        directory: PathBuf,
+        /// Why.
+        source: sealpost_blocks::OpenError,
+    },
+    /// Its directory could not be made, or its threads not started.
+    #[error("cannot use {}", directory.display())]
+    Io {
+        /// The blocks' directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl EmbeddedContents {
+    pub(super) async fn open(
+        ledger: Arc<Store>,
+        data_directory: PathBuf,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenContentsError> {
+        let directory = data_directory.join(DIRECTORY);
+        let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
+        data_directory::create(&directory).map_err(failed)?;
+        let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
+        Self::open_in(files, ledger, data_directory, node, clock).await
+    }
+
+    /// As [`EmbeddedContents::open`], in these files.
+    async fn open_in(
+        files: Arc<dyn Files>,
+        ledger: Arc<Store>,
+        data_directory: PathBuf,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenContentsError> {
+        let directory = data_directory.join(DIRECTORY);
+        let committed = blocks::mark(ledger.read(contents_mark::load).await?);
+        if ledger.take_contents() {
+            return Err(OpenContentsError::Open);
+        }
+        let keys = block_lists::keys(node);
+        let opening = {
+            let ledger = Arc::clone(&ledger);
+            tokio::task::spawn_blocking(move || Blocks::open(files, keys, committed, ledger))
+        };
+        let opened = opening
+            .await
+            .map_err(|error| OpenContentsError::Io { directory: directory.clone(), source: io::Error::other(error) });
+        let (blocks, opening) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(source)) => {
+                ledger.leave_contents();
+                return Err(match source {
+                    sealpost_blocks::OpenError::BehindMark => OpenContentsError::BehindLedger { directory },
+                    source => OpenContentsError::Blocks { directory, source },
+                });
+            }
+            Err(error) => {
+                ledger.leave_contents();
+                return Err(error);
+            }
+        };
+        if !opening.missing_segments.is_empty() {
+            tracing::error!(segments = ?opening.missing_segments, "segments of the block store are missing: what was in them is lost");
+        }
+        tracing::debug!(
+            dropped = opening.dropped,
+            read = opening.segments_read,
+            rebuilt = opening.is_rebuilt,
+            "blocks opened"
+        );
+        let blocks = Arc::new(blocks);
+        let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
+        let for_appending = Arc::clone(&blocks);
+        let append = move |group: &mut Vec<Append>| appending::append_group(&for_appending, &*clock, group);
+        let appending = Worker::start("blocks-append", append).map_err(failed)?;
+        let for_discarding = Arc::clone(&blocks);
+        let discard = move |group: &mut Vec<Discard>| discarding::discard_group(&for_discarding, group);
+        let discarding = Worker::start("blocks-discard", discard).map_err(failed)?;
+        Ok(Self { appending, discarding, data_directory, blocks })
+    }
+
+    /// Runs `job` on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Blocks) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let blocks = Arc::clone(&self.blocks);
+        tokio::task::spawn_blocking(move || job(&blocks)).await.unwrap_or_else(|error| Err(BackendError::new(error)))
+    }
+}
+
+impl fmt::Debug for EmbeddedContents {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("EmbeddedContents").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Contents for EmbeddedContents {
+    async fn has_room(&self) -> Result<bool, BackendError> {
+        room::is_left(&self.data_directory).map_err(BackendError::new)
+    }
+
+    async fn append(&self, policy: ContentPolicy, contents: Vec<Vec<u8>>) -> Result<StoredContents, BackendError> {
+        let (answer, answered) = oneshot::channel();
+        self.appending.give(Append { policy, contents, answer }).await;
+        answered.await.unwrap_or_else(|_| Err(BackendError::new(NoAnswer)))
+    }
+
+    /// Whether it is still what was accepted, whoever reads it tells by its hash, too.
+    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+        let read_all = move |store: &BlockStore| handles.iter().map(|handle| read(store, handle)).collect();
+        self.blocking(move |blocks| blocks.with(read_all).map_err(BackendError::new)?).await
+    }
+
+    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        if handles.is_empty() {
+            return Ok(());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.discarding.give(Discard { handles, answer }).await;
+        answered.await.unwrap_or_else(|_| Err(BackendError::new(NoAnswer)))
+    }
+
+    async fn compact(&self) -> Result<bool, BackendError> {
+        self.blocking(|blocks| {
+            // A backup reads the segments: they stay as they are.
+            let Ok(_kept) = blocks.keeping.try_read() else { return Ok(false) };
+            let compact = |store: &BlockStore| {
+                blocks.sync(store)?;
+                store.compact_some(limits::DEAD, 1)
+            };
+            let done = blocks.with(compact).map_err(BackendError::new)?.map_err(BackendError::new)?;
+            Ok(done.rewritten + done.removed > 0)
+        })
+        .await
+    }
+}
+
+/// Reads one content. `None` if it cannot be read ever again.
+fn read(store: &BlockStore, handle: &Handle) -> Result<Option<Vec<u8>>, BackendError> {
+    let error: Box<dyn Error + Send + Sync> = match BlockHandle::from_bytes(&handle.0) {
+        Err(error) => Box::new(error),
+        Ok(handle) => match store.read(&handle) {
+            Ok(content) => return Ok(Some(content)),
+            Err(error) if is_passing(&error) => return Err(BackendError::new(error)),
+            Err(error) => Box::new(error),
+        },
+    };
+    tracing::error!(%error, "a content cannot be read");
+    Ok(None)
+}
+
+/// Whether the files failed, and the blocks may be there the next time.
+fn is_passing(error: &ReadError) -> bool {
+    matches!(error, ReadError::Block(BlockError::Files(_)))
+}
+
+/// A job was dropped: the worker is gone, or panicked in it.
+#[derive(Debug, Error)]
+#[error("the block store gave no answer")]
+struct NoAnswer;
+
+/// What several callers hear of one failure.
+#[derive(Debug, Clone, Error)]
+#[error("{0}")]
+struct Shared(Arc<dyn Error + Send + Sync>);
+
+impl Shared {
+    fn new(error: impl Error + Send + Sync + 'static) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+/// What lists handles, and may fail on the way.
+type Needed<'a> = dyn Iterator<Item = Result<BlockHandle, Box<dyn Error + Send + Sync>>> + 'a;
+
+/// Gives `take` the handles of all contents that the ledger names, those included that are released and not discarded.
+fn needed<T>(
+    connection: &rusqlite::Connection,
+    take: impl FnOnce(&mut Needed<'_>) -> Result<T, BackendError>,
+) -> Result<Result<T, BackendError>, StoreError> {
+    const NEEDED: &str = "SELECT content FROM parts UNION ALL SELECT content FROM pieces
+         UNION ALL SELECT content FROM control_messages UNION ALL SELECT handle FROM released";
+    let mut statement = connection.prepare(NEEDED)?;
+    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+    let mut handles = rows.filter_map(|bytes| match bytes.map(|bytes| BlockHandle::from_bytes(&bytes)) {
+        Ok(Ok(handle)) => Some(Ok(handle)),
+        Ok(Err(error)) => {
+            // Nothing leads to its blocks any more.
+            tracing::error!(%error, "the ledger names a content by what is no handle");
+            None
+        }
+        Err(error) => Some(Err(error.into())),
+    });
+    Ok(take(&mut handles))
+}

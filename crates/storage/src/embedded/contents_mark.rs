@@ -1,0 +1,21 @@
+//! How far the block store had come when the newest handle in the ledger was stored.
+
+use rusqlite::{Connection, Transaction};
+use sealpost_core::ports::ContentsMark;
+
+use super::{columns::Number, failure::StoreError};
+
+pub(super) const LOAD: &str = "SELECT contents_mark FROM ledger WHERE only_row = 1";
+pub(super) const RAISE: &str = "UPDATE ledger SET contents_mark = ?1 WHERE only_row = 1 AND contents_mark < ?1";
+
+/// The mark's position; 0 if there never was one.
+pub(super) fn load(connection: &Connection) -> Result<u64, StoreError> {
+    let Number(position) = connection.prepare_cached(LOAD)?.query_one([], |row| row.get(0))?;
+    Ok(position)
+}
+
+/// Notes a mark with the handles that it came with.
+pub(super) fn raise(transaction: &Transaction<'_>, mark: &ContentsMark) -> Result<(), StoreError> {
+    transaction.prepare_cached(RAISE)?.execute([Number(mark.position())])?;
+    Ok(())
+}
