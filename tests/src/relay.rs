@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -20,6 +20,7 @@ use tokio::{
 use crate::{PATIENCE, sealpost_binary, within};
 
 const LOG: &str = "relay.log";
+const BLOCKS: &str = "blocks";
 
 /// A `sealpost serve` process with a data directory of its own. Dropping it kills the process; if the test fails, what it
 /// logged is printed.
@@ -130,7 +131,7 @@ impl TestRelay {
         }
     }
 
-    /// A copy of the killed relay's ledger.
+    /// A copy of the killed relay's ledger and of the blocks that belong to it.
     ///
     /// # Panics
     /// While it runs.
@@ -141,18 +142,27 @@ impl TestRelay {
         for file in self.ledger_files() {
             fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
         }
+        copy_files(&self.blocks(), &copy.path().join(BLOCKS));
         copy
     }
 
-    /// Puts a copy in the place of the killed relay's ledger.
+    /// Puts a copy in the place of the killed relay's ledger and blocks.
     ///
     /// # Panics
     /// While it runs.
     pub fn put_back(&mut self, copy: &TempDir) {
         self.lose_ledger();
+        fs::remove_dir_all(self.blocks()).unwrap();
+        copy_files(&copy.path().join(BLOCKS), &self.blocks());
         for entry in fs::read_dir(copy.path()).unwrap().map(Result::unwrap) {
-            fs::copy(entry.path(), self.data_dir().join(entry.file_name())).unwrap();
+            if entry.path().is_file() {
+                fs::copy(entry.path(), self.data_dir().join(entry.file_name())).unwrap();
+            }
         }
+    }
+
+    fn blocks(&self) -> PathBuf {
+        self.data_dir().join(BLOCKS)
     }
 
     fn ledger_files(&self) -> Vec<PathBuf> {
@@ -167,6 +177,14 @@ impl TestRelay {
     pub fn lose_data(&mut self) {
         assert!(self.process.is_none(), "the relay still runs");
         fs::remove_dir_all(self.data_dir()).unwrap();
+    }
+}
+
+/// Copies the files of a folder into a new one.
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
     }
 }
 

@@ -24,6 +24,7 @@ use sealpost_protocol::{
     ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
     SystemClock,
     encoding::{Decode, Encode},
+    limits as wire,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tonic::{Code, Request, Response, Status, transport::server::TcpIncoming};
@@ -34,6 +35,9 @@ pub struct ScriptedRelay {
     serving: JoinHandle<()>,
     script: Arc<Mutex<Script>>,
 }
+
+/// How a relay answers to whoever asks for a body.
+pub type BodyAnswer = Box<dyn Fn(&v1::GetBodyRequest) -> Result<v1::GetBodyResponse, ErrorCode> + Send>;
 
 /// What the relay says, and what it was told.
 pub struct Script {
@@ -55,12 +59,16 @@ pub struct Script {
     pub spent: Vec<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
+    /// Bodies of messages, by their ids.
+    pub bodies: HashMap<String, Vec<u8>>,
     /// What is said of messages, by their ids.
     pub statuses: HashMap<String, Vec<v1::DeliveryStatus>>,
     /// The feed of changes.
     pub changes: Vec<v1::Event>,
     /// The messages whose status was asked for.
     pub status_requests: Vec<String>,
+    /// What is answered to whoever asks for a body, in place of those there are.
+    pub body: Option<BodyAnswer>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
     /// Entries in a page.
@@ -103,9 +111,11 @@ impl ScriptedRelay {
             counts: full(),
             spent: Vec::new(),
             bundle: None,
+            bodies: HashMap::new(),
             statuses: HashMap::new(),
             changes: Vec::new(),
             status_requests: Vec::new(),
+            body: None,
             mailbox: Vec::new(),
             page: 100,
             tokens: 0,
@@ -321,8 +331,17 @@ impl Messages for Scripted {
         )
     }
 
-    async fn get_body(&self, _: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
-        Err(refusal(ErrorCode::NotFound))
+    async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Result<Response<v1::GetBodyResponse>, Status> {
+        let request = request.into_inner();
+        if let Some(answer) = &self.script().body {
+            return answer(&request).map(Response::new).map_err(refusal);
+        }
+        let body = self.script().bodies.get(&request.message_id).cloned();
+        let body = body.ok_or_else(|| refusal(ErrorCode::NotFound))?;
+        let piece = usize::try_from(wire::BODY_PIECE).unwrap();
+        let length = body.len() as u64;
+        let rest = body.into_iter().skip(usize::try_from(request.offset).unwrap());
+        answer(None, v1::GetBodyResponse { body: rest.take(piece).collect(), offset: request.offset, length })
     }
 
     type StreamBodyStream = BoxStream<'static, Result<v1::GetBodyResponse, Status>>;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sealpost_agent::{Agent, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
+use sealpost_agent::{Agent, IdentityFile, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
 use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
@@ -114,6 +114,20 @@ impl SdkAgent {
         assert!(store.execute(spoilt, rusqlite::params![area, key]).unwrap() > 0, "no such row");
     }
 
+    /// The files in the agent's spool of sealed bodies, and their lengths.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn spooled(&self) -> Vec<(String, u64)> {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("agent/spool")) else { return Vec::new() };
+        let named = |file: std::io::Result<std::fs::DirEntry>| {
+            let file = file.unwrap();
+            (file.file_name().into_string().unwrap(), file.metadata().unwrap().len())
+        };
+        files.map(named).collect()
+    }
+
     /// A copy of the agent's folder as it is now, opened as the agent itself: a backup that was put back.
     ///
     /// # Panics
@@ -124,6 +138,9 @@ impl SdkAgent {
         std::fs::create_dir(copy.path().join("agent")).unwrap();
         for file in std::fs::read_dir(self.folder.path().join("agent")).unwrap() {
             let file = file.unwrap();
+            if file.file_type().unwrap().is_dir() {
+                continue; // sealed bodies, which no old copy needs
+            }
             std::fs::copy(file.path(), copy.path().join("agent").join(file.file_name())).unwrap();
         }
         copy
@@ -143,10 +160,25 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn exported_and_imported(self, origin: &str) -> Self {
-        let passphrase = || Zeroizing::new("a passphrase".to_owned());
-        let file = self.export(passphrase()).await.unwrap();
+        Self::imported(&self.exported().await, origin).await
+    }
+
+    /// The identity as a file.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn exported(&self) -> Vec<u8> {
+        self.export(passphrase()).await.unwrap()
+    }
+
+    /// The agent that such a file makes, in a folder of its own.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn imported(file: &[u8], origin: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let agent = Agent::import(&folder.path().join("agent"), &file, passphrase(), master_key()).await.unwrap();
+        let identity = IdentityFile::open(file, passphrase()).await.unwrap();
+        let agent = identity.import(&folder.path().join("agent"), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
         within("the first publication", agent.publish_prekeys()).await.unwrap();
         Self { agent, folder, clock: Arc::new(SystemClock) }
@@ -221,6 +253,10 @@ pub fn text(words: &str) -> Payload {
 #[must_use]
 pub fn words(message: &InboxMessage) -> String {
     message.payload().and_then(|payload| payload.content.as_text()).expect("a text").to_owned()
+}
+
+fn passphrase() -> Zeroizing<String> {
+    Zeroizing::new("a passphrase".to_owned())
 }
 
 fn master_key() -> MasterKeySource {

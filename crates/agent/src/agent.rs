@@ -21,7 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     bodies::{Spool, Transfer, Transfers},
+    control::OwedSteps,
     error::{OpenError, StateError},
+    limits,
     message_ids::MessageIds,
     outbox::Holds,
     records::{IdentityRecord, LedgerName, RelayRecord},
@@ -51,12 +53,18 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Randomness, and what is computed with it.
     pub primitives: Arc<dyn Primitives>,
+    /// One-time prekeys of each kind that a full set has: fewer for an agent that few strangers write to.
+    pub one_time_prekeys: usize,
 }
 
 impl Default for Surroundings {
     /// The operating system's.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), primitives: Arc::new(SystemPrimitives) }
+        Self {
+            clock: Arc::new(SystemClock),
+            primitives: Arc::new(SystemPrimitives),
+            one_time_prekeys: limits::ONE_TIME_PREKEYS,
+        }
     }
 }
 
@@ -66,6 +74,7 @@ pub struct Agent {
     pub(crate) store: SealedStore,
     pub(crate) primitives: Arc<dyn Primitives>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) one_time_prekeys: usize,
     /// Taken while ratchets move and receipts are given.
     pub(crate) turns: Turns,
     readers: Turns,
@@ -83,6 +92,12 @@ pub struct Agent {
     pub(crate) passed: AtomicU64,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
     pub(crate) is_current: AtomicBool,
+    /// Whether the relay's ledger contradicts what it has countersigned: it takes no receipts then.
+    pub(crate) is_forked: AtomicBool,
+    /// Peers that wait for a step of the ratchet.
+    pub(crate) owed_steps: OwedSteps,
+    /// Up to where control messages were taken in since the relay was last told.
+    pub(crate) control_taken: AtomicU64,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
     relay: Option<RelayClient>,
@@ -213,6 +228,7 @@ impl Agent {
             store,
             primitives: surroundings.primitives,
             clock: surroundings.clock,
+            one_time_prekeys: surroundings.one_time_prekeys.min(limits::ONE_TIME_PREKEYS),
             turns: Turns::new(folder, "turn.lock"),
             readers: Turns::new(folder, "reader.lock"),
             message_ids: MessageIds::default(),
@@ -222,6 +238,9 @@ impl Agent {
             fetch_holds: Holds::default(),
             passed: AtomicU64::new(0),
             is_current: AtomicBool::new(false),
+            is_forked: AtomicBool::new(false),
+            owed_steps: OwedSteps::default(),
+            control_taken: AtomicU64::new(0),
             fruitless: AtomicUsize::new(0),
             relay: None,
         }

@@ -6,10 +6,12 @@ use sealpost_crypto::{
     BodyError, BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, RosterError, SealError,
     VaultError,
 };
-use sealpost_protocol::{AgentId, GroupId, HeaderError, MessageId, ReceiptError, encoding::DecodeError};
+use sealpost_protocol::{
+    AgentId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Scheme, Timestamp, encoding::DecodeError,
+};
 use thiserror::Error;
 
-use crate::{limits, relay_client::RelayError, store::StoreAccessError};
+use crate::{limits, outbox::Obstacle, relay_client::RelayError, store::StoreAccessError};
 
 /// The local state could not be read or written; nothing has changed.
 #[derive(Debug, Error)]
@@ -21,6 +23,12 @@ impl StateError {
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self.0, StoreAccessError::Commit(crate::store::CommitError::Conflict))
+    }
+
+    /// Whether the agent's store key was replaced since it was opened: opened anew, it goes on.
+    #[must_use]
+    pub fn is_key_replaced(&self) -> bool {
+        self.0.is_other_generation()
     }
 }
 
@@ -78,6 +86,20 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// The agent's policy demands a stronger scheme for the message; nothing was stored.
+    #[error("the policy demands {minimum} for this message, and it was to go under {scheme}")]
+    BelowMinimum {
+        /// The one that was asked for.
+        scheme: Scheme,
+        /// The weakest that would do.
+        minimum: Scheme,
+    },
+    /// A message for a group goes to its members; nothing was stored.
+    #[error("a message for a group goes to its members, and names no recipients")]
+    GroupHasRecipients,
+    /// There is no such group, or the agent does not belong to it; nothing was stored.
+    #[error(transparent)]
+    Group(GroupError),
     /// The content cannot be read; nothing was stored.
     #[error("the content cannot be read: {0}")]
     Input(#[source] std::io::Error),
@@ -108,8 +130,15 @@ pub enum SendError {
         source: BundleError,
     },
     /// An earlier message to the same recipient waits, and this one behind it.
-    #[error("an earlier message to the same recipient waits")]
-    Behind,
+    #[error("an earlier message to the same recipient waits: {} [{}]", .0.message, .0.reason)]
+    Behind(Obstacle),
+    /// It was composed by a clock that was ahead and has been set right since, and no relay takes it before that time; it is
+    /// noted as not sent. The same content may be sent anew.
+    #[error("the message is dated {dated}, by a clock that was ahead; it is not sent: send the same anew [clock-skew]")]
+    Misdated {
+        /// When it was composed, by that clock.
+        dated: Timestamp,
+    },
     /// The store is an old copy, and its prekeys could not be replaced; the message stays a draft.
     #[error(transparent)]
     Prekeys(#[from] PrekeysError),
@@ -125,6 +154,30 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Its stable name: the relay's code where it is the relay's, else one of `unreachable`, `unusable-bundle`, `behind`,
+    /// `clock-skew`, `uploading`, `invalid`, `local-state` and `failed`.
+    #[must_use]
+    pub fn code(&self) -> String {
+        match self {
+            Self::Relay(error) | Self::Prekeys(PrekeysError::Relay(error)) => match error {
+                RelayError::Unreachable(_) => "unreachable".to_owned(),
+                error => error.code().map_or_else(|| "failed".to_owned(), |code| code.to_string()),
+            },
+            Self::Bundle { .. } => "unusable-bundle".to_owned(),
+            Self::Behind(_) => "behind".to_owned(),
+            Self::Misdated { .. } => ErrorCode::ClockSkew.to_string(),
+            Self::Content(_)
+            | Self::Header(_)
+            | Self::ToItself
+            | Self::ContentChanged
+            | Self::ContentTooLong
+            | Self::Body(_) => "invalid".to_owned(),
+            Self::State(_) | Self::Damaged(_) | Self::Spool(_) => "local-state".to_owned(),
+            Self::UploadedElsewhere => Obstacle::UPLOADS.to_owned(),
+            _ => "failed".to_owned(),
+        }
+    }
+
     /// Whether the same call may succeed later without anything else being done.
     #[must_use]
     pub fn is_passing(&self) -> bool {
@@ -184,6 +237,14 @@ impl SyncError {
             | Self::Status(StatusError::State(error)) => error.is_conflict(),
             error => error.relay().is_some_and(RelayError::is_passing),
         }
+    }
+
+    /// Whether the agent's store key was replaced since it was opened: opened anew, it goes on.
+    #[must_use]
+    pub fn is_key_replaced(&self) -> bool {
+        matches!(self, Self::State(error)
+            | Self::Prekeys(PrekeysError::State(error))
+            | Self::Status(StatusError::State(error)) if error.is_key_replaced())
     }
 
     /// The relay's part in it, if it has one.

@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
 
 use sealpost_protocol::{
-    AgentId, Attempt, GroupId, MessageId, RefusalReason, Timestamp,
+    AgentId, Attempt, GroupId, MessageId, MessageRef, RefusalReason, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -45,6 +45,17 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
+    /// A recipient lacked the key of a group, and signed for that; the message goes again as it is.
+    SentAgain {
+        /// The message.
+        message: MessageId,
+        /// Whose part.
+        recipient: AgentId,
+        /// The attempt that comes next.
+        attempt: Attempt,
+        /// What the recipient said of the one before.
+        reason: RefusalReason,
+    },
     /// Another agent has made this one a member of its group.
     JoinedGroup {
         /// The group.
@@ -65,6 +76,22 @@ pub enum Event {
         group: GroupId,
         /// Who has left.
         member: AgentId,
+    },
+    /// Messages that a peer sealed before the one that came are missing: lost on the way, taken back by their sender, or
+    /// late; what was refused and comes sealed anew was among them too. Told once for each.
+    Missing {
+        /// The message that came, and whose it is.
+        before: MessageRef,
+        /// How many are missing before it.
+        count: u32,
+    },
+    /// The relay's ledger contradicts a head of receipts that it has countersigned: it was forked or cut, or put back from a
+    /// copy without a word. It is given no receipts.
+    ForkedLedger {
+        /// The number of the last batch that it has countersigned for the agent.
+        store: u64,
+        /// The number of the last batch that it has; 0 for none.
+        relay: u64,
     },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
@@ -135,8 +162,13 @@ impl Encode for Event {
             Self::SealedAnew { message, recipient, attempt, reason } => {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
+            Self::Missing { before, count } => writer.u8(50).value(before).u32(*count),
+            Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
+            Self::SentAgain { message, recipient, attempt, reason } => {
+                writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
+            }
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
@@ -163,10 +195,18 @@ impl Decode for Event {
                 recipient: AgentId::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
+            35 => Self::SentAgain {
+                message: MessageId::decode(reader)?,
+                recipient: AgentId::decode(reader)?,
+                attempt: Attempt::decode(reader)?,
+                reason: RefusalReason::decode(reader)?,
+            },
             32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
             33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
             34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
+            50 => Self::Missing { before: MessageRef::decode(reader)?, count: reader.u32()? },
+            51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })

@@ -52,7 +52,8 @@ impl Follower<'_> {
     /// May be dropped at any time; the next call goes on.
     ///
     /// # Errors
-    /// [`SyncError`], if trying again cannot help.
+    /// [`SyncError`], if trying again cannot help. After one that [is a replaced key](SyncError::is_key_replaced) the agent
+    /// can be opened anew.
     pub async fn next(&mut self) -> Result<Round, SyncError> {
         tokio::time::sleep(self.pause).await;
         self.pause = Duration::ZERO;
@@ -72,6 +73,7 @@ impl Follower<'_> {
                     self.wait = limits::RECEIVE_WAIT;
                     Ok(Round::Synced(synced))
                 }
+                Err(error) if error.is_key_replaced() => Err(error),
                 Err(error) => self.interrupted(error),
             },
             Err(error) if error.is_passing() => self.interrupted(error),

@@ -32,6 +32,54 @@ const ROW: RowAddress<'static> = RowAddress { table: "identity-file", row: &[], 
 /// Bytes of a sealed store key at most.
 const SEALED_STORE_KEY: usize = 256;
 
+/// An exported identity, opened.
+pub struct IdentityFile {
+    identity: IdentityPrivateKey,
+    rows: Changes,
+}
+
+impl IdentityFile {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] for what is no such file, [`OpenError::Vault`] for another passphrase.
+    pub async fn open(file: &[u8], passphrase: Zeroizing<String>) -> Result<Self, OpenError> {
+        let mut reader = Reader::new(file);
+        if reader.bytes("identity file", LABEL.len())? != LABEL {
+            return Err(DecodeError::Invalid { field: "identity file", reason: "not a file of this kind" }.into());
+        }
+        let identity = IdentityKey::decode(&mut reader)?;
+        let parameters = PassphraseParameters::decode(&mut reader)?;
+        let sealed_store_key = reader.bytes("sealed store key", SEALED_STORE_KEY)?.to_vec();
+        let provider = PassphraseProvider::new(passphrase, parameters)?;
+        let key = tokio::task::spawn_blocking(move || provider.master_key()).await;
+        let key = key.map_err(|_| sealpost_crypto::MasterKeyError::Unavailable)??;
+        let vault = Vault::unlock(&sealed_store_key, identity.agent_id(), &key)?;
+        let content = vault.open(&ROW, reader.rest())?;
+        let mut reader = Reader::new(&content);
+        let seed = Zeroizing::new(reader.array()?);
+        let identity = IdentityPrivateKey::from_seed(&seed)?;
+        let mut rows = Changes::default();
+        rows.insert([], &read_floor(&mut reader)?);
+        read_rows::<PrekeyRecord>(&mut reader, &mut rows)?;
+        read_rows::<PeerRecord>(&mut reader, &mut rows)?;
+        read_rows::<RelayRecord>(&mut reader, &mut rows)?;
+        read_rows::<ReceiptHeadRecord>(&mut reader, &mut rows)?;
+        read_rows::<ContactRecord>(&mut reader, &mut rows)?;
+        read_rows::<VerifiedRecord>(&mut reader, &mut rows)?;
+        reader.finish()?;
+        Ok(Self { identity, rows })
+    }
+
+    /// Makes an agent of it in `folder`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
+    pub async fn import(self, folder: &Path, master: MasterKeySource) -> Result<Agent, OpenError> {
+        Agent::create_as(folder, master, self.identity, self.rows, Surroundings::default()).await
+    }
+}
+
 impl Agent {
     /// The identity as one file, sealed under a passphrase of its own. Whoever has both is the agent.
     ///
@@ -50,43 +98,6 @@ impl Agent {
             .bytes(&vault.sealed_store_key(primitives, &key)?)
             .array(&vault.seal(primitives, &ROW, &content)?);
         Ok(file.into_bytes())
-    }
-
-    /// Makes an agent in `folder` from an exported identity.
-    ///
-    /// # Errors
-    /// [`OpenError`]; [`OpenError::Damaged`] for what is no such file, [`OpenError::Vault`] for another passphrase.
-    pub async fn import(
-        folder: &Path,
-        file: &[u8],
-        passphrase: Zeroizing<String>,
-        master: MasterKeySource,
-    ) -> Result<Self, OpenError> {
-        let mut reader = Reader::new(file);
-        if reader.bytes("identity file", LABEL.len())? != LABEL {
-            return Err(DecodeError::Invalid { field: "identity file", reason: "not a file of this kind" }.into());
-        }
-        let identity = IdentityKey::decode(&mut reader)?;
-        let parameters = PassphraseParameters::decode(&mut reader)?;
-        let sealed_store_key = reader.bytes("sealed store key", SEALED_STORE_KEY)?.to_vec();
-        let provider = PassphraseProvider::new(passphrase, parameters)?;
-        let key = tokio::task::spawn_blocking(move || provider.master_key()).await;
-        let key = key.map_err(|_| sealpost_crypto::MasterKeyError::Unavailable)??;
-        let vault = Vault::unlock(&sealed_store_key, identity.agent_id(), &key)?;
-        let content = vault.open(&ROW, reader.rest())?;
-        let mut reader = Reader::new(&content);
-        let seed = Zeroizing::new(reader.array()?);
-        let private = IdentityPrivateKey::from_seed(&seed)?;
-        let mut changes = Changes::default();
-        changes.insert([], &read_floor(&mut reader)?);
-        read_rows::<PrekeyRecord>(&mut reader, &mut changes)?;
-        read_rows::<PeerRecord>(&mut reader, &mut changes)?;
-        read_rows::<RelayRecord>(&mut reader, &mut changes)?;
-        read_rows::<ReceiptHeadRecord>(&mut reader, &mut changes)?;
-        read_rows::<ContactRecord>(&mut reader, &mut changes)?;
-        read_rows::<VerifiedRecord>(&mut reader, &mut changes)?;
-        reader.finish()?;
-        Self::create_as(folder, master, private, changes, Surroundings::default()).await
     }
 
     async fn content(&self) -> Result<Writer, StoreAccessError> {

@@ -25,6 +25,7 @@ mod backoff;
 mod bodies;
 mod conflicts;
 mod contacts;
+mod control;
 mod error;
 mod events;
 mod follow;
@@ -33,6 +34,7 @@ mod identity_file;
 mod inbox;
 mod message_ids;
 mod outbox;
+mod policy;
 mod prekeys;
 mod printable;
 mod receipt_check;
@@ -41,7 +43,9 @@ mod records;
 mod relay_client;
 mod renewal;
 mod restored;
+mod schemes;
 mod sessions;
+mod standing;
 mod status;
 mod store;
 mod store_key;
@@ -57,12 +61,16 @@ pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, Sta
 pub use events::{Event, Noted};
 pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
+pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
-pub use outbox::{Outgoing, SendOutcome, Sent, Waiting};
+pub use outbox::{Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
+pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;
 pub use relay_client::{RelayAddress, RelayClient, RelayError};
+pub use schemes::{OutgoingScheme, ReceivedScheme};
+pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use sync::Synced;
 pub use turns::Turn;
@@ -70,5 +78,5 @@ pub use turns::Turn;
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
     Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
-    SystemPrimitives,
+    SessionId, SystemPrimitives,
 };

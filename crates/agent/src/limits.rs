@@ -30,11 +30,19 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
+/// (`docs/protocol.md`, section 19). What is dated further ahead of the clock here was made by one that was wrong.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 
 /// Rows read from the store at a time.
 pub const ROWS: usize = 100;
+
+/// Pages of the feed of changes that one round reads: what a message to a thousand makes, several times over. The rest is
+/// left to the next round, so that mail is not kept waiting.
+pub const FEED_PAGES: usize = 64;
 
 /// Pages in a row that bring nothing new before a round ends. One may come from receipts whose answer was lost; a relay that
 /// hands the same mail out for ever must not hold its reader.
@@ -86,6 +94,10 @@ pub const SEGMENT: usize = 1 << 20;
 /// it, a thirtieth at most.
 pub const BODY_CONTENT: u64 = sealpost_protocol::limits::BODY / 32 * 31;
 
+/// Bundles that are claimed at a time for a message to many: enough that a relay stores them in groups, and few beside the
+/// requests that it takes on one connection.
+pub const CLAIMS_AT_A_TIME: usize = 16;
+
 /// Pieces of a body that are on their way at a time. Each waits for a disk at the relay and is held in memory here; more
 /// bring nothing on one connection.
 pub const PIECES_AT_A_TIME: usize = 4;
@@ -104,6 +116,16 @@ pub const SWEPT_ROWS: usize = 500;
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
 
+/// How long a message rests whose recipient lacked its group's key, before it goes again: a key that is on its way has come
+/// by the first time; by the second its founder has been back.
+pub const FIRST_REPEAT: Duration = Duration::from_secs(60);
+
+/// The same after the second refusal.
+pub const SECOND_REPEAT: Duration = Duration::from_secs(3_600);
+
+/// Manifests fetched at a time for one message: a thousand recipients take some sixty round trips.
+pub const MANIFESTS_AT_A_TIME: usize = 16;
+
 /// Groups that an agent belongs to, or has belonged to. Anybody may make it a member: raised, strangers fill its store with
 /// rosters of up to 40 KiB; at the limit further hand-overs are refused.
 pub const GROUPS: usize = 1_000;
@@ -119,6 +141,9 @@ pub const CODE: usize = 64;
 
 /// Bytes of the sentence that says what gave an old copy away.
 pub const SIGN: usize = 256;
+
+/// How long a control message may wait for its recipient: whoever is away for longer asks again when it writes again.
+pub const CONTROL_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long a connection may take to come about.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

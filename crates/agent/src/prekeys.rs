@@ -1,16 +1,17 @@
 //! Prekey life: a set is made and stored before it is published, refilled when low, rotated weekly, and erased when no
 //! message can name it any more.
 
-use sealpost_api::v1;
-use sealpost_crypto::{Kind, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, Validity};
-use sealpost_protocol::{
-    ErrorCode, KeyId, PrekeyKind, SignedManifest, Suite, Timestamp,
-    encoding::{Decode, DecodeError, Encode},
-};
+mod keys;
+mod upload;
 
+use sealpost_api::v1;
+use sealpost_crypto::{ManifestPrekeys, Validity};
+use sealpost_protocol::{ErrorCode, PrekeyKind, Suite, Timestamp};
+
+use self::keys::{keep, next};
 use crate::{
     Agent, PrekeysError, RelayError, limits,
-    records::{FloorRecord, ManifestRecord, NextKeyIds, PrekeyRecord, prekey_key},
+    records::ManifestRecord,
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -46,6 +47,7 @@ impl Agent {
         let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
             None => self.rotate_with(Changes::default(), None).await,
+            Some(known) if self.is_dated_ahead_of_now(&known) => self.rotate_with(Changes::default(), None).await,
             Some(_) => self.upload().await,
         }
     }
@@ -125,7 +127,11 @@ impl Agent {
         if !(is_known && self.is_at_home().await)
             && let Err(error) = self.publish_prekeys().await
         {
-            tracing::warn!(%error, "prekeys are not published yet");
+            match &error {
+                // What comes next meets the same, and says so.
+                PrekeysError::Relay(RelayError::Unreachable(_)) => {}
+                error => tracing::warn!(%error, "prekeys are not published yet"),
+            }
         }
         Ok(())
     }
@@ -144,43 +150,28 @@ impl Agent {
         self.erase_retired_keys().await?;
         if self.is_old(&known) {
             self.rotate_if_old().await?;
-        } else if fewest(counts) < limits::REFILL_BELOW {
-            self.refill().await?;
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
             self.upload().await?;
+        } else if fewest(counts) < self.refill_below() {
+            self.refill().await?;
         }
         Ok(())
     }
 
-    /// What is to be published in the relay's ledger of now. In another ledger than before the set of one-time keys begins
-    /// anew: the old one may have handed out any of the keys that it was given.
-    async fn for_this_ledger(
-        &self,
-        known: Versioned<ManifestRecord>,
-    ) -> Result<Versioned<ManifestRecord>, PrekeysError> {
-        let ledger = Some(self.ledger().await?);
-        if known.value.ledger == ledger {
-            return Ok(known);
-        }
-        let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
-        if known.value.ledger.is_some() {
-            for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
-                for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
-                    changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
-                }
-            }
-            let missing = [limits::ONE_TIME_PREKEYS; 2];
-            self.make_one_time_keys(&mut changes, &mut next_ids, missing)?;
-        }
-        let value = ManifestRecord { confirmed: None, next_ids, ledger, ..known.value.clone() };
-        changes.replace(&known, &value);
-        self.store.commit(changes).await?;
-        Ok(Versioned { version: known.version + 1, value, ..known })
+    /// Below so many the set is filled up again.
+    fn refill_below(&self) -> u64 {
+        limits::REFILL_BELOW.min(self.one_time_prekeys as u64 / 2)
     }
 
+    /// Whether its week is over, or was begun by a clock that was ahead: nobody takes such a manifest before that time.
     fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
         self.clock.now().since(known.value.manifest.fields().created) >= limits::ROTATION
+            || self.is_dated_ahead_of_now(known)
+    }
+
+    fn is_dated_ahead_of_now(&self, known: &Versioned<ManifestRecord>) -> bool {
+        known.value.manifest.fields().created > self.clock.now().saturating_add(limits::CLOCK_AHEAD)
     }
 
     /// Within a turn another process of the agent may turn out to have done it.
@@ -198,7 +189,7 @@ impl Agent {
         let _turn = self.turns.take().await?;
         let counts = self.relay_counts().await?;
         let Some(known) = self.manifest_record().await? else { return Ok(()) };
-        if fewest(counts) >= limits::REFILL_BELOW {
+        if fewest(counts) >= self.refill_below() {
             return Ok(());
         }
         if fewest(counts) < limits::WARN_BELOW {
@@ -212,223 +203,14 @@ impl Agent {
         self.upload().await.map(drop)
     }
 
-    /// Sends the manifest and the one-time keys that the relay has not confirmed. Safe to repeat. Ids that the relay holds to
-    /// be used are spent: others take their place, once.
-    async fn upload(&self) -> Result<PrekeyStatus, PrekeysError> {
-        match self.upload_unpublished().await {
-            Err(PrekeysError::Relay(error)) if error.code() == Some(ErrorCode::Conflict) => {
-                self.spend_ids(error).await?;
-                self.upload_unpublished().await
-            }
-            result => result,
-        }
-    }
-
-    /// The relay has had keys of these ids: an upload whose answer was lost, and one of them was handed out since. Their
-    /// private halves stay, for messages may name them.
-    async fn spend_ids(&self, error: RelayError) -> Result<(), PrekeysError> {
-        let Some(known) = self.manifest_record().await? else { return Err(error.into()) };
-        // If it is the manifest that the relay refuses, other ids would not help, and would be made again each time.
-        let alone = v1::UploadPrekeysRequest {
-            manifest: known.value.manifest.to_bytes(),
-            ..v1::UploadPrekeysRequest::default()
-        };
-        let counts = self.relay().await?.upload_prekeys(alone).await?;
-        let mut changes = Changes::default();
-        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
-            for row in self.prekey_rows(kind).await?.iter().filter(|row| !row.value.published) {
-                changes.replace(row, &PrekeyRecord { published: true, ..row.value.clone() });
-            }
-        }
-        self.store.commit(changes).await?;
-        tracing::warn!(%error, "ids of one-time prekeys were used before; others take their place");
-        let (mut changes, mut next_ids) = (Changes::default(), known.value.next_ids);
-        self.add_one_time_keys(&mut changes, &mut next_ids, counts).await?;
-        changes.replace(&known, &ManifestRecord { next_ids, ..known.value.clone() });
-        Ok(self.store.commit(changes).await?)
-    }
-
-    async fn upload_unpublished(&self) -> Result<PrekeyStatus, PrekeysError> {
-        let Some(known) = self.manifest_record().await? else {
-            return Ok(status_of(None, v1::PrekeyCounts::default()));
-        };
-        let known = self.for_this_ledger(known).await?;
-        let curve = self.unpublished::<OneTimeCurvePrekey>(PrekeyKind::OneTimeCurve, PrivatePrekey::decode).await?;
-        let kem = self.unpublished::<OneTimeKemPrekey>(PrekeyKind::OneTimeKem, PrivatePrekey::decode).await?;
-        let signer = self.identity.as_ref();
-        let request = v1::UploadPrekeysRequest {
-            manifest: known.value.manifest.to_bytes(),
-            one_time_curve: curve.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
-            one_time_kem: kem.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
-        };
-        let counts = self.relay().await?.upload_prekeys(request).await?;
-        let now = self.clock.now();
-        let mut changes = Changes::default();
-        let rows = curve.into_iter().map(|(row, _)| row).chain(kem.into_iter().map(|(row, _)| row));
-        for row in rows {
-            changes.replace(&row, &PrekeyRecord { published: true, ..row.value.clone() });
-        }
-        if known.value.confirmed.is_none() {
-            changes.replace(&known, &ManifestRecord { confirmed: Some(now), ..known.value.clone() });
-            self.retire_replaced_keys(&mut changes, &known.value.manifest, now).await?;
-        }
-        self.store.commit(changes).await?;
-        Ok(status_of(self.manifest_record().await?.as_ref(), counts))
-    }
-
-    /// The manifest's version and the next key ids of an identity that has published nothing from here.
-    async fn published_elsewhere(&self) -> Result<(u64, NextKeyIds), PrekeysError> {
-        let Some(floor) = self.store.find::<FloorRecord>(&[]).await? else { return Ok((0, NextKeyIds::FIRST)) };
-        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
-        let version = match self.relay().await?.manifest(request).await {
-            Ok(answer) => SignedManifest::from_bytes(&answer.manifest)?.fields().version,
-            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        Ok((version.max(floor.value.manifest_version), floor.value.next_ids))
-    }
-
     async fn manifest_record(&self) -> Result<Option<Versioned<ManifestRecord>>, StoreAccessError> {
         self.store.find(&[]).await
     }
-
-    /// What the relay has left; asked for by reading a page of the mailbox that cannot have entries.
-    async fn relay_counts(&self) -> Result<v1::PrekeyCounts, PrekeysError> {
-        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, ..Default::default() };
-        Ok(self.relay().await?.receive(nothing).await?.prekeys.unwrap_or_default())
-    }
-
-    /// Fills the set up. Keys whose upload may not have arrived go out again, and count: they must not pile up.
-    async fn add_one_time_keys(
-        &self,
-        changes: &mut Changes,
-        ids: &mut NextKeyIds,
-        left: v1::PrekeyCounts,
-    ) -> Result<(), PrekeysError> {
-        let missing = |left: u64, unpublished: usize| {
-            let left = usize::try_from(left).unwrap_or(usize::MAX);
-            limits::ONE_TIME_PREKEYS.saturating_sub(left.max(unpublished))
-        };
-        let missing_curve = missing(left.one_time_curve, self.count_unpublished(PrekeyKind::OneTimeCurve).await?);
-        let missing_kem = missing(left.one_time_kem, self.count_unpublished(PrekeyKind::OneTimeKem).await?);
-        self.make_one_time_keys(changes, ids, [missing_curve, missing_kem])
-    }
-
-    /// Makes so many one-time curve and KEM keys.
-    fn make_one_time_keys(
-        &self,
-        changes: &mut Changes,
-        ids: &mut NextKeyIds,
-        [missing_curve, missing_kem]: [usize; 2],
-    ) -> Result<(), PrekeysError> {
-        let validity = Validity::lasting(self.clock.now(), limits::ONE_TIME_LIFE);
-        let primitives = self.primitives.as_ref();
-        let curve: Vec<OneTimeCurvePrekey> =
-            PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;
-        let kem: Vec<OneTimeKemPrekey> =
-            PrivatePrekey::generate_many(primitives, ids.one_time_kem, missing_kem, validity)?;
-        for key in &curve {
-            keep(changes, key);
-            ids.one_time_curve = next(key.id());
-        }
-        for key in &kem {
-            keep(changes, key);
-            ids.one_time_kem = next(key.id());
-        }
-        Ok(())
-    }
-
-    async fn unpublished<K>(
-        &self,
-        kind: PrekeyKind,
-        decode: impl Fn(&[u8]) -> Result<K, DecodeError>,
-    ) -> Result<Vec<(Versioned<PrekeyRecord>, K)>, PrekeysError> {
-        let rows = self.prekey_rows(kind).await?;
-        let open =
-            |row: Versioned<PrekeyRecord>| decode(&row.value.key).map(|key| (row, key)).map_err(PrekeysError::from);
-        let limit = sealpost_protocol::limits::ONE_TIME_PREKEYS_PER_UPLOAD;
-        rows.into_iter().filter(|row| !row.value.published).take(limit).map(open).collect()
-    }
-
-    async fn count_unpublished(&self, kind: PrekeyKind) -> Result<usize, StoreAccessError> {
-        let rows = self.prekey_rows(kind).await?;
-        Ok(rows.iter().filter(|row| !row.value.published).count())
-    }
-
-    /// Those that are damaged are passed over: the others must not run out or grow old for their sake.
-    pub(crate) async fn prekey_rows(&self, kind: PrekeyKind) -> Result<Vec<Versioned<PrekeyRecord>>, StoreAccessError> {
-        let mut rows: Vec<Versioned<PrekeyRecord>> = Vec::new();
-        let mut after = Vec::new();
-        loop {
-            let page = self.store.page(&[kind.to_byte()], &after, limits::ROWS).await?;
-            rows.extend(page.rows);
-            match page.last {
-                Some(last) => after = last,
-                None => return Ok(rows),
-            }
-        }
-    }
-
-    /// Notes on the keys of earlier manifests that their replacement is confirmed.
-    async fn retire_replaced_keys(
-        &self,
-        changes: &mut Changes,
-        manifest: &SignedManifest,
-        now: Timestamp,
-    ) -> Result<(), StoreAccessError> {
-        let current = manifest.fields().signed_prekey.id;
-        for kind in MANIFEST_KINDS {
-            for row in self.prekey_rows(kind).await? {
-                if row.value.retired.is_none() && row.key != prekey_key(kind, current) {
-                    changes.replace(&row, &PrekeyRecord { retired: Some(now), ..row.value.clone() });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Erases one-time keys that no one may have begun to use for so long that no message can name them.
-    async fn erase_expired_one_time_keys(&self, changes: &mut Changes) -> Result<(), PrekeysError> {
-        let limit = self.clock.now().saturating_sub(limits::RETIRED_KEPT);
-        for row in self.prekey_rows(PrekeyKind::OneTimeCurve).await? {
-            if OneTimeCurvePrekey::decode(&row.value.key)?.validity().expires() < limit {
-                changes.delete(&row);
-            }
-        }
-        for row in self.prekey_rows(PrekeyKind::OneTimeKem).await? {
-            if OneTimeKemPrekey::decode(&row.value.key)?.validity().expires() < limit {
-                changes.delete(&row);
-            }
-        }
-        Ok(())
-    }
-
-    async fn erase_retired_keys(&self) -> Result<(), StoreAccessError> {
-        let now = self.clock.now();
-        let mut changes = Changes::default();
-        for kind in MANIFEST_KINDS {
-            for row in self.prekey_rows(kind).await? {
-                if row.value.retired.is_some_and(|retired| now.since(retired) > limits::RETIRED_KEPT) {
-                    changes.delete(&row);
-                }
-            }
-        }
-        self.store.commit(changes).await
-    }
-}
-
-fn keep<K: Kind>(changes: &mut Changes, key: &PrivatePrekey<K>) {
-    let record = PrekeyRecord { key: key.encode(), retired: None, published: false };
-    changes.insert(prekey_key(K::KIND, key.id()), &record);
 }
 
 /// Of whichever kind there are fewer.
 fn fewest(counts: v1::PrekeyCounts) -> u64 {
     counts.one_time_curve.min(counts.one_time_kem)
-}
-
-fn next(id: KeyId) -> KeyId {
-    KeyId(id.0.saturating_add(1))
 }
 
 fn status_of(known: Option<&Versioned<ManifestRecord>>, counts: v1::PrekeyCounts) -> PrekeyStatus {

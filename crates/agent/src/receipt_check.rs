@@ -86,6 +86,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::records::PartSealing;
 
     /// A message from one agent to another, and the other's receipt for it.
     struct Case {
@@ -140,7 +141,12 @@ mod tests {
                 change_seq: 1,
                 receipt: None,
             };
-            let sent = SentPartRecord { recipient: bob.agent_id(), attempt: Attempt::FIRST, part, session: [3; 16] };
+            let sent = SentPartRecord {
+                recipient: bob.agent_id(),
+                attempt: Attempt::FIRST,
+                part,
+                sealing: PartSealing::Session([3; 16]),
+            };
             Self { bob, header, parts: vec![sent], leaf, status }
         }
 

@@ -126,7 +126,7 @@ fn is_out_of_sequence(error: &RelayError) -> bool {
 }
 
 /// Before everything that arrives later.
-fn apart_key(leaf: &ReceiptLeaf) -> Vec<u8> {
+pub(crate) fn apart_key(leaf: &ReceiptLeaf) -> Vec<u8> {
     [leaf.at.to_bytes().as_slice(), &leaf.blind].concat()
 }
 

@@ -18,12 +18,13 @@ use sealpost_protocol::{
 
 pub(crate) use self::{
     content::{BodyKeyRecord, BodyRecord, ContentRecord, UploadRecord},
-    parts::{DeliveryRecord, PartRecord, RenewedPartRecord, SeenManifestRecord, SentPartRecord},
+    parts::{DeliveryRecord, PartRecord, PartSealing, RenewedPartRecord, SeenManifestRecord, SentPartRecord},
 };
 use crate::{
     events::Event,
     limits,
     receipt_check::ReceiptCheck,
+    schemes::{DraftScheme, ReceivedScheme},
     store::{Area, Record},
 };
 
@@ -68,9 +69,15 @@ macro_rules! record {
     };
 }
 
+mod control;
 mod groups;
+mod policy;
 
-pub(crate) use self::groups::{GroupKeyRecord, GroupRecord, group_key_key};
+pub(crate) use self::{
+    control::{ControlRecord, ForkRecord, SealedControlRecord},
+    groups::{GroupKeyRecord, GroupRecord, group_key_key},
+    policy::PolicyRecord,
+};
 
 record! {
     /// The identity's private key.
@@ -100,6 +107,15 @@ record! {
         next_ids: NextKeyIds => value,
         /// The ledger that it, and the one-time keys of now, are for; none before the first publication.
         ledger: Option<LedgerName> => option,
+    }
+}
+
+record! {
+    /// What a ledger has that the agent has left for another, and may come back to.
+    PublicationRecord in Publication {
+        /// The last manifest that it confirmed, by its version, and when.
+        version: u64 => number,
+        confirmed: Timestamp => value,
     }
 }
 
@@ -198,6 +214,7 @@ record! {
         priority: Priority => value,
         created: Timestamp => value,
         expires: Timestamp => value,
+        scheme: DraftScheme => value,
         /// A body is in the spool.
         content: ContentRecord => content,
     }
@@ -227,6 +244,15 @@ record! {
 }
 
 record! {
+    /// Why a message waits that was tried.
+    ObstacleRecord in Obstacle {
+        /// The refusal's stable code.
+        code: String => text,
+        at: Timestamp => value,
+    }
+}
+
+record! {
     /// A message that the relay refused for good.
     UnsentRecord in Unsent {
         recipients: Vec<AgentId> => recipients,
@@ -249,6 +275,7 @@ record! {
         /// Where it is among the unread, until the agent takes it.
         arrival: Vec<u8> => bytes,
         priority: Priority => value,
+        scheme: ReceivedScheme => value,
         /// Erased once the agent has taken it, or if it was refused. A body is in the spool, all of it once there is a
         /// verdict.
         content: ContentRecord => content,

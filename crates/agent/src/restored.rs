@@ -14,7 +14,9 @@ use sealpost_protocol::{
 
 use crate::{
     Agent, Event, RelayError, SendError, limits,
-    records::{ComparedRecord, ManifestRecord, OutgoingRecord, SentRecord, SessionRecord, UnsentRecord},
+    records::{
+        ComparedRecord, ManifestRecord, OutgoingRecord, SealedControlRecord, SentRecord, SessionRecord, UnsentRecord,
+    },
     store::{Changes, StoreAccessError, Versioned},
     sweep,
 };
@@ -39,16 +41,21 @@ impl Agent {
         }
         // One after the other: a call that is given up half-way leaves its failure to the next.
         let published = self.published().await?;
-        let compared = self.compare().await?;
-        let relay = Progress { last_send: compared.unknown, ..published };
+        let standing = self.relay_standing().await?;
+        let mut compared = self.compare().await?;
+        self.compare_control(standing.last_control, &mut compared).await?;
+        let mut changes = Changes::default();
+        let receipts = self.compare_receipts(standing.receipt_head, &mut changes).await?;
+        let receipt_batch = receipts.as_ref().map_or(0, |receipts| receipts.relay);
+        let relay = Progress { receipt_batch, last_send: compared.unknown, ..published };
         let known = compared.known.as_ref().map(|known| &known.value);
         let surplus = |count: Option<u64>| usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
         let mut own = self.progress().await?;
+        own.receipt_batch = receipts.map_or(0, |receipts| receipts.store);
         let (curve, kem) = (own.one_time_curve, own.one_time_kem);
         own.one_time_curve = curve.saturating_add(surplus(known.map(|known| known.surplus_curve)));
         own.one_time_kem = kem.saturating_add(surplus(known.map(|known| known.surplus_kem)));
         let behind = check_progress(&own, &relay, |_| false);
-        let mut changes = Changes::default();
         let record = ComparedRecord {
             after: compared.after,
             forgiven: known.and_then(|known| known.forgiven).max(compared.unknown),
@@ -148,6 +155,20 @@ impl Agent {
                 return Ok(compared);
             }
         }
+    }
+
+    /// A control message is in no feed; the highest that the relay has accepted must not be above the highest sealed here.
+    async fn compare_control(
+        &self,
+        accepted: Option<MessageId>,
+        compared: &mut Compared,
+    ) -> Result<(), StoreAccessError> {
+        let sealed = self.store.find::<SealedControlRecord>(&[]).await?.map(|sealed| sealed.value.last);
+        let forgiven = compared.known.as_ref().and_then(|known| known.value.forgiven);
+        if accepted > sealed.max(forgiven) {
+            compared.unknown = compared.unknown.max(accepted);
+        }
+        Ok(())
     }
 
     /// Whether the store knows an envelope as sealed, whatever became of it: a message may be sealed anew, as its next

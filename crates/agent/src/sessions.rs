@@ -3,6 +3,7 @@
 //! A new opening never deletes an old session. When both sides open at once, both keep both and send in the one with the
 //! lower id once they have seen it.
 
+use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
 use sealpost_crypto::{
     ExpectedBundle, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
@@ -17,7 +18,7 @@ use sealpost_protocol::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Agent, RelayError, SendError, SyncError, limits,
+    Agent, RelayError, SendError, StateError, SyncError, limits,
     prekeys::SUITES,
     records::{PeerRecord, PrekeyRecord, SeenManifestRecord, SessionRecord, prekey_key},
     store::{Changes, StoreAccessError, Versioned},
@@ -31,6 +32,8 @@ pub(crate) struct Transmission {
     pub(crate) attempt: Attempt,
     /// A session that is over: if it still sends, it is retired, and another opened.
     pub(crate) ended: Option<SessionId>,
+    /// A bundle that was claimed for it before.
+    pub(crate) claimed: Option<v1::PrekeyBundle>,
 }
 
 /// A session to seal in, and the row it came from, if it is stored.
@@ -68,7 +71,41 @@ impl Sending {
     }
 }
 
+/// How a session with a peer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionSummary {
+    /// Its name, the same at both ends.
+    pub id: SessionId,
+    /// Whether the next message to the peer is sealed in it; of a peer's sessions at most one is.
+    pub sends: bool,
+    /// How many messages were sealed since the peer's last step of the ratchet.
+    pub unanswered: u32,
+    /// How many keys wait for messages that were overtaken.
+    pub skipped_keys: usize,
+    /// When it was last sealed or opened in.
+    pub used: Timestamp,
+}
+
 impl Agent {
+    /// The sessions with a peer.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn sessions(&self, peer: AgentId) -> Result<Vec<SessionSummary>, StateError> {
+        let mut sessions = Vec::new();
+        for row in self.session_rows(peer).await? {
+            let session = Session::decode(&row.value.session).map_err(StoreAccessError::from)?;
+            sessions.push(SessionSummary {
+                id: session.id(),
+                sends: row.value.sends,
+                unanswered: session.unanswered(),
+                skipped_keys: session.skipped_keys(),
+                used: row.value.used,
+            });
+        }
+        Ok(sessions)
+    }
+
     /// The session to seal the next message for `peer` in; opened anew if there is none, or none that may go on.
     pub(crate) async fn sending_session(
         &self,
@@ -99,8 +136,10 @@ impl Agent {
         transmission: &Transmission,
         changes: &mut Changes,
     ) -> Result<Session, SendError> {
-        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
-        let bundle = self.relay().await?.claim_bundle(claim).await?;
+        let bundle = match &transmission.claimed {
+            Some(claimed) => claimed.clone(),
+            None => self.claim(peer, transmission).await?,
+        };
         let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
         let seen = known.as_ref().and_then(|known| known.value.manifest).map(|SeenManifestRecord(seen)| seen);
@@ -114,6 +153,47 @@ impl Agent {
         session.map_err(|error| SendError::Seal(error.into()))
     }
 
+    async fn claim(&self, peer: AgentId, transmission: &Transmission) -> Result<v1::PrekeyBundle, SendError> {
+        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
+        Ok(self.relay().await?.claim_bundle(claim).await?)
+    }
+
+    /// What it takes to seal the first attempt of a message for each of its recipients. The bundles that this needs are
+    /// claimed several at a time: one after the other, a thousand round trips would pass before the first byte does.
+    pub(crate) async fn transmissions(
+        &self,
+        message: MessageId,
+        recipients: &[AgentId],
+    ) -> Result<Vec<(AgentId, Transmission)>, SendError> {
+        let mut rest = recipients.iter();
+        let mut claiming = FuturesOrdered::new();
+        let mut transmissions = Vec::with_capacity(recipients.len());
+        loop {
+            while claiming.len() < limits::CLAIMS_AT_A_TIME
+                && let Some(peer) = rest.next()
+            {
+                claiming.push_back(self.transmission(message, *peer));
+            }
+            match claiming.next().await {
+                Some(transmission) => transmissions.push(transmission?),
+                None => return Ok(transmissions),
+            }
+        }
+    }
+
+    async fn transmission(&self, message: MessageId, peer: AgentId) -> Result<(AgentId, Transmission), SendError> {
+        let mut transmission = Transmission { message, attempt: Attempt::FIRST, ended: None, claimed: None };
+        let rows = self.session_rows(peer).await?;
+        let may_seal = match rows.iter().find(|row| row.value.sends) {
+            Some(row) => Session::decode(&row.value.session)?.may_seal(),
+            None => false,
+        };
+        if !may_seal {
+            transmission.claimed = Some(self.claim(peer, &transmission).await?);
+        }
+        Ok((peer, transmission))
+    }
+
     /// Opens an envelope in the session it names, or in the one it opens, and notes what moved among `changes`.
     pub(crate) async fn open_envelope(
         &self,
@@ -121,19 +201,32 @@ impl Agent {
         envelope: &Envelope,
         changes: &mut Changes,
     ) -> Result<Plaintext, NotOpened> {
-        let peer = header.message().sender;
-        let rows = self.session_rows(peer).await?;
-        let key = [peer.as_bytes().as_slice(), &envelope.header.session].concat();
-        let Some(row) = rows.iter().find(|row| row.key == key) else {
-            return self.accept_session(header, envelope, rows, changes).await;
-        };
+        match self.open_in_known_session(header, envelope, changes).await? {
+            Some(plaintext) => Ok(plaintext),
+            None => {
+                let rows = self.session_rows(header.message().sender).await?;
+                self.accept_session(header, envelope, rows, changes).await
+            }
+        }
+    }
+
+    /// Opens an envelope in the session it names; `None` if that is not there.
+    pub(crate) async fn open_in_known_session(
+        &self,
+        header: &Header,
+        envelope: &Envelope,
+        changes: &mut Changes,
+    ) -> Result<Option<Plaintext>, NotOpened> {
+        let key = [header.message().sender.as_bytes().as_slice(), &envelope.header.session].concat();
+        let Some(row) = self.store.find::<SessionRecord>(&key).await? else { return Ok(None) };
         let mut session = Session::decode(&row.value.session)?;
         let now = self.clock.now();
         let plaintext = session
             .open(header, envelope, now)
             .map_err(|error| error.refusal().map_or_else(|| NotOpened::Failed(error.into()), NotOpened::Refused))?;
-        changes.replace(row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now });
-        Ok(plaintext)
+        self.owed_steps.note(&session);
+        changes.replace(&row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now });
+        Ok(Some(plaintext))
     }
 
     async fn accept_session(
@@ -150,6 +243,7 @@ impl Agent {
             respond(&self.identity, &prekeys.keys(), header, envelope, now).map_err(|error| {
                 error.refusal().map_or_else(|| NotOpened::Failed(SyncError::Respond(error)), NotOpened::Refused)
             })?;
+        self.owed_steps.note(&session);
         for row in &prekeys.one_time_rows {
             changes.delete(row);
         }
@@ -162,7 +256,7 @@ impl Agent {
         Ok(plaintext)
     }
 
-    async fn note_peer(
+    pub(crate) async fn note_peer(
         &self,
         peer: AgentId,
         identity: IdentityKey,
@@ -205,7 +299,7 @@ impl Agent {
         Ok(Some(named))
     }
 
-    async fn prekey_row(
+    pub(crate) async fn prekey_row(
         &self,
         kind: PrekeyKind,
         id: KeyId,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
+    AgentId, DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
     encoding::{Decode, Encode},
 };
 
@@ -12,6 +12,7 @@ use crate::{
     Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
     agent::ignore_conflict,
     bodies::Spooled,
+    limits,
     receipt_check::check_receipt,
     records::{
         ContentRecord, DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord,
@@ -34,6 +35,8 @@ pub struct MessageStatus {
     pub waits: Option<SendError>,
     /// One status per recipient, once it was accepted; none if the relay was never asked.
     pub deliveries: Vec<ProvenStatus>,
+    /// For whom it is sealed anew, since they could not open it; what the relay says of them is of the attempt before.
+    pub renewing: Vec<AgentId>,
     /// Why the relay did not tell how it stands now, and when it last did: what is shown is from then.
     pub outdated: Option<(RelayError, Timestamp)>,
 }
@@ -66,7 +69,14 @@ impl Agent {
     /// # Errors
     /// [`StatusError`].
     pub async fn status(&self, id: MessageId) -> Result<MessageStatus, StatusError> {
-        let told = |local, waits| MessageStatus { id, local, waits, deliveries: Vec::new(), outdated: None };
+        let told = |local, waits| MessageStatus {
+            id,
+            local,
+            waits,
+            deliveries: Vec::new(),
+            renewing: Vec::new(),
+            outdated: None,
+        };
         let waits = match self.is_kept(id).await? {
             true => self.flush(Some(id)).await.err(),
             false => None,
@@ -114,17 +124,40 @@ impl Agent {
             },
             Err(error) => return Err(error),
         };
-        Ok(MessageStatus { id, local, waits: None, deliveries, outdated })
+        let renewing = self.renewing(id).await?;
+        Ok(MessageStatus { id, local, waits: None, deliveries, renewing, outdated })
+    }
+
+    /// For whom a message that was accepted goes out again.
+    async fn renewing(&self, id: MessageId) -> Result<Vec<AgentId>, StoreAccessError> {
+        let mut recipients = Vec::new();
+        if let Some(row) = self.store.find::<RenewalRecord>(id.as_bytes()).await? {
+            recipients.extend(row.value.parts.iter().map(|part| part.recipient));
+        }
+        if let Some(row) = self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
+            recipients.extend(row.value.parts.iter().map(|part| part.recipient));
+        }
+        Ok(recipients)
     }
 
     /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time. Returns
     /// whether one of them is to be sealed anew.
     pub(crate) async fn follow_up(&self) -> Result<bool, StatusError> {
+        let mut is_any_renewed = false;
+        for _ in 0..limits::FEED_PAGES {
+            let Some(is_renewed) = self.follow_up_page().await? else { break };
+            is_any_renewed |= is_renewed;
+        }
+        Ok(is_any_renewed)
+    }
+
+    /// The same of the next page; `None` if there is none.
+    async fn follow_up_page(&self) -> Result<Option<bool>, StatusError> {
         let ledger = self.ledger().await?.to_bytes();
         let read = self.store.find::<FeedRecord>(&ledger).await?;
         let after = read.as_ref().map_or(0, |read| read.value.after);
         let page = self.relay().await?.changes(v1::ListEventsRequest { after }).await?;
-        let Some(last) = page.events.last() else { return Ok(false) };
+        let Some(last) = page.events.last() else { return Ok(None) };
         let own = self.id().to_string();
         let mut is_any_renewed = false;
         let mut changes = Changes::default();
@@ -150,7 +183,7 @@ impl Agent {
         }
         changes.upsert(&ledger, read.as_ref(), &FeedRecord { after: last.seq });
         ignore_conflict(self.store.commit(changes).await)?;
-        Ok(is_any_renewed)
+        Ok(Some(is_any_renewed))
     }
 
     /// What the relay says of a message that it has accepted; `None` if it was not sent by this agent, or is forgotten.

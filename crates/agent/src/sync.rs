@@ -8,6 +8,7 @@ use sealpost_protocol::{ErrorCode, Header, limits as wire};
 use crate::{
     Agent, SendError, SyncError,
     bodies::{Stop, Uploaded},
+    conflicts::retry_conflicts,
     limits,
     outbox::{DueUpload, is_final},
 };
@@ -65,19 +66,24 @@ impl Agent {
     /// Does a round that ends with the first page, and puts what is damaged here aside.
     pub(crate) async fn sync_past_damage(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
         let result = self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage).await;
-        if result.is_err() {
-            // Whoever answers next may count otherwise.
+        if let Err(error) = &result {
+            // Whoever answers next may count otherwise, and may know of another copy of the store.
             self.passed.store(0, Ordering::Relaxed);
+            if error.relay().is_some_and(|error| error.code().is_none()) {
+                self.is_current.store(false, Ordering::Relaxed);
+            }
         }
         result
     }
 
     async fn try_sync_page(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
+        damage.set_aside(self.look_for_old_copy().await)?;
         let uploads = self.flush_in_passing(damage).await?;
         let before = damage.set_aside(self.give_receipts_if_taken().await)?;
         let moves = !uploads.is_empty() || self.awaits_bodies().await?;
         let page = self.page(if moves { Duration::ZERO } else { wait }).await?;
         let received = self.take_in_page(&page, damage).await?;
+        self.confirm_control().await;
         let given = damage.set_aside(self.give_receipts_if_taken().await)?;
         let mut synced = Synced { received, receipts: before + given, more: false, transfers: false };
         let mut bears_fruit = received > 0;
@@ -104,6 +110,7 @@ impl Agent {
             if damage.set_aside(self.follow_up().await.map_err(SyncError::from))? {
                 self.flush_in_passing(damage).await?;
             }
+            damage.set_aside(in_passing(self.answer_steps().await))?;
             damage.set_aside(self.sweep().await)?;
         }
         synced.more |= synced.transfers;
@@ -157,7 +164,7 @@ impl Agent {
                 Ok(Uploaded::Whole | Uploaded::InPart) => goes_on = true,
                 Ok(Uploaded::ByAnother) => {}
                 Err(error) => {
-                    let failed = self.note_failure(&error, &due.recipients);
+                    let failed = self.note_failure(due.id, &error, &due.recipients).await.map(drop);
                     in_passing::<()>(failed.and(Err(error)))?;
                 }
             }
@@ -195,15 +202,40 @@ impl Agent {
         Ok(pass.uploads)
     }
 
+    /// Finds out whether the store is an old copy before it takes part in anything. A relay that does not tell keeps nobody
+    /// from mail: before something is sealed it is asked again.
+    async fn look_for_old_copy(&self) -> Result<(), SyncError> {
+        if self.is_current.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _turn = self.turns.take().await?;
+        match retry_conflicts(|| self.ensure_current()).await {
+            Err(SendError::Relay(error)) if error.code().is_some() => {
+                tracing::warn!(%error, "the relay does not tell what it has of this agent");
+                Ok(())
+            }
+            result => in_passing(result),
+        }
+    }
+
     /// Gives receipts. A relay whose sequence of them is another than the agent's does not keep it from its mail.
     async fn give_receipts_if_taken(&self) -> Result<usize, SyncError> {
-        match self.give_receipts().await {
-            Err(SyncError::Relay(error)) if error.code() == Some(ErrorCode::ReceiptsOutOfSequence) => {
-                tracing::warn!(%error, "the relay does not take receipts; if it was replaced, trust it anew");
-                Ok(0)
-            }
-            result => result,
+        let given = self.give_receipts().await;
+        let Err(SyncError::Relay(error)) = &given else { return given };
+        if error.code() != Some(ErrorCode::ReceiptsOutOfSequence) {
+            return given;
         }
+        // An old copy has signed another batch under a number that is used; the relay's head says how to go on.
+        if !self.is_forked.load(Ordering::Relaxed) {
+            self.is_current.store(false, Ordering::Relaxed);
+            self.look_for_old_copy().await?;
+            match self.give_receipts().await {
+                Err(SyncError::Relay(error)) if error.code() == Some(ErrorCode::ReceiptsOutOfSequence) => {}
+                result => return result,
+            }
+        }
+        tracing::warn!(%error, "the relay does not take receipts");
+        Ok(0)
     }
 
     async fn page(&self, wait: Duration) -> Result<v1::ReceiveResponse, SyncError> {
@@ -217,13 +249,17 @@ impl Agent {
 fn in_passing<T: Default>(sent: Result<T, SendError>) -> Result<T, SyncError> {
     match sent {
         Ok(sent) => Ok(sent),
+        Err(error) if is_final(&error) => {
+            tracing::warn!(%error, "a message is not sent");
+            Ok(T::default())
+        }
         Err(SendError::Relay(error))
             if matches!(error.code(), Some(ErrorCode::Unavailable | ErrorCode::RateLimited)) =>
         {
             tracing::warn!(%error, "messages wait");
             Ok(T::default())
         }
-        Err(SendError::Relay(error)) if !is_final(&error) => Err(error.into()),
+        Err(SendError::Relay(error)) => Err(error.into()),
         Err(SendError::State(error)) => Err(error.into()),
         Err(SendError::Damaged(error)) => Err(error.into()),
         Err(error) => {

@@ -102,7 +102,7 @@ impl Writer {
         match self.sink {
             Sink::Plain(blocks) => blocks.finish(self.length),
             #[cfg(feature = "zstd")]
-            Sink::Zstd(compressor) => compressor.finish()?.finish(self.length),
+            Sink::Zstd(compressor) => Box::new(compressor.finish()?).finish(self.length),
         }
     }
 }

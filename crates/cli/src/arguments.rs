@@ -2,6 +2,8 @@
 
 mod blocks;
 mod groups;
+mod policy;
+mod scheme;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -12,6 +14,8 @@ use sealpost_protocol::{AgentId, MessageId, Priority};
 pub(crate) use self::{
     blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
     groups::{GroupCommand, GroupOfAgent},
+    policy::PolicyCommand,
+    scheme::SchemeName,
 };
 use crate::failure::EXIT_CODES;
 
@@ -25,8 +29,14 @@ const EXAMPLES: &str = "Examples:
 const SEND_EXAMPLES: &str = "Examples:
   sealpost send --as alice bob \"hello\"
   sealpost send --as alice agent1…,carol --file report.pdf --priority high
+  sealpost send --as alice --group team \"hello, all of you\"
+  sealpost send --as alice bob,carol \"once\" --scheme recipient-keys
   date | sealpost send --as alice bob - --json | jq -r .id
   SEALPOST_AGENT=alice sealpost send bob \"for an hour\" --life 1h";
+
+/// The library cannot say that one of two is needed.
+const SEND_USAGE: &str = "sealpost send [OPTIONS] --as <NAME> <RECIPIENT> <TEXT>
+       sealpost send [OPTIONS] --as <NAME> <RECIPIENT> --file <FILE>";
 
 const RECEIVE_EXAMPLES: &str = "Examples:
   sealpost receive --as bob
@@ -92,6 +102,9 @@ pub(crate) enum Command {
     /// Found and change groups that share a key.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Show and set the weakest scheme that an agent sends and takes messages under.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Show and rotate prekeys.
     #[command(subcommand)]
     Prekeys(PrekeysCommand),
@@ -292,22 +305,31 @@ pub(crate) struct As {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = SEND_EXAMPLES)]
+#[command(after_help = SEND_EXAMPLES, override_usage = SEND_USAGE)]
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) agent: As,
 
-    /// For whom: an id, or the name of an agent here; several are separated by commas.
-    #[arg(value_name = "RECIPIENT")]
-    pub(crate) to: String,
+    /// For whom: an id, or the name of an agent here; several are separated by commas. Left out with --group.
+    #[arg(value_name = "RECIPIENT", required_unless_present = "group")]
+    pub(crate) to: Option<String>,
 
     /// The text; "-" reads standard input.
-    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    #[arg(required_unless_present_any = ["file", "group"], conflicts_with = "file")]
     pub(crate) text: Option<String>,
 
     /// Send a file's bytes and its name instead; "-" reads standard input.
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
+
+    /// How it is sealed: by a ratchet with each recipient, under a key wrapped for each, or not at all, for the relay and
+    /// everybody else to read.
+    #[arg(long, value_enum, default_value_t = SchemeName::Ratchet, conflicts_with = "group")]
+    pub(crate) scheme: SchemeName,
+
+    /// For the members of a group, sealed under its key: its name, or its id.
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<String>,
 
     /// How urgent it is; the relay sees it.
     #[arg(long, value_enum, default_value_t = Urgency::Normal)]

@@ -21,6 +21,8 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
     /// Whose doing it is.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,13 +34,12 @@ struct Told {
 
 /// Tells what the agent has not heard of yet.
 pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
-    let failure = |error: sealpost_agent::StateError| Failure::local_state(error.to_string());
     loop {
-        let events = agent.events(PAGE).await.map_err(failure)?;
+        let events = agent.events(PAGE).await?;
         for (told, text) in events.iter().filter_map(words) {
             if json { output::say_json(&told) } else { output::say(&text) }
         }
-        agent.take_events(&events).await.map_err(failure)?;
+        agent.take_events(&events).await?;
         if events.len() < PAGE {
             return Ok(());
         }
@@ -47,14 +48,15 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
 
 fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
     let (group, agent) = (Some(group), Some(agent.to_string()));
-    Told { event, id: None, sender: None, recipient: None, attempt: None, group, agent, reason: None, at }
+    Told { event, id: None, sender: None, recipient: None, attempt: None, group, agent, count: None, reason: None, at }
 }
 
 fn words(noted: &Noted) -> Option<(Told, String)> {
     let at = noted.at.to_string();
     let told = |event, id: String, reason| {
         let (id, reason, at) = (Some(id), Some(reason), at.clone());
-        Told { event, id, sender: None, recipient: None, attempt: None, group: None, agent: None, reason, at }
+        let (sender, recipient, attempt, group, agent, count) = (None, None, None, None, None, None);
+        Told { event, id, sender, recipient, attempt, group, agent, count, reason, at }
     };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
@@ -65,6 +67,13 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let number = attempt.number();
             let text = format!("{recipient} could not open {message} ({reason}); it is sealed anew, attempt {number}");
             let told = told("message:sealed-anew", message.to_string(), reason.to_string());
+            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
+        }
+        Event::SentAgain { message, recipient, attempt, reason } => {
+            let number = attempt.number();
+            let text =
+                format!("{recipient} lacks the key of {message} ({reason}); it goes again later, attempt {number}");
+            let told = told("message:sent-again", message.to_string(), reason.to_string());
             (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
         }
         Event::Refused { message, recipient, reason } => {
@@ -88,6 +97,21 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
         Event::LeftGroup { group, member } => {
             let text = format!("{member} has left the group {group}; a new epoch has begun");
             (about_group("group:left", group.to_string(), *member, at), text)
+        }
+        Event::Missing { before, count } => {
+            let (id, sender) = (before.id.to_string(), before.sender.to_string());
+            let what = if *count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+            let text = format!("{what} of {sender} before {id} did not come: lost, taken back, or late");
+            let told = told("message:missing", id, String::new());
+            (Told { sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
+        }
+        Event::ForkedLedger { store, relay } => {
+            let reason = format!("it has countersigned {store} batches of receipts, and has {relay}");
+            let text = format!(
+                "the relay's ledger contradicts itself ({reason}): it was put back from a copy without \
+                 `serve --restored`, or does not tell the truth; it is given no receipts"
+            );
+            (Told { id: None, ..told("relay:forked", String::new(), reason) }, text)
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

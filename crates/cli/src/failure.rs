@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use sealpost_agent::{CancelError, GroupError, OpenError, PrekeysError, RelayError, SendError, StatusError, SyncError};
+use sealpost_agent::{
+    CancelError, GroupError, Obstacle, OpenError, PrekeysError, RelayError, SendError, StateError, StatusError,
+    SyncError,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,6 +19,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept here and goes out later
   4  the relay refused
   5  the agent, its key or its store cannot be used";
+
+const KEY_REPLACED: &str = "key-replaced";
 
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,29 @@ pub(crate) enum ExitCode {
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         Self::from(code as u8)
+    }
+}
+
+/// The earlier message that another one waits behind.
+#[derive(Debug, Serialize)]
+pub(crate) struct Behind {
+    pub(crate) id: String,
+    /// Why that one waits.
+    pub(crate) reason: String,
+}
+
+impl Behind {
+    pub(crate) fn of(error: &SendError) -> Option<Self> {
+        match error {
+            SendError::Behind(obstacle) => Some(obstacle.into()),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Obstacle> for Behind {
+    fn from(obstacle: &Obstacle) -> Self {
+        Self { id: obstacle.message.to_string(), reason: obstacle.reason.clone() }
     }
 }
 
@@ -81,6 +109,20 @@ impl Failure {
 
     pub(crate) fn name_changed(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Other, "name-changed", message)
+    }
+
+    fn key_replaced(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::LocalState, KEY_REPLACED, message)
+    }
+
+    /// Whether the agent's store key was replaced meanwhile: opened anew, it goes on.
+    pub(crate) fn is_key_replaced(&self) -> bool {
+        self.code == KEY_REPLACED
+    }
+
+    /// The relay has no such message, though one has accepted it.
+    pub(crate) fn unknown_to_relay(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Refused, "not-found", message)
     }
 
     pub(crate) fn mismatch(message: impl Into<String>) -> Self {
@@ -150,6 +192,15 @@ impl From<OpenError> for Failure {
     }
 }
 
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        match error.is_key_replaced() {
+            true => Self::key_replaced(chain(&error)),
+            false => Self::local_state(chain(&error)),
+        }
+    }
+}
+
 impl From<SendError> for Failure {
     fn from(error: SendError) -> Self {
         match error {
@@ -163,7 +214,11 @@ impl From<SendError> for Failure {
             | SendError::ContentChanged
             | SendError::ContentTooLong => Self::usage(chain(&error)),
             SendError::Bundle { .. } => Self::new(ExitCode::Other, "unusable-bundle", chain(&error)),
-            SendError::Behind => Self::new(ExitCode::Other, "behind", chain(&error)),
+            SendError::Group(error) => error.into(),
+            SendError::GroupHasRecipients => Self::usage(chain(&error)),
+            SendError::BelowMinimum { .. } => Self::new(ExitCode::Other, "policy", chain(&error)),
+            SendError::Misdated { .. } => Self::new(ExitCode::Refused, error.code(), chain(&error)),
+            SendError::Behind(_) => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),
         }
     }
@@ -175,6 +230,7 @@ impl From<SyncError> for Failure {
             SyncError::Relay(error) => error.into(),
             SyncError::Prekeys(error) => error.into(),
             SyncError::Status(error) => error.into(),
+            error if error.is_key_replaced() => Self::key_replaced(chain(&error)),
             SyncError::State(_) | SyncError::Damaged(_) => Self::local_state(chain(&error)),
             error => Self::other(chain(&error)),
         }

@@ -5,23 +5,20 @@
 use std::{
     collections::HashMap,
     env, fs,
-    io::{ErrorKind, Read, Write},
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
-use sealpost_agent::{
-    Agent, KeyFileProvider, Lock, MasterKeySource, OpenError, Primitives, RelayAddress, StateError, SystemPrimitives,
-};
+use sealpost_agent::{Agent, Lock, MasterKeySource, OpenError, RelayAddress, StateError};
 use sealpost_protocol::AgentId;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use crate::{arguments::Arguments, failure::Failure};
-
-const KEY_FILE: &str = "master.key";
-
-/// A new key before it takes the place of the old one.
-const NEXT_KEY_FILE: &str = "master.key.next";
+use crate::{
+    arguments::Arguments,
+    failure::Failure,
+    key_files::{self, KEY_FILE, key_in, key_source, make_key},
+};
 
 /// Bytes of an agent's name here: it is the name of a folder.
 const NAME_BYTES: usize = 64;
@@ -73,6 +70,14 @@ impl Context {
         Ok(self.home()?.join(name))
     }
 
+    /// An id is no name: it would stand for another agent than the one that has it.
+    pub(crate) fn check_no_id(&self, name: &str) -> Result<(), Failure> {
+        match name.parse::<AgentId>() {
+            Ok(_) => Err(Failure::usage(format!("{name} is an agent's id, and cannot be the name of one"))),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// The names of the folders here that are an agent's, whole or not, in order.
     pub(crate) fn names(&self) -> Result<Vec<String>, Failure> {
         let home = self.home()?;
@@ -97,6 +102,7 @@ impl Context {
     /// The folder of an agent that is to be made, and what is to open it: a key file unless there is a passphrase.
     pub(crate) async fn new_lock(&self, name: &str) -> Result<(PathBuf, MasterKeySource), Failure> {
         let folder = self.folder(name)?;
+        self.check_no_id(name)?;
         match Agent::identity_in(&folder).await {
             // A key file would be made beside another's store.
             Ok(_) => return Err(OpenError::Exists(folder).into()),
@@ -127,7 +133,9 @@ impl Context {
                 "there is no agent {name}: make it with `sealpost agent new {name}`"
             )));
         }
-        let master = match (Agent::lock_in(&folder).await?, &self.passphrase) {
+        let lock = Agent::lock_in(&folder).await?;
+        key_files::tidy(&folder).await?;
+        let master = match (lock, &self.passphrase) {
             (Lock::Passphrase, Some(passphrase)) => MasterKeySource::Passphrase(passphrase.clone()),
             (Lock::Passphrase, None) => {
                 return Err(Failure::local_state(format!("the agent {name} has a passphrase, and none was given")));
@@ -203,105 +211,6 @@ impl Context {
     }
 }
 
-/// The key of the store in `folder`. A new one that had not yet taken the old one's place when its command ended, does so
-/// now.
-async fn key_in(folder: &Path) -> Result<MasterKeySource, Failure> {
-    let (path, next) = (folder.join(KEY_FILE), folder.join(NEXT_KEY_FILE));
-    if next.exists() && Agent::open(folder, key_source(&next)?).await.is_ok() {
-        NewKey { folder: folder.to_owned() }.take_place()?;
-    }
-    if !path.exists() {
-        return Err(Failure::local_state(format!(
-            "{} is missing, and without it the agent stays shut",
-            path.display()
-        )));
-    }
-    key_source(&path)
-}
-
-fn key_source(path: &Path) -> Result<MasterKeySource, Failure> {
-    let provider = KeyFileProvider::from_contents(&Zeroizing::new(read(path)?))
-        .map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))?;
-    Ok(MasterKeySource::Provider(Box::new(provider)))
-}
-
-/// Makes a key file, readable by its owner only, whole, and never over another.
-fn make_key(folder: &Path, name: &str) -> Result<(), Failure> {
-    let path = folder.join(name);
-    if path.exists() {
-        remove_unfinished(folder);
-        return Ok(());
-    }
-    let mut key = Zeroizing::new([0; 32]);
-    SystemPrimitives.fill_random(key.as_mut_slice()).map_err(|error| Failure::other(error.to_string()))?;
-    write_key(folder, &path, &key).map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))?;
-    remove_unfinished(folder);
-    Ok(())
-}
-
-/// A key that is to take the place of an agent's key file, beside it until then.
-pub(crate) struct NewKey {
-    folder: PathBuf,
-}
-
-impl NewKey {
-    pub(crate) fn make(folder: &Path) -> Result<Self, Failure> {
-        remove(&folder.join(NEXT_KEY_FILE))?;
-        make_key(folder, NEXT_KEY_FILE)?;
-        Ok(Self { folder: folder.to_owned() })
-    }
-
-    pub(crate) fn source(&self) -> Result<MasterKeySource, Failure> {
-        key_source(&self.folder.join(NEXT_KEY_FILE))
-    }
-
-    pub(crate) fn take_place(&self) -> Result<(), Failure> {
-        let path = self.folder.join(KEY_FILE);
-        fs::rename(self.folder.join(NEXT_KEY_FILE), &path)
-            .and_then(|()| fs::File::open(&self.folder)?.sync_all())
-            .map_err(|error| Failure::local_state(format!("{}: {error}", path.display())))
-    }
-}
-
-/// Removes the key files of an agent that has a passphrase now.
-pub(crate) fn remove_keys(folder: &Path) -> Result<(), Failure> {
-    remove(&folder.join(NEXT_KEY_FILE))?;
-    remove(&folder.join(KEY_FILE))
-}
-
-fn remove(path: &Path) -> Result<(), Failure> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Failure::local_state(format!("{}: {error}", path.display())))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The key gets its name once it is whole and synced: a process that ends in between leaves an unfinished file beside it.
-fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> std::io::Result<()> {
-    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    builder.create(folder)?;
-    let mut file = options.open(&unfinished)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    match fs::hard_link(&unfinished, path) {
-        // Another process makes the same agent: its key is as good, and it may have taken this one for a left-over.
-        Err(_) if path.exists() => {}
-        result => result?,
-    }
-    fs::File::open(folder)?.sync_all()
-}
-
 /// A secret from the first line of a file, or from a variable.
 pub(crate) fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Zeroizing<String>>, Failure> {
     match file {
@@ -311,21 +220,6 @@ pub(crate) fn secret(file: Option<&Path>, variable: &str) -> Result<Option<Zeroi
             Err(env::VarError::NotPresent) => Ok(None),
             Err(env::VarError::NotUnicode(_)) => Err(Failure::usage(format!("{variable} is not text"))),
         },
-    }
-}
-
-/// Removes the unfinished keys of processes that ended while they wrote them; once the key has its name, no one needs them.
-fn remove_unfinished(folder: &Path) {
-    let stem = KEY_FILE.trim_end_matches("key");
-    for file in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
-        let name = file.file_name();
-        let is_unfinished = name.to_str().is_some_and(|name| name.starts_with(stem) && name.ends_with(".new"));
-        if is_unfinished
-            && let Err(error) = fs::remove_file(file.path())
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!(file = %file.path().display(), %error, "a left-over key cannot be removed");
-        }
     }
 }
 
@@ -381,14 +275,5 @@ mod tests {
         assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"));
         fs::rename(home.path().join("alice"), home.path().join("renamed")).unwrap();
         assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"), "it was not asked again");
-    }
-
-    #[test]
-    fn left_overs_of_unfinished_keys_go_once_the_key_has_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("master.4711.new"), [1; 7]).unwrap();
-        make_key(folder.path(), KEY_FILE).unwrap();
-        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(names, [KEY_FILE]);
     }
 }

@@ -9,6 +9,7 @@ mod demo;
 mod events;
 mod failure;
 mod home;
+mod key_files;
 mod output;
 mod progress;
 mod saving;
@@ -19,7 +20,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{
+    CommandFactory, Parser,
+    error::{ContextKind, ContextValue},
+};
 
 use crate::{
     arguments::{Arguments, Command},
@@ -29,7 +33,7 @@ use crate::{
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return not_parsed(&error),
+        Err(error) => return not_parsed(with_usage(error)),
     };
     let json = arguments.json;
     let result = tokio::runtime::Builder::new_multi_thread()
@@ -53,8 +57,21 @@ fn end(failure: &Failure, json: bool) -> ExitCode {
     failure.code().into()
 }
 
+/// The error with the whole usage of its command. The library shows of it only what was given, by variables too.
+fn with_usage(mut error: clap::Error) -> clap::Error {
+    let mut command = Arguments::command();
+    command.build();
+    for argument in env::args().skip(1) {
+        if let Some(named) = command.find_subcommand(&argument).cloned() {
+            command = named;
+        }
+    }
+    error.insert(ContextKind::Usage, ContextValue::StyledStr(command.render_usage()));
+    error
+}
+
 /// A command line that asks for help, or that is not understood; the latter is told in the form that was asked for.
-fn not_parsed(error: &clap::Error) -> ExitCode {
+fn not_parsed(error: clap::Error) -> ExitCode {
     let is_answer = !error.use_stderr();
     let json = env::args_os().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json");
     let text = error.render();
@@ -85,6 +102,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(status) => commands::status::run(&context, status).await,
         Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
         Command::Group(group) => commands::group::run(&context, group).await,
+        Command::Policy(policy) => commands::policy::run(&context, policy).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
         Command::Bench(bench) => commands::bench::run(&context, bench).await,
         Command::Blocks(blocks) => commands::blocks::run(&context, blocks).await,

@@ -1,9 +1,14 @@
 //! Printing: results to standard output, the log to standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fs::{self, File},
+    io::{self, IsTerminal, Read, Write},
+    os::{fd::AsFd, unix::fs::MetadataExt},
+};
 
 use sealpost_agent::{printable, steers};
 use serde::Serialize;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use crate::{arguments::Command, failure::Failure};
@@ -12,6 +17,18 @@ use crate::{arguments::Command, failure::Failure};
 pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = if json { to_json(value)? } else { text() };
     print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Refuses to begin what is lost if nobody reads it. A process whose standard output is closed is given the null device in
+/// its place, open for reading too, which no redirection of a shell is.
+pub(crate) fn check_open() -> Result<(), Failure> {
+    let failure = |error: io::Error| Failure::other(format!("standard output: {error}"));
+    let is_null = |file: &File| Ok(file.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev());
+    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failure)?);
+    if is_null(&out).map_err(failure)? && out.read(&mut [0]).is_ok() {
+        return Err(Failure::other("standard output is closed: nothing is received, since nobody would see it"));
+    }
+    Ok(())
 }
 
 /// Prints a result that has its form already.
@@ -27,6 +44,14 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// it, the command goes on all the same.
 pub(crate) fn say(text: &str) {
     say_as_it_is(&printable(text));
+}
+
+/// Warns of what does not end the command: a line, or for a program an object with a stable code.
+pub(crate) fn warn(json: bool, code: &str, message: &str) {
+    match json {
+        true => say_json(&json!({ "warning": { "code": code, "message": message } })),
+        false => say(message),
+    }
 }
 
 /// Says something beside the results for a program.

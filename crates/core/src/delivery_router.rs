@@ -57,7 +57,9 @@ pub enum SendError {
     #[error("{0} has published no prekeys at this relay")]
     UnknownRecipient(AgentId),
     /// The store is nearly full.
-    #[error("the relay's store is nearly full: it takes no new messages until some have been received")]
+    #[error(
+        "the relay's store is nearly full: it takes no new messages until there is room again; mail can be received"
+    )]
     StoreFull,
     /// The ledger refused it.
     #[error(transparent)]

@@ -6,7 +6,7 @@ use sealpost_protocol::{Clock, Signer};
 use tokio::sync::Mutex;
 
 use crate::{
-    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Receipts, Uploading, WakeUps,
+    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Readiness, Receipts, Uploading, WakeUps,
     ports::{Contents, Ledger, Prekeys},
 };
 
@@ -39,6 +39,8 @@ pub struct Services {
     pub receipts: Receipts,
     /// Statuses, bodies and events.
     pub message_query: MessageQuery,
+    /// Whether all of it can be done now.
+    pub readiness: Readiness,
     /// Background sweeps.
     pub expiry: Expiry,
 }
@@ -83,6 +85,7 @@ impl Services {
                 contents: Arc::clone(&contents),
                 wake_ups: Arc::clone(&wake_ups),
             },
+            readiness: Readiness { ledger: Arc::clone(&ledger), contents: Arc::clone(&contents) },
             expiry: Expiry { ledger, contents, prekeys, clock, clock_watch: Mutex::default(), wake_ups },
         }
     }

@@ -74,6 +74,6 @@ pub use session_life::{AfterRefusal, Refusal, Standing, after_refusal, sessions_
 pub use shared_key::GroupKey;
 pub use vault::{Generation, RowAddress, SEALED_ROW_OVERHEAD, Vault, VaultError};
 pub use x3dh::{
-    BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, SeenManifest, VerifiedBundle, initiate,
-    respond,
+    BundleError, ExpectedBundle, RespondError, ResponderKemKey, ResponderKeys, SeenManifest, VerifiedBundle,
+    VerifiedManifest, initiate, respond,
 };

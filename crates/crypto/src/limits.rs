@@ -41,6 +41,10 @@ pub const LOST_RANGES: usize = 32;
 /// Lowered, more control messages go about; raised, a stolen state reads more of what follows.
 pub const MESSAGES_WITHOUT_STEP: u32 = 100;
 
+/// Control messages in a row that the next message counts: seven bits. More of them are lost in a row only where nobody has
+/// received for as many requests, and then the rest counts as missing messages.
+pub const CONTROLS_COUNTED: u8 = 127;
+
 /// Time in a session without a ratchet step, after which the next message asks for one: the document's figure.
 pub const TIME_WITHOUT_STEP: Duration = Duration::from_secs(3600);
 

@@ -36,9 +36,11 @@ const MESSAGE: u8 = 0;
 /// The payload leads to a message that travels as a body: [`BodyKey`].
 const BODY_KEY: u8 = 2;
 
-/// The flag that asks the peer's runtime for a ratchet step; it stands under headers of ordinary messages alone. No other
-/// is defined, and all others are refused.
+/// The flag that asks the peer's runtime for a ratchet step; it stands under headers of ordinary messages alone.
 const ASKS_FOR_STEP: u8 = 1;
+
+/// The other bits of the flags count the control messages that were sealed directly before in the session.
+const CONTROLS_BEFORE: u8 = !ASKS_FOR_STEP;
 
 /// Where the flags stand, after format and kind.
 const FLAGS: usize = 2;
@@ -75,7 +77,10 @@ pub enum Control {
 }
 
 /// The padded encoding of a payload or control; wiped when dropped.
-pub struct Plaintext(SecretBytes);
+pub struct Plaintext {
+    bytes: SecretBytes,
+    missing_before: u32,
+}
 
 impl Payload {
     /// Nothing but a content.
@@ -105,7 +110,7 @@ impl Payload {
         });
         let padded = padded_length(bytes.len());
         bytes.pad_to(padded);
-        Plaintext(bytes)
+        Plaintext::new(bytes)
     }
 }
 
@@ -128,7 +133,7 @@ impl Control {
             writer.value(&self);
         });
         bytes.pad_to(limits::SHORTEST_PADDED);
-        Plaintext(bytes)
+        Plaintext::new(bytes)
     }
 
     fn to_byte(self) -> u8 {
@@ -139,20 +144,34 @@ impl Control {
 }
 
 impl Plaintext {
-    /// What a tag has vouched for.
-    pub(crate) fn authenticated(bytes: SecretBytes) -> Self {
-        Self(bytes)
+    fn new(bytes: SecretBytes) -> Self {
+        Self { bytes, missing_before: 0 }
+    }
+
+    /// What a tag has vouched for, and how many sealed ones that stand directly before it in its session have not come. The
+    /// last of them were control messages, as many as it says.
+    pub(crate) fn authenticated(bytes: SecretBytes, overtaken: u32) -> Self {
+        let mut opened = Self::new(bytes);
+        opened.missing_before = overtaken.saturating_sub(opened.controls_before().into());
+        opened
+    }
+
+    /// How many messages of the session, control messages apart, were sealed before this one and after all that had been
+    /// opened: they are lost, or late. Told of an opened one, once for each.
+    #[must_use]
+    pub fn missing_before(&self) -> u32 {
+        self.missing_before
     }
 
     /// The bytes, padding included.
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// How many bytes it has, padding included: as many as its ciphertext.
     #[must_use]
     pub fn padded_length(&self) -> usize {
-        self.0.len()
+        self.bytes.len()
     }
 
     /// What an ordinary message carries.
@@ -182,10 +201,10 @@ impl Plaintext {
     }
 
     fn read<T: Decode>(&self) -> Result<T, DecodeError> {
-        let mut reader = Reader::new(&self.0);
+        let mut reader = Reader::new(&self.bytes);
         let read = T::decode(&mut reader)?;
         let padding = reader.rest();
-        if self.0.len() != padded_length(self.0.len() - padding.len()) {
+        if self.bytes.len() != padded_length(self.bytes.len() - padding.len()) {
             return Err(DecodeError::Invalid { field: "padding", reason: "not of the length it should have" });
         }
         if padding.iter().any(|byte| *byte != 0) {
@@ -194,21 +213,27 @@ impl Plaintext {
         Ok(read)
     }
 
-    /// The same, with a request for a ratchet step; none of what stands under no header of an ordinary message.
-    pub(crate) fn asking_for_step(&self) -> Option<Self> {
-        let mut asking = self.is_ordinary().then(|| self.0.clone())?;
-        *asking.as_mut_slice().get_mut(FLAGS)? |= ASKS_FOR_STEP;
-        Some(Self(asking))
+    /// The same, as it is to be sealed: with a request for a ratchet step, and the number of control messages directly
+    /// before it. `None` if neither says anything.
+    pub(crate) fn flagged(&self, asks_for_step: bool, controls_before: u8) -> Option<Self> {
+        let flags = u8::from(asks_for_step) | controls_before.min(limits::CONTROLS_COUNTED) << 1;
+        let mut flagged = (flags != 0).then(|| self.bytes.clone())?;
+        *flagged.as_mut_slice().get_mut(FLAGS)? |= flags;
+        Some(Self::new(flagged))
     }
 
     /// Whether it stands under a header of an ordinary message and asks for a ratchet step.
     pub(crate) fn asks_for_step(&self) -> bool {
-        self.is_ordinary() && self.0.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
+        self.is_ordinary() && self.bytes.get(FLAGS).is_some_and(|flags| flags & ASKS_FOR_STEP != 0)
+    }
+
+    fn controls_before(&self) -> u8 {
+        self.bytes.get(FLAGS).map_or(0, |flags| flags >> 1)
     }
 
     /// Whether it is of a kind that stands under a header of an ordinary message.
     pub(crate) fn is_ordinary(&self) -> bool {
-        matches!(self.0.get(..FLAGS), Some([FORMAT, MESSAGE | BODY_KEY | group::KEY | group::END]))
+        matches!(self.bytes.get(..FLAGS), Some([FORMAT, MESSAGE | BODY_KEY | group::KEY | group::END]))
     }
 }
 
@@ -221,7 +246,7 @@ fn padded_length(length: usize) -> usize {
 
 impl fmt::Debug for Plaintext {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Plaintext({} bytes)", self.0.len())
+        write!(formatter, "Plaintext({} bytes)", self.bytes.len())
     }
 }
 
@@ -241,7 +266,7 @@ impl Encode for Payload {
 
 impl Decode for Payload {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, &[MESSAGE], ASKS_FOR_STEP)?;
+        read_head(reader, &[MESSAGE], ASKS_FOR_STEP | CONTROLS_BEFORE)?;
         Self::decode_fields(reader)
     }
 }
@@ -270,7 +295,7 @@ impl Encode for Ordinary {
 
 impl Decode for Ordinary {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match read_head(reader, &[MESSAGE, group::KEY, group::END], ASKS_FOR_STEP)? {
+        match read_head(reader, &[MESSAGE, group::KEY, group::END], ASKS_FOR_STEP | CONTROLS_BEFORE)? {
             MESSAGE => Payload::decode_fields(reader).map(Self::Message),
             kind => GroupNotice::decode_fields(kind, reader).map(Self::Group),
         }
@@ -285,7 +310,7 @@ impl Encode for Control {
 
 impl Decode for Control {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, &[Self::Step.to_byte()], 0).map(|_| Self::Step)
+        read_head(reader, &[Self::Step.to_byte()], CONTROLS_BEFORE).map(|_| Self::Step)
     }
 }
 

@@ -15,7 +15,7 @@ use sealpost_protocol::{
 use sha2::{Digest, Sha256};
 
 pub use self::errors::{OpenError, SealError};
-use self::steps::Steps;
+use self::steps::{Sealing, Steps};
 use crate::{
     curve::CurvePrivateKey,
     limits,
@@ -80,9 +80,9 @@ impl Session {
         let (position, pending) = self.ratchet.next_to_seal(primitives)?;
         let stepped = matches!(pending.change, Sent::Step(..));
         let wanted = !stepped && self.steps.are_wanted(now);
-        let asking = if wanted { plaintext.asking_for_step() } else { None };
-        let asked = asking.is_some();
-        let plaintext = asking.as_ref().unwrap_or(plaintext);
+        let asked = wanted && plaintext.is_ordinary();
+        let flagged = plaintext.flagged(asked, self.steps.controls_before());
+        let plaintext = flagged.as_ref().unwrap_or(plaintext);
         let nonce = *random(primitives)?;
         let opening = self.side.opening();
         let envelope = EnvelopeHeader {
@@ -96,7 +96,7 @@ impl Session {
         let (Sealed { ciphertext, tag }, commit) = pending.seal(nonce, &ad, plaintext.as_bytes())?;
         let sealed = Envelope { header: envelope, opening: opening.cloned(), nonce, ciphertext, tag };
         self.ratchet.commit_sent(commit);
-        self.steps.sealed(stepped, asked, now);
+        self.steps.sealed(Sealing { stepped, asked, is_control: !plaintext.is_ordinary() }, now);
         self.age(now);
         Ok(sealed)
     }
@@ -117,7 +117,7 @@ impl Session {
         let pending = self.ratchet.next_to_open(&envelope.header, now)?;
         let ad = self.ad.of_message(&envelope.header, &header.hash());
         let (plaintext, commit) = pending.open(envelope.nonce, &ad, &envelope.ciphertext, &envelope.tag)?;
-        let plaintext = Plaintext::authenticated(plaintext);
+        let plaintext = Plaintext::authenticated(plaintext, self.ratchet.overtaken_by(&envelope.header));
         let stepped = matches!(commit.change(), Received::Step(_));
         self.ratchet.commit_received(commit);
         self.steps.opened(stepped, asks_for_step(header, &plaintext), now);
@@ -152,7 +152,7 @@ impl Session {
         let associated_data = ad.of_message(&envelope.header, &header.hash());
         let (plaintext, commit) =
             pending.open(envelope.nonce, &associated_data, &envelope.ciphertext, &envelope.tag)?;
-        let plaintext = Plaintext::authenticated(plaintext);
+        let plaintext = Plaintext::authenticated(plaintext, envelope.header.counter);
         let mut session = Self {
             ad,
             side: Side::Responder { opening_hash: hash_of(opening) },

@@ -175,9 +175,24 @@ impl Ratchet {
         }
     }
 
+    /// How many messages that have not been opened, nor waited for, stand directly before the one with this header.
+    pub(crate) fn overtaken_by(&self, header: &EnvelopeHeader) -> u32 {
+        let position = MessagePosition { ratchet_key: header.ratchet_key, number: header.counter };
+        match &self.receiving {
+            Some(chain) if header.ratchet_key == self.remote => header.counter.saturating_sub(chain.next),
+            _ if self.skipped.find(&position).is_some() => 0,
+            chain => self.left_of(chain.as_ref(), header).saturating_add(header.counter),
+        }
+    }
+
+    /// How many of the peer's last chain, which ends before this header's, are still to come.
+    fn left_of(&self, chain: Option<&KdfChain>, header: &EnvelopeHeader) -> u32 {
+        chain.map_or(0, |chain| header.previous_counter.saturating_sub(chain.next))
+    }
+
     fn step_of_peer(&self, header: &EnvelopeHeader, now: Timestamp) -> Result<Pending<Received>, OpenError> {
         let sending = self.sending.as_ref().ok_or(OpenError::DecryptionFailed)?;
-        let left = self.receiving.as_ref().map_or(0, |chain| header.previous_counter.saturating_sub(chain.next));
+        let left = self.left_of(self.receiving.as_ref(), header);
         within_jump(left.saturating_add(header.counter))?;
         let mut skipped = MessageKeyCache::default();
         if let Some(chain) = &self.receiving {

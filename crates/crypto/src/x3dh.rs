@@ -19,7 +19,7 @@ use sealpost_protocol::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-pub use self::bundle::{BundleError, ExpectedBundle, SeenManifest, VerifiedBundle};
+pub use self::bundle::{BundleError, ExpectedBundle, SeenManifest, VerifiedBundle, VerifiedManifest};
 use crate::{
     curve::CurvePrivateKey,
     hkdf,

@@ -63,6 +63,10 @@ pub const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// a slow upload.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// The same on a connection on which no token is good: what strangers may send has some hundred bytes. Higher, and their
+/// unfinished requests keep memory from other strangers for longer.
+pub const STRANGER_REQUEST: Duration = Duration::from_secs(10);
+
 /// How long a piece of an answer may wait until its client takes it; then the connection is closed, and the client comes
 /// back and goes on where it was. The largest page takes so long at 40 KB/s.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);

@@ -3,7 +3,7 @@
 //! Kept: nothing is written to a file before [`Schema::inspect`] accepted it, and a commit returns only after the
 //! write-ahead log reached the disk.
 
-use std::{io, path::Path, time::Instant};
+use std::{fs::File, io, path::Path, time::Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -55,6 +55,9 @@ pub enum OpenError {
     /// SQLite could not open, read or configure the file.
     #[error("SQLite could not open the database")]
     Sqlite(#[from] rusqlite::Error),
+    /// The file is missing and could not be made.
+    #[error("the database's file could not be made")]
+    File(#[source] io::Error),
     /// The operating system refused the writer's thread.
     #[error("the writer's thread could not be started")]
     Thread(#[source] io::Error),
@@ -62,8 +65,8 @@ pub enum OpenError {
 
 /// Opens the connection that may change the database, with the schema brought up to date.
 pub(crate) fn open_writer(path: &Path, schema: Schema, options: OpenOptions) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = open(path, flags)?;
+    create(path).map_err(OpenError::File)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema.inspect(&*connection.transaction()?)?;
     use_write_ahead_log(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -83,6 +86,19 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+/// Makes the file, readable by its owner only, whatever the folder lets others do; SQLite gives its log the same rights.
+/// Nothing happens if it exists.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.map(drop),
+    }
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

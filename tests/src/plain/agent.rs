@@ -4,14 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use sealpost_api::v1;
 use sealpost_crypto::{
-    Content, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey, Payload,
-    Plaintext, PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SystemPrimitives, Validity, VerifiedBundle,
-    initiate, respond,
+    BodyKey, Content, ContentKey, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, OneTimeCurvePrekey,
+    OneTimeKemPrekey, Payload, Plaintext, PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SystemPrimitives,
+    Validity, VerifiedBundle, initiate, respond,
 };
 use sealpost_protocol::{
-    AgentId, Attempt, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId, MessageClass, MessageId,
-    MessageRef, Opening, PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf, Recipients, Scheme, Signer, Suite,
-    SystemClock, Verdict,
+    AgentId, Attempt, BodyDescription, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId,
+    MessageClass, MessageId, MessageRef, Opening, PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf,
+    Recipients, Scheme, Signer, Suite, SystemClock, Verdict,
     encoding::{Decode, Encode},
     limits,
 };
@@ -123,6 +123,29 @@ impl PlainAgent {
     /// When there is none.
     #[must_use]
     pub fn seal_plaintext(&mut self, peer: AgentId, plaintext: &Plaintext) -> (MessageId, v1::SendRequest) {
+        self.seal_with(peer, plaintext, None)
+    }
+
+    /// Seals what it says is the key of a body, under a header that describes the body.
+    ///
+    /// # Panics
+    /// When there is no session.
+    #[must_use]
+    pub fn seal_body_key(
+        &mut self,
+        peer: AgentId,
+        key: &ContentKey,
+        body: BodyDescription,
+    ) -> (MessageId, v1::SendRequest) {
+        self.seal_with(peer, &BodyKey::new(key, body).unwrap().to_plaintext(), Some(body))
+    }
+
+    fn seal_with(
+        &mut self,
+        peer: AgentId,
+        plaintext: &Plaintext,
+        body: Option<BodyDescription>,
+    ) -> (MessageId, v1::SendRequest) {
         let now = SystemClock.now();
         let id = MessageId::new(now, random());
         let header = Header::new(HeaderFields {
@@ -136,7 +159,7 @@ impl PlainAgent {
             reply_to: None,
             created: now,
             expires: now.saturating_add(limits::MESSAGE_LIFE),
-            body: None,
+            body,
         })
         .unwrap();
         let session = self.sessions.get_mut(&self.sends_in[&peer]).unwrap();

@@ -6,9 +6,11 @@ mod carrier;
 mod credentials;
 mod grpc;
 mod rest;
+mod signed;
 
 pub use agent::{Opened, PlainAgent};
 pub use carrier::{Carrier, Events, log_in};
 pub use credentials::{Credentials, ProofKey, sign_claim};
 pub use grpc::Grpc;
 pub use rest::Rest;
+pub use signed::{PlainScheme, signed_message};

@@ -103,6 +103,7 @@ async fn a_message_whose_acceptance_is_lost_goes_out_again_and_arrives_once() {
 async fn a_page_of_mail_that_is_lost_is_read_again() {
     let (relay, proxy) = relay_behind_proxy().await;
     let bob = SdkAgent::new(&proxy.origin()).await;
+    within("a first round, which compares the store", bob.sync(Duration::ZERO)).await.unwrap();
     let mut writer = Writer::to(&bob, &relay).await;
     let id = writer.write(&bob, "read twice").await;
     let arrival = await_event(&mut writer.events, "message:in-transit", Some(id));

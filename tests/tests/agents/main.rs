@@ -9,18 +9,24 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod bodies;
 mod contacts;
+mod control;
 mod damage;
 mod groups;
 mod lost_answers;
+mod missing;
 mod other_ledger;
 mod other_node;
 mod prekeys;
+mod receipt_heads;
 mod renewal;
 mod restored;
+mod schemes;
 mod scripted;
 mod sending;
 mod sessions;
+mod sweeping;
 mod time;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};

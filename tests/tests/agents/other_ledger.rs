@@ -84,3 +84,36 @@ async fn after_a_copy_was_put_back_what_it_kept_arrives_once_and_receipts_go_on(
     }
     converse(&friends).await;
 }
+
+/// Where `crates/agent` keeps private prekeys, and the kind of one-time curve keys.
+const PREKEYS: u8 = 3;
+const ONE_TIME_CURVE: [u8; 1] = [2];
+
+#[tokio::test]
+async fn who_goes_to_and_fro_between_two_relays_publishes_once_at_each() {
+    let relays = [TestRelay::start().await, TestRelay::start().await];
+    let bob = SdkAgent::new(&relays[0].origin()).await;
+    for round in 0..3 {
+        for (relay, version) in relays.iter().zip([1, 1]) {
+            let bob = bob.reopen(&relay.origin()).await;
+            within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+            let status = within("the prekeys' status", bob.prekey_status()).await.unwrap();
+            assert_eq!((status.version, status.one_time_curve, status.one_time_kem), (version, 100, 100), "{round}");
+            assert!(status.confirmed.is_some());
+        }
+    }
+    assert_eq!(bob.stored(PREKEYS, &ONE_TIME_CURVE).len(), 200, "a set for each");
+    within("a rotation", bob.rotate_prekeys()).await.unwrap();
+    let other = bob.reopen(&relays[1].origin()).await;
+    within("a round", other.sync(Duration::ZERO)).await.unwrap();
+    for relay in &relays {
+        let stranger = SdkAgent::new(&relay.origin()).await;
+        assert_accepted(&stranger.send_text(bob.id(), "hello").await);
+        assert_eq!(bob.reopen(&relay.origin()).await.take_texts().await, ["hello"]);
+    }
+    let versions = async |relay: &TestRelay| {
+        let bob = bob.reopen(&relay.origin()).await;
+        within("the prekeys' status", bob.prekey_status()).await.unwrap().version
+    };
+    assert_eq!((versions(&relays[0]).await, versions(&relays[1]).await), (2, 2));
+}

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealpost_agent::{Event, ReceiptCheck};
+use sealpost_agent::{Event, ReceiptCheck, WaitingState};
 use sealpost_api::v1;
 use sealpost_protocol::{
     DeliveryState, Envelope, MessageId, RefusalReason, Verdict,
@@ -93,10 +93,16 @@ async fn a_message_that_could_not_be_opened_is_sealed_anew_in_another_session() 
 async fn a_young_session_is_not_renewed_and_the_message_waits_without_holding_up_others() {
     let relay = TestRelay::start().await;
     let (alice, clock, mut bob) = alice_and_bob(&relay).await;
-    alice.send_text(bob.agent.id(), "hello").await;
+    let sent = alice.send_text(bob.agent.id(), "hello").await;
     let (_, _, first) = bob.answer(Verdict::Refused(RefusalReason::Undecryptable)).await;
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
+    let status = within("a status", alice.status(sent.id)).await.unwrap();
+    assert_eq!(status.renewing, [bob.agent.id()], "it has not failed for good");
+    assert!(matches!(status.deliveries[0].status.state, DeliveryState::Failed(_)), "which stays the relay's word");
+    let waiting = alice.waiting().await.unwrap();
+    assert!(matches!(waiting[0].state, WaitingState::Renewing(_)), "{waiting:?}");
+    assert_eq!((waiting.len(), waiting[0].id, &waiting[0].recipients), (1, sent.id, &vec![bob.agent.id()]));
     alice.send_text(bob.agent.id(), "meanwhile").await;
     let (text, _, second) = bob.answer(Verdict::Stored).await;
     assert_eq!((text.as_str(), second), ("meanwhile", first));
@@ -105,6 +111,8 @@ async fn a_young_session_is_not_renewed_and_the_message_waits_without_holding_up
     let (text, attempt, third) = bob.answer(Verdict::Stored).await;
     assert_eq!((text.as_str(), attempt), ("hello", 2));
     assert_ne!(third, first);
+    let status = within("a status", alice.status(sent.id)).await.unwrap();
+    assert_eq!((status.renewing, alice.waiting().await.unwrap()), (Vec::new(), Vec::new()));
 }
 
 #[tokio::test]

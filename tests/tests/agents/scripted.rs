@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{LocalState, Outgoing, Round, SendError, SendOutcome};
+use sealpost_agent::{LocalState, Obstacle, Outgoing, Round, SendError, SendOutcome};
 use sealpost_api::v1;
 use sealpost_crypto::limits;
 use sealpost_protocol::{
@@ -11,6 +11,33 @@ use sealpost_protocol::{
 use sealpost_tests::{Script, ScriptedRelay, SdkAgent, plain::PlainAgent, text, within, words};
 
 use super::assert_accepted;
+
+/// What holds a message up is named, to whoever sends behind it and to whoever asks later.
+#[tokio::test]
+async fn a_message_that_waits_behind_another_names_it_and_why() {
+    let relay = ScriptedRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(relay.origin()).await, PlainAgent::new());
+    relay.script().bundle = Some(bundle(&bob));
+    relay.script().refuses_messages = Some(ErrorCode::MailboxFull);
+    let first = alice.send_text(bob.id(), "first").await;
+    let second = alice.send_text(bob.id(), "second").await;
+    let obstacle = Obstacle { message: first.id, reason: "mailbox-full".to_owned() };
+    let SendOutcome::Kept(SendError::Behind(named)) = &second.outcome else { panic!("{second:?}") };
+    assert_eq!(named, &obstacle);
+    let status = within("a status", alice.status(second.id)).await.unwrap();
+    assert!(matches!(&status.waits, Some(SendError::Behind(named)) if *named == obstacle), "{status:?}");
+    let waiting = alice.reopen(relay.origin()).await.waiting().await.unwrap();
+    let told: Vec<_> = waiting.iter().map(|waiting| (waiting.reason.as_deref(), waiting.behind.as_ref())).collect();
+    assert_eq!(told, [(Some("mailbox-full"), None), (None, Some(&obstacle))]);
+    relay.script().refuses_messages = None;
+    let status = within("a status", alice.status(second.id)).await.unwrap();
+    assert!(matches!(status.local, LocalState::Accepted(_)), "{status:?}");
+    assert_eq!(alice.waiting().await.unwrap(), []);
+    assert_eq!(alice.stored(OBSTACLES, &[]), [], "nothing is left of it");
+}
+
+/// Where `crates/agent` keeps why messages wait.
+const OBSTACLES: u8 = 30;
 
 /// A bundle of `agent`'s last-resort keys.
 fn bundle(agent: &PlainAgent) -> v1::PrekeyBundle {
@@ -141,6 +168,7 @@ async fn entries_that_cannot_be_answered_do_not_stand_before_those_that_can() {
 async fn a_round_ends_with_the_first_page_that_was_not_full() {
     let relay = ScriptedRelay::start().await;
     let alice = SdkAgent::new(relay.origin()).await;
+    within("a first round, which compares the store", alice.sync(Duration::ZERO)).await.unwrap();
     relay.script().page = 3;
     relay.script().mailbox = entries(&relay, &alice, &["1", "2", "3", "4", "5", "6", "7"]);
     relay.script().receives.clear();

@@ -124,7 +124,7 @@ async fn a_content_for_several_is_sealed_once_as_a_body_and_each_of_them_reads_i
         let sent = within("an answer", alice.send(Outgoing::to(to.clone(), text(&words)))).await.unwrap();
         assert_accepted(&sent);
         for peer in &peers {
-            assert_eq!(peer.take_texts().await, [words.clone()]);
+            assert_eq!(peer.take_texts().await, std::slice::from_ref(&words));
         }
         let rows: usize = alice.stored(SENT, &[]).iter().map(|(_, length)| length).sum();
         assert!(rows < 4_000, "the row holds a key and no content: {rows} bytes");

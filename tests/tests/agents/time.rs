@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{Event, LocalState};
+use sealpost_agent::{Event, LocalState, SendOutcome};
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, SignedManifest, encoding::Decode};
+use sealpost_protocol::{Clock, CurveKey, ErrorCode, OneTimePrekey, SignedManifest, encoding::Decode};
 use sealpost_tests::{HandClock, ScriptedRelay, SdkAgent, plain::PlainAgent, within, words};
 
 use super::{
@@ -85,6 +85,74 @@ async fn a_draft_whose_life_is_over_is_not_sent_and_that_is_told() {
     let events: Vec<_> = alice.events(10).await.unwrap().into_iter().map(|noted| noted.event).collect();
     assert_eq!(events, [Event::Unsent { message: kept.id, code: "expired".to_owned() }]);
     assert_eq!(relay.script().sends, 0);
+}
+
+#[tokio::test]
+async fn keys_that_a_fast_clock_has_dated_ahead_are_replaced_once_it_is_right() {
+    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
+    clock.advance(20 * DAY);
+    relay.script().refuses_uploads = Some(ErrorCode::Expired);
+    within("a refused rotation", bob.rotate_prekeys()).await.unwrap_err();
+    assert_eq!(published_version(&relay), 2);
+    relay.script().counts = v1::PrekeyCounts::default();
+    within("a refused refill", bob.sync(Duration::ZERO)).await.unwrap_err();
+    clock.turn_back(20 * DAY);
+    relay.script().refuses_uploads = None;
+    relay.script().uploaded = None;
+    sync(&bob).await;
+    assert_eq!(published_version(&relay), 3);
+    let upload = relay.script().uploaded.clone().expect("an upload");
+    let latest = clock.now();
+    assert!(SignedManifest::from_bytes(&upload.manifest).unwrap().fields().created <= latest);
+    assert_eq!(upload.one_time_curve.len(), 100);
+    for key in &upload.one_time_curve {
+        assert!(OneTimePrekey::<CurveKey>::from_bytes(key).unwrap().prekey.created <= latest);
+    }
+}
+
+#[tokio::test]
+async fn a_draft_that_a_fast_clock_has_dated_ahead_is_told_and_holds_nobody_up() {
+    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (alice, bob) = (SdkAgent::by_clock(relay.origin(), &clock).await, PlainAgent::new());
+    relay.script().bundle = Some(v1::PrekeyBundle { manifest: bob.prekeys().manifest, ..Default::default() });
+    let alice = {
+        relay.script().refuses_tokens = Some(ErrorCode::Unavailable);
+        alice.reopen(relay.origin()).await
+    };
+    clock.advance(4 * 60 * SECOND);
+    let nearly = alice.send_text(bob.id(), "nearly right").await;
+    clock.advance(DAY);
+    let ahead = alice.send_text(bob.id(), "ahead").await;
+    assert_kept(&ahead);
+    clock.turn_back(DAY + 4 * 60 * SECOND);
+    let alice = alice.reopen(relay.origin()).await;
+    let after = alice.send_text(bob.id(), "after").await;
+    assert_kept(&after);
+    relay.script().refuses_tokens = None;
+    sync(&alice).await;
+    let local = async |id| within("a status", alice.status(id)).await.unwrap().local;
+    assert_eq!(local(ahead.id).await, LocalState::Unsent("clock-skew".to_owned()));
+    assert!(matches!(local(nearly.id).await, LocalState::Accepted(_)));
+    assert!(matches!(local(after.id).await, LocalState::Accepted(_)));
+    let events: Vec<_> = alice.events(10).await.unwrap().into_iter().map(|noted| noted.event).collect();
+    assert_eq!(events, [Event::Unsent { message: ahead.id, code: "clock-skew".to_owned() }]);
+    assert_eq!(relay.script().sends, 2, "no key was spent on it");
+}
+
+#[tokio::test]
+async fn what_was_sealed_by_a_fast_clock_waits_until_the_clock_is_right_and_is_told_then() {
+    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (alice, bob) = (SdkAgent::by_clock(relay.origin(), &clock).await, PlainAgent::new());
+    relay.script().bundle = Some(v1::PrekeyBundle { manifest: bob.prekeys().manifest, ..Default::default() });
+    clock.advance(DAY);
+    relay.script().refuses_messages = Some(ErrorCode::ClockSkew);
+    let sent = alice.send_text(bob.id(), "ahead").await;
+    assert!(matches!(&sent.outcome, SendOutcome::Kept(error) if error.code() == "clock-skew"), "{sent:?}");
+    let local = async || within("a status", alice.status(sent.id)).await.unwrap().local;
+    assert_eq!(local().await, LocalState::Kept, "the clock here may be the one that is wrong, or the relay's");
+    clock.turn_back(DAY);
+    assert_eq!(local().await, LocalState::Unsent("clock-skew".to_owned()));
 }
 
 #[tokio::test]

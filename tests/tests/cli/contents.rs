@@ -24,7 +24,7 @@ async fn a_file_arrives_as_its_bytes_under_its_name() {
     std::fs::write(&path, &content).unwrap();
     home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
     let message = receive_one(&home, "bob").await;
-    let fields = ["id", "from", "from_name", "bytes", "file_name", "priority", "sent_at", "received_at"];
+    let fields = ["id", "from", "from_name", "bytes", "length", "file_name", "priority", "sent_at", "received_at"];
     assert_fields(&message, &fields);
     assert_eq!((bytes_of(&message), message["file_name"].as_str()), (content, Some("all bytes.bin")));
 }
@@ -115,24 +115,39 @@ async fn standard_input_is_text_if_it_can_be_and_bytes_if_not_or_if_asked_for() 
 }
 
 #[tokio::test]
-async fn the_largest_content_arrives_and_one_byte_more_is_refused_and_not_kept() {
+async fn what_no_envelope_holds_is_kept_in_the_inbox_until_it_is_saved_and_arrives_whole() {
     let (_relay, home) = relay_and_home().await;
     let largest = vec![b'x'; limits::CONTENT];
     home.run_with_input(["send", "--as", "alice", "bob", "-"], &largest).await.succeeded();
     assert_eq!(receive_one(&home, "bob").await["text"].as_str().map(str::len), Some(limits::CONTENT));
 
-    let too_large = vec![b'x'; limits::CONTENT + 1];
-    let path = home.path().join("too large");
-    std::fs::write(&path, &too_large).unwrap();
-    let from_input = home.run_with_input(["send", "--as", "alice", "bob", "-", "--json"], &too_large).await.exited(2);
-    let from_file =
-        home.run(["send", "--as", "alice", "bob", "--json", "--file", path.to_str().unwrap()]).await.exited(2);
-    for refused in [from_input, from_file] {
-        assert_eq!(refused.out, "");
-        assert!(refused.err.contains("1048064 bytes"), "the limit is named: {}", refused.err);
-    }
+    let content: Vec<u8> = (0..=250).cycle().take(3_500_000).collect();
+    let path = home.path().join("film.bin");
+    std::fs::write(&path, &content).unwrap();
+    home.run_with_input(["send", "--as", "alice", "bob", "-", "--json"], &content).await.succeeded();
+    home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
     home.run(["send", "--as", "alice", "bob", "next"]).await.succeeded();
-    assert_eq!(receive_one(&home, "bob").await["text"], "next", "nothing else was kept");
+
+    let shown = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents();
+    assert_eq!(shown.len(), 3, "{shown:?}");
+    for (message, name) in shown.iter().zip([None, Some("film.bin")]) {
+        assert_eq!((message["length"].as_u64(), message["kept"].as_bool()), (Some(3_500_000), Some(true)), "{message}");
+        assert_eq!(message.get("file_name").and_then(Value::as_str), name);
+        assert!(message.get("bytes").is_none() && message.get("text").is_none());
+    }
+    assert_eq!(shown[2]["text"], "next");
+    let told = home.run(["receive", "--as", "bob"]).await.succeeded();
+    assert!(told.out.contains("film.bin (3500000 bytes); it stays in the inbox: receive with --save"), "{}", told.out);
+
+    let folder = home.path().join("saved");
+    let saved = home.run(["receive", "--as", "bob", "--json", "--save", folder.to_str().unwrap()]).await.succeeded();
+    for message in saved.documents() {
+        assert!(message.get("kept").is_none(), "{message}");
+        assert!(std::fs::read(message["saved_as"].as_str().unwrap()).unwrap() == content, "{message}");
+    }
+    assert_eq!(saved.documents().len(), 2);
+    assert!(home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents().is_empty());
+    assert_eq!(std::fs::read_dir(home.path().join("bob/spool")).unwrap().count(), 0, "nothing is left of it");
 }
 
 #[tokio::test]

@@ -14,9 +14,11 @@ mod groups;
 mod identity;
 mod json_forms;
 mod measuring;
+mod operators;
 mod outbox;
 mod passphrases;
 mod receiving;
+mod schemes;
 mod terminals;
 
 use sealpost_tests::{Home, TestRelay};

@@ -147,3 +147,38 @@ async fn has_come_so_far(home: &Home, id: &str, time: &str) {
     })
     .await;
 }
+
+#[tokio::test]
+async fn messages_that_never_came_are_told_beside_the_results() {
+    let (_relay, home) = relay_and_home().await;
+    let send =
+        async |text: &str| home.run(["send", "--as", "alice", "bob", text, "--json"]).await.succeeded().document();
+    let receive = async || home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    send("1").await;
+    assert_eq!(texts(&receive().await.documents()), ["1"]);
+    // What the folder takes in from here on is lost with it.
+    let folder = home.path().join("bob");
+    let kept = tempfile::tempdir().unwrap();
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    copy(&folder, kept.path());
+    for text in ["2", "3"] {
+        send(text).await;
+        receive().await;
+    }
+    for file in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+        std::fs::remove_file(file.path()).unwrap();
+    }
+    copy(kept.path(), &folder);
+    let fourth = send("4").await;
+    let received = receive().await;
+    assert_eq!(texts(&received.documents()), ["4"]);
+    let told: Vec<Value> = received.err.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let missing = told.iter().find(|told| told["event"] == "message:missing").expect("it is told");
+    assert_eq!((&missing["id"], &missing["count"]), (&fourth["id"], &2.into()));
+    assert!(told.iter().any(|told| told["event"] == "agent:restored-copy"), "{}", received.err);
+    assert!(!receive().await.err.contains("missing"), "once");
+}

@@ -13,7 +13,8 @@ use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
 use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload};
 use sealpost_protocol::{
-    BodyDescription, BodyHasher, ErrorCode, MessageRef, RefusalReason, Verdict, encoding::Encode, limits as wire,
+    BodyDescription, BodyHasher, ErrorCode, MessageRef, MessageType, RefusalReason, Scheme, Verdict, encoding::Encode,
+    limits as wire,
 };
 
 use super::{
@@ -44,12 +45,13 @@ enum Fetched {
 struct Awaited {
     message: MessageRef,
     body: BodyRecord,
+    scheme: Scheme,
 }
 
 /// What a body that was fetched is.
 enum Checked {
-    /// Whole, and it opens.
-    Opens,
+    /// Whole, and it opens; of this type.
+    Opens(Option<MessageType>),
     /// Not the one that the header describes.
     Other,
     /// The one that the header describes, and it does not open.
@@ -57,9 +59,10 @@ enum Checked {
 }
 
 impl Agent {
-    /// Whether bodies wait at the relay.
+    /// Whether bodies wait at the relay that can be fetched now.
     pub(crate) async fn awaits_bodies(&self) -> Result<bool, SyncError> {
-        Ok(self.store.page::<DownloadRecord>(&[], &[], 1).await?.last.is_some())
+        let page = self.store.page::<DownloadRecord>(&[], &[], limits::ROWS).await?;
+        Ok(page.rows.iter().any(|row| !self.fetch_holds.hold(&[row.value.message.sender])))
     }
 
     /// Fetches bodies, short ones first, until none is left or it is asked to rest. Returns whether some are left that
@@ -77,7 +80,7 @@ impl Agent {
             match self.fetch(&awaited, stop).await {
                 Ok(Fetched::Done) => self.fetch_holds.remove(&[sender]),
                 Ok(Fetched::InPart) => return Ok(true),
-                Ok(Fetched::Waits) => {}
+                Ok(Fetched::Waits) => self.fetch_holds.add(&[sender], self.random()?),
                 Err(error) if error.relay().is_some_and(RelayError::is_passing) => return Err(error),
                 Err(error) => {
                     tracing::warn!(message = %awaited.message.id, %error, "a body is not fetched");
@@ -97,8 +100,10 @@ impl Agent {
         for row in page.rows {
             let message = row.value.message;
             let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
-            match stored.as_ref().filter(|stored| stored.value.verdict.is_none()).map(|stored| &stored.value.content) {
-                Some(ContentRecord::Body(body)) => awaited.push(Awaited { message, body: body.clone() }),
+            match stored.as_ref().filter(|stored| stored.value.verdict.is_none()).map(|stored| &stored.value) {
+                Some(InboxRecord { content: ContentRecord::Body(body), scheme, .. }) => {
+                    awaited.push(Awaited { message, body: body.clone(), scheme: scheme.scheme() });
+                }
                 _ => {
                     let mut changes = Changes::default();
                     changes.delete(&row);
@@ -130,7 +135,7 @@ impl Agent {
 
     /// The body of what could have been a payload becomes one, in the row. Returns whether it is one.
     async fn fetch_short(&self, awaited: &Awaited) -> Result<bool, SyncError> {
-        let Awaited { message, body } = awaited;
+        let Awaited { message, body, scheme } = awaited;
         let mut sealed = Vec::new();
         for place in 0..body.description.pieces() {
             sealed.extend(self.piece(*message, body.description, place).await?);
@@ -139,16 +144,19 @@ impl Agent {
             return Err(SyncError::OtherBody(message.id));
         }
         match open_short(&body.key.seal(), &sealed) {
+            Ok(payload) if !self.permits(*scheme, payload.message_type.as_ref()).await? => {
+                self.refuse_body(*message, RefusalReason::Policy).await?;
+            }
             Ok(payload) => self.settle_body(*message, ContentRecord::Payload(encode_payload(&payload))).await?,
             Err(NotRead::TooLong) => return Ok(false),
-            Err(NotRead::Unreadable) => self.refuse_body(*message).await?,
+            Err(NotRead::Unreadable) => self.refuse_body(*message, RefusalReason::Undecryptable).await?,
             Err(NotRead::Failed(error)) => return Err(error.into()),
         }
         Ok(true)
     }
 
     async fn fetch_long(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
-        let Awaited { message, body } = awaited;
+        let Awaited { message, body, scheme } = awaited;
         let spooled = Spooled::Incoming(*message);
         if !self.has_room_for(spooled, body.description).await? {
             tracing::warn!(message = %message.id, "a body waits at the relay: the spool is full");
@@ -171,13 +179,17 @@ impl Agent {
         }
         file.sync().await.map_err(SyncError::Spool)?;
         match check(&file, body).await? {
-            Checked::Opens => self.settle_body(*message, ContentRecord::Body(body.clone())).await?,
+            Checked::Opens(message_type) if !self.permits(*scheme, message_type.as_ref()).await? => {
+                self.refuse_body(*message, RefusalReason::Policy).await?;
+                file.discard();
+            }
+            Checked::Opens(_) => self.settle_body(*message, ContentRecord::Body(body.clone())).await?,
             Checked::Other => {
                 file.discard();
                 return Err(SyncError::OtherBody(message.id));
             }
             Checked::Unreadable => {
-                self.refuse_body(*message).await?;
+                self.refuse_body(*message, RefusalReason::Undecryptable).await?;
                 file.discard();
             }
         }
@@ -195,7 +207,7 @@ impl Agent {
     /// Fetches what a file lacks of a body, several pieces at a time, and writes them in their order: the file's length
     /// says how far it is. Returns whether it got to the end.
     async fn fill(&self, awaited: &Awaited, file: &SpoolFile, stop: &Stop) -> Result<bool, SyncError> {
-        let Awaited { message, body: BodyRecord { description, .. } } = awaited;
+        let Awaited { message, body: BodyRecord { description, .. }, .. } = awaited;
         let handle = || file.handle().map_err(SyncError::Spool);
         let length = handle()?.metadata().map_err(SyncError::Spool)?.len();
         let whole = if length > description.sealed_length { 0 } else { length / wire::BODY_PIECE };
@@ -244,10 +256,11 @@ impl Agent {
         self.end_fetching(message, Verdict::Stored, &content).await
     }
 
-    /// The body does not open: its message is refused, and nothing of it is left.
-    async fn refuse_body(&self, message: MessageRef) -> Result<(), SyncError> {
-        tracing::warn!(message = %message.id, sender = %message.sender, "refused a message: its body does not open");
-        let verdict = Verdict::Refused(RefusalReason::Undecryptable);
+    /// The body does not open, or is of a type that demands a stronger scheme: its message is refused, and nothing of it is
+    /// left.
+    async fn refuse_body(&self, message: MessageRef, reason: RefusalReason) -> Result<(), SyncError> {
+        tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message by its body");
+        let verdict = Verdict::Refused(reason);
         self.end_fetching(message, verdict, &ContentRecord::Erased).await
     }
 
@@ -380,7 +393,9 @@ fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
     }
     Ok(match opener {
         _ if hasher.description() != body.description => Checked::Other,
-        Some(opener) if opener.needed() == 0 => Checked::Opens,
+        Some(opener) if opener.needed() == 0 => {
+            Checked::Opens(opener.prelude().and_then(|prelude| prelude.message_type.clone()))
+        }
         _ => Checked::Unreadable,
     })
 }

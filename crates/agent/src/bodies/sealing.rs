@@ -2,7 +2,7 @@
 
 use std::io;
 
-use sealpost_crypto::{BodySeal, BodySealer, ContentKey, Payload, Prelude};
+use sealpost_crypto::{BodySeal, BodySealer, Payload, Prelude};
 use sealpost_protocol::{BodyDescription, BodyHasher, MessageId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufWriter};
 
@@ -40,33 +40,35 @@ impl<R: AsyncRead + Unpin + Send> Source for R {
 }
 
 impl Agent {
-    /// Seals what a stream brings under a new key. The file is durable, and goes when it is not kept.
+    /// Seals what a stream brings under `key`, which seals nothing else. The file is durable, and goes when it is not kept.
     pub(crate) async fn seal_stream<R: AsyncRead + Unpin + Send>(
         &self,
         id: MessageId,
         streamed: Streamed<R>,
+        key: BodyKeyRecord,
     ) -> Result<(SpoolFile, ContentRecord), SendError> {
         let Streamed { message_type, thread, reply_to, file_name, length, mut content } = streamed;
         let kind = sealpost_crypto::ContentKind::Bytes;
         let prelude = |content_length| Prelude { message_type, thread, reply_to, file_name, kind, content_length };
         match length {
             Some(length) if length > limits::BODY_CONTENT => Err(SendError::ContentTooLong),
-            Some(length) => self.seal_body(id, &prelude(length), &mut content).await,
+            Some(length) => self.seal_body(id, &prelude(length), &mut content, key).await,
             None => {
                 let mut staged = Staged::read(self, id, &mut content).await?;
-                self.seal_body(id, &prelude(staged.length()), &mut staged).await
+                self.seal_body(id, &prelude(staged.length()), &mut staged, key).await
             }
         }
     }
 
-    /// Seals a payload as a body under a new key.
+    /// Seals a payload as a body under `key`, which seals nothing else.
     pub(crate) async fn seal_payload_as_body(
         &self,
         id: MessageId,
         payload: &Payload,
+        key: BodyKeyRecord,
     ) -> Result<(SpoolFile, ContentRecord), SendError> {
         let mut content = payload.content.as_bytes();
-        self.seal_body(id, &payload.prelude(), &mut content).await
+        self.seal_body(id, &payload.prelude(), &mut content, key).await
     }
 
     async fn seal_body(
@@ -74,12 +76,12 @@ impl Agent {
         id: MessageId,
         prelude: &Prelude,
         source: &mut impl Source,
+        key: BodyKeyRecord,
     ) -> Result<(SpoolFile, ContentRecord), SendError> {
-        let key = ContentKey::generate(self.primitives.as_ref()).map_err(|error| SendError::Seal(error.into()))?;
         let file = self.spool.create(Spooled::Outgoing(id)).await.map_err(SendError::Spool)?;
-        let sealer = BodySealer::new(&BodySeal::Sealed(&key), prelude)?;
+        let sealer = BodySealer::new(&key.seal(), prelude)?;
         let description = seal_into(&file, sealer, source).await?;
-        let record = BodyRecord { description, key: BodyKeyRecord::Sealed(key) };
+        let record = BodyRecord { description, key };
         Ok((file, ContentRecord::Body(record)))
     }
 }

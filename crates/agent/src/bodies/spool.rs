@@ -9,12 +9,17 @@ use std::{
     io,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use sealpost_protocol::{
     MessageId, MessageRef,
     encoding::{Decode, Encode},
 };
+
+/// How often a locked file is tried again, and after which pause: longer than a piece takes to be written.
+const LOCK_TRIES: usize = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -161,7 +166,17 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 fn lock(file: File, path: PathBuf) -> io::Result<Option<SpoolFile>> {
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        // Whoever was interrupted may still be in the middle of its last write.
+        #[expect(clippy::disallowed_methods, reason = "waiting for a lock has no end of its own")]
+        std::thread::sleep(LOCK_PAUSE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) if is_at(&file, &path)? => Ok(Some(SpoolFile { file, path, is_kept: true })),
         Ok(()) => Ok(None),
         Err(TryLockError::WouldBlock) => Ok(None),

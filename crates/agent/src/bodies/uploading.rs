@@ -58,7 +58,7 @@ impl Agent {
             Err(error) => Err(SendError::Spool(error)),
         };
         self.transfers.end();
-        if let Err(SendError::Relay(error)) = &result
+        if let Err(error) = &result
             && is_final(error)
         {
             let _turn = self.turns.take().await?;
@@ -81,6 +81,7 @@ impl Agent {
         file: SpoolFile,
         stop: &Stop,
     ) -> Result<Uploaded, SendError> {
+        self.check_life(header)?;
         let message = header.message().id;
         let id = match row.value.upload {
             Some(upload) => upload.id,
@@ -110,10 +111,7 @@ impl Agent {
             if !self.upload_missing(relay, &upload, &status, stop).await? {
                 return Ok(Uploaded::InPart);
             }
-            if header.fields().expires <= self.clock.now() {
-                let detail = "the message's life is over".to_owned();
-                return Err(RelayError::Refused { code: ErrorCode::Expired, detail }.into());
-            }
+            self.check_life(header)?;
             if self.store.find::<OutgoingRecord>(message.as_bytes()).await?.is_none() {
                 // Taken back meanwhile.
                 relay.cancel_upload(upload.named()).await?;
@@ -123,6 +121,15 @@ impl Agent {
         }
         self.note_upload(message, UploadRecord { id, is_complete: true }).await?;
         Ok(Uploaded::Whole)
+    }
+
+    /// What no relay would take any more is not uploaded.
+    fn check_life(&self, header: &Header) -> Result<(), SendError> {
+        if header.fields().expires > self.clock.now() {
+            return Ok(());
+        }
+        let detail = "the message's life is over".to_owned();
+        Err(RelayError::Refused { code: ErrorCode::Expired, detail }.into())
     }
 
     /// Uploads the pieces that `status` names. Returns whether it got to their end.

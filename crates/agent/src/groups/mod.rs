@@ -18,6 +18,7 @@ use crate::{
     conflicts::retry_conflicts,
     limits,
     records::{ContentRecord, DraftRecord, GroupKeyRecord, GroupRecord, SentRecord, group_key_key},
+    schemes::DraftScheme,
     store::{Changes, StoreAccessError, Versioned, encode_secret},
 };
 
@@ -285,6 +286,7 @@ impl Agent {
             priority: Priority::Normal,
             created,
             expires: created.saturating_add(wire::MESSAGE_LIFE),
+            scheme: DraftScheme::Ratchet,
             content: ContentRecord::Payload(encode_secret(&Ordinary::Group(notice), room)),
         };
         changes.insert(id.as_bytes().as_slice(), &draft);

@@ -1,23 +1,26 @@
 //! One entry of the mailbox: from the relay's bytes to a committed message and its receipt.
 
+use std::sync::atomic::Ordering;
+
 use sealpost_api::v1;
-use sealpost_crypto::Ordinary;
+use sealpost_crypto::{Ordinary, Plaintext};
 use sealpost_protocol::{
     AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
-    Timestamp, Verdict,
+    SignedPart, Timestamp, Verdict,
     encoding::{Decode, Encode},
 };
 
 use crate::{
-    Agent, SyncError,
+    Agent, Event, SyncError,
     conflicts::retry_conflicts,
     inbox::held_key,
     outbox::encode_payload,
     records::{
         BodyKeyRecord, BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, arrival_key,
     },
+    schemes::ReceivedScheme,
     sessions::NotOpened,
-    store::{Changes, Versioned},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 /// An entry whose outer form is right.
@@ -25,9 +28,25 @@ struct Arrived {
     header: Header,
     attempt: Attempt,
     part: PartHash,
-    envelope: Option<Envelope>,
+    content: ArrivedPart,
     mailbox_seq: u64,
     at: Timestamp,
+}
+
+/// What came for this agent, if it is what parts of the header's scheme are.
+enum ArrivedPart {
+    Envelope(Envelope),
+    Signed(SignedPart),
+    Other,
+}
+
+impl ArrivedPart {
+    fn of(scheme: Scheme, part: &[u8]) -> Self {
+        match scheme {
+            Scheme::Ratchet => Envelope::from_bytes(part).map_or(Self::Other, Self::Envelope),
+            _ => SignedPart::from_bytes(part).map_or(Self::Other, Self::Signed),
+        }
+    }
 }
 
 impl Agent {
@@ -35,15 +54,22 @@ impl Agent {
     pub(crate) async fn take_in(&self, entry: &v1::MailboxEntry) -> Result<bool, SyncError> {
         let Some(arrived) = self.parse(entry) else { return self.refuse_unread(entry).await };
         let _turn = self.turns.take().await?;
+        if arrived.header.fields().class == MessageClass::Control {
+            // Whatever becomes of it, it is not asked for again.
+            self.control_taken.fetch_max(arrived.mailbox_seq, Ordering::Relaxed);
+            retry_conflicts(|| self.take_in_control(&arrived)).await?;
+            return Ok(false);
+        }
         retry_conflicts(|| self.settle(&arrived)).await
     }
 
     fn parse(&self, entry: &v1::MailboxEntry) -> Option<Arrived> {
+        let header = Header::from_bytes(&entry.header).ok()?;
         Some(Arrived {
-            header: Header::from_bytes(&entry.header).ok()?,
+            content: ArrivedPart::of(header.fields().scheme, &entry.envelope),
+            header,
             attempt: sealpost_api::convert::attempt(entry.attempt).ok()?,
             part: PartHash::of(&entry.envelope),
-            envelope: Envelope::from_bytes(&entry.envelope).ok(),
             mailbox_seq: entry.mailbox_seq,
             at: self.clock.now(),
         })
@@ -74,6 +100,42 @@ impl Agent {
         self.queue_receipt(&mut changes, &place, leaf).await?;
         self.store.commit(changes).await?;
         Ok(false)
+    }
+
+    /// A control message moves the ratchet of a session that is there, and does nothing else: it opens none, it is not
+    /// answered, and what does not open is passed over.
+    async fn take_in_control(&self, arrived: &Arrived) -> Result<(), SyncError> {
+        let mut changes = Changes::default();
+        let ArrivedPart::Envelope(envelope) = &arrived.content else { return Ok(()) };
+        match self.open_in_known_session(&arrived.header, envelope, &mut changes).await {
+            Ok(Some(plaintext)) => {
+                if let Err(error) = plaintext.to_control() {
+                    tracing::debug!(%error, "a control message says what this version does not know");
+                }
+                self.note_missing(arrived, &plaintext, &mut changes)?;
+                Ok(self.store.commit(changes).await?)
+            }
+            Err(NotOpened::Failed(error)) => Err(error),
+            Ok(None) | Err(NotOpened::Refused(_)) => {
+                tracing::debug!(message = %arrived.header.message().id, "a control message does not open");
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the agent what is missing before something that was opened.
+    fn note_missing(
+        &self,
+        arrived: &Arrived,
+        opened: &Plaintext,
+        changes: &mut Changes,
+    ) -> Result<(), StoreAccessError> {
+        let (before, count) = (arrived.header.message(), opened.missing_before());
+        if count == 0 {
+            return Ok(());
+        }
+        tracing::warn!(message = %before.id, sender = %before.sender, count, "messages before this one are missing");
+        self.note(changes, Event::Missing { before, count })
     }
 
     async fn settle(&self, arrived: &Arrived) -> Result<bool, SyncError> {
@@ -112,7 +174,8 @@ impl Agent {
         let mut arrivals = self.arrivals().await?;
         let place = arrivals.next(arrived.at, arrived.mailbox_seq);
         arrivals.save(&mut changes);
-        let (verdict, content) = match self.content_of(arrived, &mut changes).await {
+        let mut scheme = ReceivedScheme::Ratchet;
+        let (verdict, content) = match self.content_of(arrived, &mut scheme, &mut changes).await {
             // Stored is what is here: a body is not yet.
             Ok(content @ ContentRecord::Body(_)) => (None, content),
             Ok(content) => (Some(Verdict::Stored), content),
@@ -124,7 +187,7 @@ impl Agent {
         };
         // What was for the runtime is taken already, and shown to nobody.
         let is_new = !content.is_erased();
-        let record = arrived.record(verdict, content, place.clone());
+        let record = InboxRecord { scheme, ..arrived.record(verdict, content, place.clone()) };
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if verdict.is_none() {
             changes.insert(place.clone(), &DownloadRecord { message });
@@ -149,16 +212,31 @@ impl Agent {
 
     /// What the message says, or where and under which key that is; nothing if it was for the runtime, which has then
     /// taken it. The session moves whenever the envelope opens, also when its payload is of no known form.
-    async fn content_of(&self, arrived: &Arrived, changes: &mut Changes) -> Result<ContentRecord, NotOpened> {
+    async fn content_of(
+        &self,
+        arrived: &Arrived,
+        scheme: &mut ReceivedScheme,
+        changes: &mut Changes,
+    ) -> Result<ContentRecord, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
         let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
-        if fields.scheme != Scheme::Ratchet || fields.class != MessageClass::Ordinary || is_forgotten {
+        let may_be_taken = self.may_permit(fields.scheme, fields.message_type.as_ref()).await?;
+        if !may_be_taken || fields.class != MessageClass::Ordinary || is_forgotten {
             return Err(NotOpened::Refused(RefusalReason::Policy));
         }
+        let envelope = match &arrived.content {
+            ArrivedPart::Envelope(envelope) => envelope,
+            ArrivedPart::Signed(part) => {
+                let (body, opened) = self.open_signed(&arrived.header, part, changes).await?;
+                *scheme = opened;
+                return Ok(ContentRecord::Body(body));
+            }
+            ArrivedPart::Other => return Err(NotOpened::Refused(RefusalReason::Undecryptable)),
+        };
         let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
-        let envelope = arrived.envelope.as_ref().ok_or(NotOpened::Refused(RefusalReason::Undecryptable))?;
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
+        self.note_missing(arrived, &plaintext, changes)?;
         if let Some(description) = fields.body {
             let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
             return Ok(ContentRecord::Body(BodyRecord { description, key }));
@@ -194,6 +272,7 @@ impl Arrived {
             received: self.at,
             arrival,
             priority: self.header.fields().priority,
+            scheme: ReceivedScheme::Ratchet,
             content,
         }
     }

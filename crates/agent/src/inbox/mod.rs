@@ -19,6 +19,7 @@ use crate::{
     conflicts::retry_conflicts,
     limits,
     records::{ContentRecord, InboxRecord, ReceiptRecord, UnreadRecord},
+    schemes::ReceivedScheme,
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -35,6 +36,8 @@ pub struct InboxMessage {
     pub received: Timestamp,
     /// How urgent the sender holds it to be.
     pub priority: Priority,
+    /// How it was sealed; under `none` it was public.
+    pub scheme: ReceivedScheme,
     /// Where it is among the unread.
     pub arrival: Arrival,
 }
@@ -148,6 +151,7 @@ impl Agent {
             sent: stored.value.sent,
             received: stored.value.received,
             priority: stored.value.priority,
+            scheme: stored.value.scheme,
             arrival: Arrival(unread.key.clone()),
         }))
     }

@@ -22,6 +22,7 @@ fn debug_shows_nothing_of_what_is_sealed() {
         sent: Timestamp::from_millis(1),
         received: Timestamp::from_millis(2),
         priority: Priority::Normal,
+        scheme: ReceivedScheme::Ratchet,
         arrival: Arrival(Vec::new()),
     };
     let thread = payload.thread.map(|thread| thread.to_string()).unwrap();

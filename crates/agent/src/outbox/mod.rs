@@ -6,25 +6,29 @@
 //! again from its kept plaintext: `Renewal → Outbox`, beside the row that says it was accepted.
 
 mod holds;
+mod obstacles;
 mod refusals;
 mod transmit;
 mod waiting;
 
-use std::{collections::HashSet, fmt, sync::atomic::Ordering, time::Duration};
+use std::{fmt, sync::atomic::Ordering, time::Duration};
 
 use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
 use sealpost_protocol::{
-    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, Priority,
-    Recipients, Scheme, Timestamp,
+    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, MessageType,
+    Priority, Recipients, Timestamp,
     encoding::{Decode, DecodeError, Encode},
     limits as wire,
 };
 use tokio::io::AsyncRead;
 
 pub(crate) use self::holds::Holds;
-pub(crate) use self::refusals::is_final;
-use self::refusals::{Fate, fate};
-pub use self::waiting::Waiting;
+use self::obstacles::HeldUp;
+pub(crate) use self::refusals::{Fate, fate, is_final};
+pub use self::{
+    obstacles::Obstacle,
+    waiting::{Waiting, WaitingState},
+};
 use crate::{
     Agent, RelayError, SendError, Streamed,
     bodies::{SpoolFile, Spooled, Stop, Uploaded, saves_by_a_body},
@@ -34,7 +38,7 @@ use crate::{
         BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord,
         UnsentRecord,
     },
-    sessions::Transmission,
+    schemes::{DraftScheme, OutgoingScheme},
     store::{Changes, Record, Versioned, encode_secret},
 };
 
@@ -45,6 +49,8 @@ pub struct Outgoing<P = Payload> {
     pub to: Vec<AgentId>,
     /// What.
     pub payload: P,
+    /// How it is sealed; under a group's key, `to` is empty.
+    pub scheme: OutgoingScheme,
     /// How urgent it is; the relay sees it.
     pub priority: Priority,
     /// How long it may wait; at most 30 days.
@@ -55,13 +61,20 @@ impl<P> Outgoing<P> {
     /// An ordinary message.
     #[must_use]
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: P) -> Self {
-        Self { to: recipients.into(), payload, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+        let scheme = OutgoingScheme::Ratchet;
+        Self { to: recipients.into(), payload, scheme, priority: Priority::Normal, life: wire::MESSAGE_LIFE }
+    }
+
+    /// The same under another scheme.
+    #[must_use]
+    pub fn under(self, scheme: OutgoingScheme) -> Self {
+        Self { scheme, ..self }
     }
 
     /// The same with something else to say.
     #[must_use]
     pub fn with<Q>(self, payload: Q) -> Outgoing<Q> {
-        Outgoing { to: self.to, payload, priority: self.priority, life: self.life }
+        Outgoing { to: self.to, payload, scheme: self.scheme, priority: self.priority, life: self.life }
     }
 }
 
@@ -112,9 +125,9 @@ impl Agent {
         &self,
         outgoing: Outgoing<Streamed<R>>,
     ) -> Result<Sent, SendError> {
-        let (id, mut draft) = self.draft(&outgoing)?;
+        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
-        let (file, content) = self.seal_stream(id, payload).await?;
+        let (file, content) = self.seal_stream(id, payload, key).await?;
         draft.content = content;
         self.keep(id, &draft, Some(file)).await?;
         self.send_composed(id).await
@@ -128,18 +141,19 @@ impl Agent {
         match self.flush(Some(id)).await {
             Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
             Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
-            Err(SendError::Relay(error)) if is_final(&error) => Err(error.into()),
+            Err(error) if is_final(&error) => Err(error),
             Err(error) => sent(SendOutcome::Kept(error)),
         }
     }
 
     /// Stores a draft.
     async fn compose(&self, outgoing: Outgoing) -> Result<MessageId, SendError> {
-        let (id, mut draft) = self.draft(&outgoing)?;
+        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
         let mut file = None;
-        draft.content = if saves_by_a_body(&payload, draft.recipients.len()) {
-            let (sealed, content) = self.seal_payload_as_body(id, &payload).await?;
+        let is_body = draft.scheme != DraftScheme::Ratchet || saves_by_a_body(&payload, draft.recipients.len());
+        draft.content = if is_body {
+            let (sealed, content) = self.seal_payload_as_body(id, &payload, key).await?;
             file = Some(sealed);
             content
         } else {
@@ -149,23 +163,31 @@ impl Agent {
         Ok(id)
     }
 
-    /// A draft that has no content yet, and is a message otherwise.
-    fn draft<P>(&self, outgoing: &Outgoing<P>) -> Result<(MessageId, DraftRecord), SendError> {
+    /// A draft that has no content yet, and is a message otherwise; and the key for its body, if it gets one.
+    async fn draft<P>(
+        &self,
+        outgoing: &Outgoing<P>,
+        message_type: Option<&MessageType>,
+    ) -> Result<(MessageId, DraftRecord, BodyKeyRecord), SendError> {
         let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
         let id = id.map_err(|error| SendError::Seal(error.into()))?;
         let created = id.timestamp();
         if outgoing.to.contains(&self.id()) {
             return Err(SendError::ToItself);
         }
+        self.check_permitted(outgoing.scheme.scheme(), message_type).await?;
+        let message = MessageRef { sender: self.id(), id };
+        let (recipients, scheme, key) = self.begin_scheme(outgoing.scheme, &outgoing.to, &message).await?;
         let draft = DraftRecord {
-            recipients: outgoing.to.clone(),
+            recipients,
             priority: outgoing.priority,
             created,
             expires: created.saturating_add(outgoing.life),
+            scheme,
             content: ContentRecord::Erased,
         };
         self.header_of(id, &draft)?;
-        Ok((id, draft))
+        Ok((id, draft, key))
     }
 
     /// Stores a draft whose body, if it has one, is durable. From then on the body stays.
@@ -185,7 +207,7 @@ impl Agent {
         Header::new(HeaderFields {
             message: MessageRef { sender: self.id(), id },
             recipients: Recipients::new(draft.recipients.clone())?,
-            scheme: Scheme::Ratchet,
+            scheme: draft.scheme.scheme(),
             class: MessageClass::Ordinary,
             priority: draft.priority,
             message_type: None,
@@ -202,24 +224,26 @@ impl Agent {
     /// lately is left to a later round, bodies are not uploaded, and what is damaged here is told at the end.
     pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
         loop {
-            let pass = self.pass(wanted).await?;
+            let mut pass = self.pass(wanted).await?;
             let Some(id) = wanted else {
                 return pass.damaged.map_or(Ok(None), Err);
             };
-            let due = match pass.wanted {
-                Some(Ok(Step::Upload(_)) | Err(SendError::Behind)) => pass.upload_before(id),
+            let (due, otherwise) = match pass.wanted.take() {
+                Some(Ok(Step::Upload(_))) => (pass.upload_before(id), SendError::UploadedElsewhere),
+                Some(Err(error @ SendError::Behind(_))) => (pass.upload_before(id), error),
                 Some(Ok(Step::Accepted(at))) => return Ok(Some(at)),
                 Some(Ok(Step::Gone)) | None => return Ok(None),
                 Some(Err(error)) => return Err(error),
             };
-            let Some(due) = due else { return Err(SendError::Behind) };
+            let due = due.ok_or(otherwise)?;
+            let uploads = || SendError::Behind(Obstacle::new(due.id, Obstacle::UPLOADS));
             match self.upload_body(due.id, due.id == id, &Stop::default()).await {
                 Ok(Uploaded::ByAnother) if due.id == id => return Err(SendError::UploadedElsewhere),
-                Ok(Uploaded::ByAnother) => return Err(SendError::Behind),
+                Ok(Uploaded::ByAnother) => return Err(uploads()),
                 Ok(Uploaded::Whole | Uploaded::InPart) => {}
                 Err(error) => {
-                    self.note_failure(&error, &due.recipients)?;
-                    return Err(if due.id == id { error } else { SendError::Behind });
+                    let obstacle = self.note_failure(due.id, &error, &due.recipients).await?;
+                    return Err(if due.id == id { error } else { SendError::Behind(obstacle) });
                 }
             }
         }
@@ -230,7 +254,7 @@ impl Agent {
     pub(crate) async fn pass(&self, wanted: Option<MessageId>) -> Result<Pass, SendError> {
         let _turn = self.turns.take().await?;
         let mut pass = Pass::default();
-        let mut held_up = HashSet::new();
+        let mut held_up = HeldUp::default();
         for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
             let mut after = Vec::new();
             while let Some((key, waiting)) = self.next_waiting(stage, &after).await? {
@@ -245,16 +269,22 @@ impl Agent {
                 if wanted == Some(id) {
                     pass.wanted_by.clone_from(&recipients);
                 }
-                let pauses = wanted.is_none() && self.holds.hold(&recipients);
-                let is_behind = recipients.iter().any(|recipient| held_up.contains(recipient));
-                let result = if pauses || is_behind {
-                    Err(SendError::Behind)
-                } else {
-                    self.send_one(id, wanted == Some(id)).await
-                };
+                if let Some(obstacle) = held_up.before(&recipients).cloned() {
+                    held_up.add(&recipients, &obstacle);
+                    if wanted == Some(id) {
+                        pass.wanted = Some(Err(SendError::Behind(obstacle)));
+                    }
+                    continue;
+                }
+                if wanted.is_none() && self.holds.hold(&recipients) {
+                    let noted = self.obstacle(id).await?;
+                    held_up.add(&recipients, &noted.unwrap_or_else(|| Obstacle::new(id, Obstacle::PAUSES)));
+                    continue;
+                }
+                let result = self.send_one(id, wanted == Some(id)).await;
                 match &result {
                     Ok(Step::Upload(length)) => {
-                        held_up.extend(recipients.iter().copied());
+                        held_up.add(&recipients, &Obstacle::new(id, Obstacle::UPLOADS));
                         pass.uploads.push(DueUpload { id, recipients, length: *length });
                     }
                     Ok(Step::Accepted(_) | Step::Gone) => self.holds.remove(&recipients),
@@ -265,8 +295,8 @@ impl Agent {
                         }
                         Fate::Unsent => {}
                         Fate::Waits => {
-                            self.note_failure(error, &recipients)?;
-                            held_up.extend(recipients);
+                            let obstacle = self.note_failure(id, error, &recipients).await?;
+                            held_up.add(&recipients, &obstacle);
                         }
                     },
                 }
@@ -285,13 +315,19 @@ impl Agent {
         Ok(pass)
     }
 
-    /// Lets mail to those recipients pause, unless the failure is another's.
-    pub(crate) fn note_failure(&self, error: &SendError, recipients: &[AgentId]) -> Result<(), SendError> {
-        if fate(error) == Fate::Waits && !matches!(error, SendError::Behind) {
-            let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
-            self.holds.add(recipients, random);
+    /// Lets mail to a message's recipients pause after a failure that is its own, and notes why it waits.
+    pub(crate) async fn note_failure(
+        &self,
+        id: MessageId,
+        error: &SendError,
+        recipients: &[AgentId],
+    ) -> Result<Obstacle, SendError> {
+        if fate(error) != Fate::Waits {
+            return Ok(Obstacle::new(id, error.code()));
         }
-        Ok(())
+        let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
+        self.holds.add(recipients, random);
+        Ok(self.note_obstacle(id, error).await?)
     }
 
     /// What became of a message that another process of the agent has taken up, and may not be through with.
@@ -374,15 +410,24 @@ impl Agent {
     }
 
     /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
-    /// the relay refuses a session for, or whose life is over, is noted as unsent.
+    /// the relay refuses a session for, or whose life is over, is noted as unsent; so is one that was composed by a clock
+    /// that was ahead, and has been set right since: no relay would take it, nor what comes after it, before that time.
     async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>, is_wanted: bool) -> Result<(), SendError> {
+        let relay_time = self.relay().await?.time().await?;
+        if self.is_misdated(id) && is_ahead(id, relay_time) {
+            let mut changes = Changes::default();
+            changes.delete(&draft);
+            let error = SendError::Misdated { dated: id.timestamp() };
+            self.note_unsent(changes, id, draft.value.recipients.clone(), &error, is_wanted).await?;
+            return Err(error);
+        }
         let result = if draft.value.expires <= self.clock.now() {
             Err(RelayError::Refused { code: ErrorCode::Expired, detail: "the message's life is over".to_owned() }
                 .into())
         } else {
             self.try_seal(id, &draft).await
         };
-        if let Err(SendError::Relay(error)) = &result
+        if let Err(error) = &result
             && is_final(error)
         {
             let mut changes = Changes::default();
@@ -393,24 +438,47 @@ impl Agent {
         result
     }
 
+    /// Whether a message was composed by a clock that was ahead, as the one here shows it now.
+    fn is_misdated(&self, id: MessageId) -> bool {
+        is_ahead(id, self.clock.now())
+    }
+
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
         let header = self.header_of(id, &draft.value)?;
-        let plaintext = plaintext_of(&draft.value.content)?;
-        let now = self.clock.now();
         let mut changes = Changes::default();
-        let mut parts = Vec::new();
-        for recipient in header.fields().recipients.as_slice() {
-            let transmission = Transmission { message: id, attempt: Attempt::FIRST, ended: None };
-            let mut sending = self.sending_session(*recipient, &transmission, &mut changes).await?;
-            let envelope = sending.session.seal(self.primitives.as_ref(), &header, &plaintext, now)?;
-            sending.save(&mut changes, now);
-            parts.push(PartRecord { recipient: *recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
-        }
+        let parts = match draft.value.scheme {
+            DraftScheme::Ratchet => self.seal_by_ratchets(&header, &draft.value, &mut changes).await?,
+            _ => self.seal_signed(&header, &draft.value, &mut changes).await?,
+        };
         let header = header.as_bytes().to_vec();
         let outgoing = OutgoingRecord { header, parts, content: draft.value.content.clone(), upload: None };
         changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
         Ok(self.store.commit(changes).await?)
     }
+
+    /// An envelope for each recipient; the moved ratchets are noted among `changes`.
+    async fn seal_by_ratchets(
+        &self,
+        header: &Header,
+        draft: &DraftRecord,
+        changes: &mut Changes,
+    ) -> Result<Vec<PartRecord>, SendError> {
+        let (id, now) = (header.message().id, self.clock.now());
+        let plaintext = plaintext_of(&draft.content)?;
+        let mut parts = Vec::new();
+        for (recipient, transmission) in self.transmissions(id, header.fields().recipients.as_slice()).await? {
+            let mut sending = self.sending_session(recipient, &transmission, changes).await?;
+            let envelope = sending.session.seal(self.primitives.as_ref(), header, &plaintext, now)?;
+            sending.save(changes, now);
+            parts.push(PartRecord { recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
+        }
+        Ok(parts)
+    }
+}
+
+/// Whether a relay whose clock shows `now` refuses a message for its time.
+fn is_ahead(id: MessageId, now: Timestamp) -> bool {
+    id.timestamp() > now.saturating_add(limits::CLOCK_AHEAD)
 }
 
 /// What is sealed for each recipient under the ratchet: the payload, or the key of the body.

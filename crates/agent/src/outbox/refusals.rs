@@ -20,13 +20,14 @@ pub(crate) fn fate(error: &SendError) -> Fate {
     match error {
         SendError::Relay(error) => after_relay(error),
         SendError::Prekeys(_) => Fate::AllWait,
+        SendError::Misdated { .. } => Fate::Unsent,
         _ => Fate::Waits,
     }
 }
 
-/// Whether the relay's word on a message is its last.
-pub(crate) fn is_final(error: &RelayError) -> bool {
-    after_relay(error) == Fate::Unsent
+/// Whether what was said of a message is the last word on it.
+pub(crate) fn is_final(error: &SendError) -> bool {
+    fate(error) == Fate::Unsent
 }
 
 fn after_relay(error: &RelayError) -> Fate {
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn only_what_the_message_itself_is_refused_for_is_final() {
         let refused = |code| RelayError::Refused { code, detail: String::new() };
-        let is_unsent = |code: &&ErrorCode| is_final(&refused(**code));
+        let is_unsent = |code: &&ErrorCode| is_final(&refused(**code).into());
         let unsent: Vec<_> = ErrorCode::ALL.iter().filter(is_unsent).map(|code| code.as_str()).collect();
         let expected = ["malformed", "too-large", "unknown-recipient", "conflict", "expired", "unsupported-scheme"];
         assert_eq!(unsent, expected);

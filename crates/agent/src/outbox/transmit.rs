@@ -2,7 +2,7 @@
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash,
+    AgentId, Envelope, ErrorCode, Header, MessageId, PartHash, Scheme,
     encoding::{Decode, DecodeError},
     limits as wire,
 };
@@ -11,7 +11,7 @@ use super::{Step, is_final};
 use crate::{
     Agent, Event, RelayError, SendError,
     bodies::Spooled,
-    records::{OutgoingRecord, PartRecord, SentPartRecord, SentRecord, UnsentRecord},
+    records::{OutgoingRecord, PartRecord, PartSealing, SentPartRecord, SentRecord, UnsentRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -38,13 +38,19 @@ impl Agent {
             Ok(accepted) => {
                 let accepted = sealpost_api::convert::timestamp("accepted_at_ms", accepted.accepted_at_ms)
                     .map_err(RelayError::from)?;
-                let parts = row.value.parts.iter().map(sent_part).collect::<Result<Vec<_>, _>>()?;
+                let parts = row
+                    .value
+                    .parts
+                    .iter()
+                    .map(|part| sent_part(header.fields().scheme, part))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let known = self.store.find::<SentRecord>(id.as_bytes()).await?;
                 let sent = match &known {
                     Some(known) => known.value.with(parts),
                     None => SentRecord { parts, header: row.value.header, content: row.value.content, accepted },
                 };
                 changes.upsert(id.as_bytes(), known.as_ref(), &sent);
+                self.forget_obstacle(&mut changes, id).await?;
                 self.store.commit(changes).await?;
                 Ok(Step::Accepted(accepted))
             }
@@ -56,10 +62,15 @@ impl Agent {
                 Ok(Step::Upload(length))
             }
             Err(error) => {
+                let error = match error.code() {
+                    // The relay's clock and the one here agree: it was another that was wrong.
+                    Some(ErrorCode::ClockSkew) if self.is_misdated(id) => SendError::Misdated { dated: id.timestamp() },
+                    _ => error.into(),
+                };
                 if is_final(&error) {
                     self.note_refused(id, &row, &error, is_wanted).await?;
                 }
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -86,13 +97,14 @@ impl Agent {
         &self,
         id: MessageId,
         row: &Versioned<OutgoingRecord>,
-        error: &RelayError,
+        error: &SendError,
         is_wanted: bool,
     ) -> Result<(), SendError> {
         let mut changes = Changes::default();
         changes.delete(row);
         if self.store.find::<SentRecord>(id.as_bytes()).await?.is_some() {
             tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+            self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         }
         let recipients = Header::from_bytes(&row.value.header)?.fields().recipients.as_slice().to_vec();
@@ -108,10 +120,11 @@ impl Agent {
         mut changes: Changes,
         id: MessageId,
         recipients: Vec<AgentId>,
-        error: &RelayError,
+        error: &SendError,
         is_wanted: bool,
     ) -> Result<(), StoreAccessError> {
-        let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        let code = error.code();
+        self.forget_obstacle(&mut changes, id).await?;
         if !is_wanted {
             self.note(&mut changes, Event::Unsent { message: id, code: code.clone() })?;
         }
@@ -128,12 +141,15 @@ fn part_message(part: &PartRecord) -> v1::Part {
     }
 }
 
-fn sent_part(part: &PartRecord) -> Result<SentPartRecord, DecodeError> {
+fn sent_part(scheme: Scheme, part: &PartRecord) -> Result<SentPartRecord, DecodeError> {
     Ok(SentPartRecord {
         recipient: part.recipient,
         attempt: part.attempt,
         part: PartHash::of(&part.envelope),
-        session: Envelope::from_bytes(&part.envelope)?.header.session,
+        sealing: match scheme {
+            Scheme::Ratchet => PartSealing::Session(Envelope::from_bytes(&part.envelope)?.header.session),
+            _ => PartSealing::Signed(part.envelope.clone()),
+        },
     })
 }
 

@@ -87,13 +87,28 @@ pub(crate) struct SentPartRecord {
     pub(crate) recipient: AgentId,
     pub(crate) attempt: Attempt,
     pub(crate) part: PartHash,
-    /// The session that it was sealed in.
-    pub(crate) session: [u8; 16],
+    pub(crate) sealing: PartSealing,
 }
+
+/// What it takes to send a part anew.
+#[derive(Clone)]
+pub(crate) enum PartSealing {
+    /// The session that it was sealed in: it is sealed anew in another.
+    Session([u8; 16]),
+    /// The part itself, which is signed and goes again as it is.
+    Signed(Vec<u8>),
+}
+
+/// Bytes of a signed part, and a wrapped key in it.
+const SIGNED_PART: usize = 256;
 
 impl Encode for SentPartRecord {
     fn encode(&self, writer: &mut Writer) {
-        writer.value(&self.recipient).value(&self.attempt).value(&self.part).array(&self.session);
+        writer.value(&self.recipient).value(&self.attempt).value(&self.part);
+        match &self.sealing {
+            PartSealing::Session(session) => writer.u8(0).array(session),
+            PartSealing::Signed(part) => writer.u8(1).bytes(part),
+        };
     }
 }
 
@@ -103,7 +118,11 @@ impl Decode for SentPartRecord {
             recipient: AgentId::decode(reader)?,
             attempt: Attempt::decode(reader)?,
             part: PartHash::decode(reader)?,
-            session: reader.array()?,
+            sealing: match reader.u8()? {
+                0 => PartSealing::Session(reader.array()?),
+                1 => PartSealing::Signed(reader.bytes("a signed part", SIGNED_PART)?.to_vec()),
+                found => return Err(DecodeError::UnknownValue { field: "a part's sealing", found }),
+            },
         })
     }
 }

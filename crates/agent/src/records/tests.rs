@@ -27,6 +27,7 @@ fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
             priority: Priority::High,
             created: at,
             expires: at,
+            scheme: DraftScheme::Ratchet,
             content,
         });
     }

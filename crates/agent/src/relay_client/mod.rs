@@ -111,6 +111,12 @@ impl RelayClient {
         self.session.lock().await.pinned.ok_or(RelayError::Answer("the relay did not say who it is"))
     }
 
+    /// What the node's clock shows.
+    pub(crate) async fn time(&self) -> Result<Timestamp, RelayError> {
+        self.token().await?;
+        Ok(self.session.lock().await.node_time(self.clock.now()))
+    }
+
     /// The ledger that the node keeps now, as far as is known here. A token of another one is refused, so whoever has made
     /// a call since knows.
     pub(crate) async fn ledger(&self) -> Result<LedgerId, RelayError> {
@@ -186,6 +192,12 @@ impl RelayClient {
     ) -> Result<v1::AcknowledgeResponse, RelayError> {
         let call = async |channel, request| DeliveryRouterClient::new(channel).acknowledge(request).await;
         self.call("/sealpost.v1.DeliveryRouter/Acknowledge", request, Duration::ZERO, call).await
+    }
+
+    pub(crate) async fn standing(&self) -> Result<v1::GetStandingResponse, RelayError> {
+        let call = async |channel, request| DeliveryRouterClient::new(channel).get_standing(request).await;
+        let request = v1::GetStandingRequest {};
+        self.call("/sealpost.v1.DeliveryRouter/GetStanding", request, Duration::ZERO, call).await
     }
 
     pub(crate) async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {

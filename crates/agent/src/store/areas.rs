@@ -61,11 +61,23 @@ pub(crate) enum Area {
     Group,
     /// Keys of groups, by group and epoch.
     GroupKey,
+    /// The weakest schemes that are sent and taken, by message type.
+    Policy,
+    /// Control messages that the relay has not accepted, by recipient.
+    Control,
+    /// The highest id of a control message that was sealed.
+    SealedControl,
+    /// Heads of receipts that exclude each other, by node and ledger.
+    Fork,
+    /// What is published in ledgers that were left, by node and ledger.
+    Publication,
+    /// Why messages wait that the relay, or something about them, keeps from going out, by id.
+    Obstacle,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 28] = [
+    const SEALED: [Self; 34] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -94,6 +106,12 @@ impl Area {
         Self::Download,
         Self::Group,
         Self::GroupKey,
+        Self::Policy,
+        Self::Control,
+        Self::SealedControl,
+        Self::Fork,
+        Self::Publication,
+        Self::Obstacle,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -132,6 +150,12 @@ impl Area {
             Self::Download => 26,
             Self::Group => 32,
             Self::GroupKey => 33,
+            Self::Policy => 34,
+            Self::Control => 40,
+            Self::SealedControl => 41,
+            Self::Fork => 42,
+            Self::Publication => 29,
+            Self::Obstacle => 30,
         }
     }
 
@@ -166,6 +190,12 @@ impl Area {
             Self::Download => "download",
             Self::Group => "group",
             Self::GroupKey => "group-key",
+            Self::Policy => "policy",
+            Self::Control => "control",
+            Self::SealedControl => "sealed-control",
+            Self::Fork => "fork",
+            Self::Publication => "publication",
+            Self::Obstacle => "obstacle",
         }
     }
 }

@@ -57,6 +57,9 @@ pub(crate) trait Store: Send + Sync {
     /// Up to `limit` rows whose key begins with `prefix` and is greater than `after`, ascending.
     async fn rows(&self, area: Area, prefix: Vec<u8>, after: Vec<u8>, limit: usize) -> Result<Vec<Row>, StoreError>;
 
+    /// The generation of the store key that every row is sealed under now.
+    async fn generation(&self) -> Result<u32, StoreError>;
+
     /// Saves all changes durably, or none. They are sealed under this generation of the store key.
     async fn commit(&self, writes: Vec<Write>, generation: u32) -> Result<(), CommitError>;
 

@@ -46,6 +46,13 @@ pub(crate) enum StoreAccessError {
     Primitives(#[from] PrimitivesError),
 }
 
+impl StoreAccessError {
+    /// Whether the store key was replaced since the store was opened.
+    pub(crate) fn is_other_generation(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::OtherGeneration))
+    }
+}
+
 impl From<StoreError> for StoreAccessError {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
@@ -77,7 +84,8 @@ impl SealedStore {
     /// The record under `key`.
     pub(crate) async fn find<T: Record>(&self, key: &[u8]) -> Result<Option<Versioned<T>>, StoreAccessError> {
         let row = self.store.row(T::AREA, key.to_vec()).await?;
-        row.map(|row| self.open(row)).transpose()
+        let opened = row.map(|row| self.open(row)).transpose();
+        self.of_this_generation(opened).await
     }
 
     /// Up to `limit` records whose key begins with `prefix` and is greater than `after`, ascending.
@@ -88,7 +96,8 @@ impl SealedStore {
         limit: usize,
     ) -> Result<Vec<Versioned<T>>, StoreAccessError> {
         let rows = self.store.rows(T::AREA, prefix.to_vec(), after.to_vec(), limit).await?;
-        rows.into_iter().map(|row| self.open(row)).collect()
+        let opened = rows.into_iter().map(|row| self.open(row)).collect();
+        self.of_this_generation(opened).await
     }
 
     /// The same, and what does not open is passed over.
@@ -102,7 +111,8 @@ impl SealedStore {
         let last = found.last().map(|row| row.key.clone());
         let mut page = Page { rows: Vec::with_capacity(found.len()), last, damaged: None };
         for row in found {
-            match self.open(row) {
+            match self.of_this_generation(self.open(row)).await {
+                Err(error) if error.is_other_generation() => return Err(error),
                 Ok(row) => page.rows.push(row),
                 Err(error) => {
                     tracing::error!(area = T::AREA.name(), %error, "a stored row is damaged");
@@ -111,6 +121,16 @@ impl SealedStore {
             }
         }
         Ok(page)
+    }
+
+    /// What does not open may be whole, and sealed under a store key that is another by now.
+    async fn of_this_generation<T>(&self, opened: Result<T, StoreAccessError>) -> Result<T, StoreAccessError> {
+        if matches!(opened, Err(StoreAccessError::Vault(_)))
+            && self.store.generation().await? != self.vault.generation().number()
+        {
+            return Err(CommitError::OtherGeneration.into());
+        }
+        opened
     }
 
     /// Saves all of `changes`, or none.

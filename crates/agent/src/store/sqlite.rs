@@ -136,9 +136,13 @@ fn apply(transaction: &Transaction<'_>, write: &Write) -> Result<(), CommitError
 /// The row beside the head that is written once for each generation of the store key but the first.
 const GENERATION: &[u8] = b"generation";
 
+fn generation(connection: &Connection) -> Result<u32, StoreError> {
+    let written = select_row(connection, Area::Vault, GENERATION)?.map_or(0, |row| row.version);
+    Ok(u32::try_from(written).unwrap_or(u32::MAX).saturating_add(1))
+}
+
 fn check_generation(transaction: &Transaction<'_>, expected: u32) -> Result<(), CommitError> {
-    let written = select_row(transaction, Area::Vault, GENERATION)?.map_or(0, |row| row.version);
-    if written + 1 == u64::from(expected) { Ok(()) } else { Err(CommitError::OtherGeneration) }
+    if generation(transaction)? == expected { Ok(()) } else { Err(CommitError::OtherGeneration) }
 }
 
 /// Rows that are resealed at a time.
@@ -171,6 +175,10 @@ impl Store for SqliteStore {
 
     async fn rows(&self, area: Area, prefix: Vec<u8>, after: Vec<u8>, limit: usize) -> Result<Vec<Row>, StoreError> {
         self.0.read(move |connection| select_rows(connection, area, &prefix, &after, limit)).await
+    }
+
+    async fn generation(&self) -> Result<u32, StoreError> {
+        self.0.read(generation).await
     }
 
     async fn commit(&self, writes: Vec<Write>, generation: u32) -> Result<(), CommitError> {

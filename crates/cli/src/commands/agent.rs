@@ -48,8 +48,8 @@ async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failu
     let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
     output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
     published.map(drop).map_err(|error| {
-        output::say("the agent is made; its prekeys are published by the next command that reaches the relay");
         Failure::from(error)
+            .with("the agent is made; its prekeys are published by the next command that reaches the relay")
     })
 }
 
@@ -81,7 +81,7 @@ async fn show(context: &Context, name: String) -> Result<Shown, Failure> {
     let identity = match Agent::identity_in(&folder).await {
         Err(OpenError::Missing(_)) if folder.exists() => {
             return Err(Failure::local_state(format!(
-                "the agent {name} is unfinished: `sealpost agent new {name}` makes the rest"
+                "the agent {name} is unfinished: `sealpost agent new {name}`, or `agent import`, makes the rest"
             )));
         }
         Err(OpenError::Missing(_)) => return Err(Failure::local_state(format!("there is no agent {name}"))),

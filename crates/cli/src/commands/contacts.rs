@@ -21,6 +21,9 @@ struct Verified {
 pub(crate) async fn verify(context: &Context, own: &str, contact: String, digits: &[String]) -> Result<(), Failure> {
     let agent = context.open(own).await?;
     let peer = context.resolve(&agent, &contact).await?;
+    if peer == agent.id() {
+        return Err(Failure::usage(format!("{own} and {contact} are the same agent: there is nothing to compare")));
+    }
     let fingerprint = Fingerprint::of(agent.id(), peer);
     if !digits.is_empty() && !agent.verify(peer, &digits.concat()).await.map_err(state)? {
         return Err(Failure::mismatch(format!(
@@ -64,6 +67,7 @@ struct ShownContact {
 pub(crate) async fn trust(context: &Context, own: &str, contact: String, id: Option<AgentId>) -> Result<(), Failure> {
     let agent = context.open(own).await?;
     context.folder(&contact)?;
+    context.check_no_id(&contact)?;
     let id = match id {
         Some(id) => id,
         None => context.local(&contact).await?.ok_or_else(|| {

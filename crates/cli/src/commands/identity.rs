@@ -2,13 +2,14 @@
 
 use std::{fs, io::Write, path::Path};
 
-use sealpost_agent::{Agent, MasterKeySource};
+use sealpost_agent::{Agent, IdentityFile, MasterKeySource};
 use serde::Serialize;
 
 use crate::{
     arguments::{FilePassphrase, NewLock},
     failure::Failure,
-    home::{self, Context, NewKey},
+    home::{self, Context},
+    key_files::{KeyTurn, NewKey, remove_keys},
     output, progress,
 };
 
@@ -31,15 +32,16 @@ pub(crate) async fn rekey(context: &Context, name: String) -> Result<(), Failure
 pub(crate) async fn passphrase(context: &Context, name: String, new: NewLock) -> Result<(), Failure> {
     let (folder, master) = context.unlock(&name).await?;
     let passphrase = home::secret(new.new_passphrase_file.as_deref(), "SEALPOST_NEW_PASSPHRASE")?;
+    let turn = KeyTurn::take(&folder)?;
     let changing = "stretching the passphrase";
     match passphrase {
         Some(passphrase) if !new.new_key_file => {
             let new = MasterKeySource::Passphrase(passphrase);
             progress::during(changing, Agent::replace_master_key(&folder, master, new)).await?;
-            home::remove_keys(&folder)?;
+            remove_keys(&folder, &turn)?;
         }
         _ if new.new_key_file => {
-            let key = NewKey::make(&folder)?;
+            let key = NewKey::make(&folder, &turn)?;
             progress::during(changing, Agent::replace_master_key(&folder, master, key.source()?)).await?;
             key.take_place()?;
         }
@@ -81,14 +83,15 @@ pub(crate) async fn import(
 ) -> Result<(), Failure> {
     let passphrase = file_passphrase(&sealing)?;
     let file = home::read_up_to(path, IDENTITY_FILE)?;
+    let identity = progress::during("opening the identity", IdentityFile::open(&file, passphrase)).await?;
     let (folder, master) = context.new_lock(&name).await?;
-    progress::during("opening the identity", Agent::import(&folder, &file, passphrase, master)).await?;
+    progress::during("making the agent", identity.import(&folder, master)).await?;
     let agent = context.open(&name).await?;
     let published = progress::during("publishing prekeys", agent.publish_prekeys()).await;
     shown(context, name, "is this agent now; it must not be used elsewhere any more").await?;
     published.map(drop).map_err(|error| {
-        output::say("the agent is made; its prekeys are published by the next command that reaches the relay");
         Failure::from(error)
+            .with("the agent is made; its prekeys are published by the next command that reaches the relay")
     })
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod group;
 pub(crate) mod identity;
 mod operators;
 pub(crate) mod outbox;
+pub(crate) mod policy;
 pub(crate) mod prekeys;
 pub(crate) mod receive;
 pub(crate) mod send;

@@ -1,19 +1,34 @@
 //! `sealpost outbox`: what waits here, and taking it back.
 
-use sealpost_agent::Waiting;
+use sealpost_agent::{Waiting, WaitingState};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::Serialize;
 
-use crate::{arguments::OutboxCommand, failure::Failure, home::Context, output, progress};
+use crate::{
+    arguments::OutboxCommand,
+    failure::{Behind, Failure},
+    home::Context,
+    output, progress,
+};
 
 #[derive(Serialize)]
 struct Shown {
     id: String,
     recipients: Vec<String>,
-    /// "draft", or "sealed": it may have left then, with the relay's answer lost.
+    /// "draft"; "sealed": it may have left then, with the relay's answer lost; or "renewing": it was accepted, and goes out
+    /// again for those who could not open it.
     state: &'static str,
     created_at: String,
     expires_at: String,
+    /// Before then it is not sealed anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    /// Why it waits, if it was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// The earlier message that it waits behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Behind>,
 }
 
 #[derive(Serialize)]
@@ -38,7 +53,9 @@ async fn list(context: &Context, name: &str) -> Result<(), Failure> {
         }
         let shown = Shown::from(waiting);
         output::print(context.json, &shown, || {
-            format!("{}  {}  until {}  for {}", shown.id, shown.state, shown.expires_at, names.join(", "))
+            let behind = shown.behind.as_ref().map(|first| format!("  behind {} ({})", first.id, first.reason));
+            let why = shown.reason.as_ref().map(|reason| format!("  ({reason})")).or(behind).unwrap_or_default();
+            format!("{}  {}  until {}  for {}{why}", shown.id, shown.state, shown.expires_at, names.join(", "))
         })?;
     }
     Ok(())
@@ -56,7 +73,17 @@ impl From<Waiting> for Shown {
         Self {
             id: waiting.id.to_string(),
             recipients: waiting.recipients.iter().map(AgentId::to_string).collect(),
-            state: if waiting.is_sealed { "sealed" } else { "draft" },
+            state: match waiting.state {
+                WaitingState::Draft => "draft",
+                WaitingState::Sealed => "sealed",
+                WaitingState::Renewing(_) => "renewing",
+            },
+            not_before: match waiting.state {
+                WaitingState::Renewing(at) => Some(at.to_string()),
+                _ => None,
+            },
+            reason: waiting.reason,
+            behind: waiting.behind.as_ref().map(Behind::from),
             created_at: waiting.created.to_string(),
             expires_at: waiting.expires.to_string(),
         }

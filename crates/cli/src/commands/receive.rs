@@ -7,7 +7,9 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{Agent, Arrival, ContentKind, InboxMessage, Received as Content, Round, printable};
+use sealpost_agent::{
+    Agent, Arrival, ContentKind, InboxMessage, Received as Content, ReceivedScheme as Scheme, Round, printable,
+};
 use serde::Serialize;
 
 use crate::{
@@ -27,8 +29,9 @@ struct Received {
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<String>,
-    /// Bytes of the content.
-    length: u64,
+    /// Bytes of a content that is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,24 +43,47 @@ struct Received {
     r#type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thread: Option<String>,
+    /// How it was sealed, unless by a ratchet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheme: Option<&'static str>,
+    /// Whether the relay, and whoever has its store, can read it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    public: bool,
+    /// Whose key it was sealed under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<String>,
     priority: &'static str,
     sent_at: String,
     received_at: String,
 }
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
-    let agent = context.open(&receive.agent.name).await?;
+    output::check_open()?;
     let (peek, save) = (receive.peek, receive.save.as_deref());
-    let mut reader = Reader { context, agent: &agent, peek, save, shown: None, unsaved: 0 };
-    if receive.follow {
-        tokio::select! {
-            result = follow(&mut reader) => result,
-            _ = tokio::signal::ctrl_c() => Ok(()),
+    let (mut shown, mut unsaved) = (None, 0);
+    // Once for each store key that is put in the place of another meanwhile.
+    loop {
+        let agent = context.open(&receive.agent.name).await?;
+        let mut reader = Reader { context, agent: &agent, peek, save, shown: shown.take(), unsaved };
+        let result = if receive.follow {
+            tokio::select! {
+                result = follow(&mut reader) => result,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+            }
+        } else {
+            once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
+        };
+        (shown, unsaved) = (reader.shown, reader.unsaved);
+        match result {
+            Err(failure) if receive.follow && failure.is_key_replaced() => {
+                output::warn(context.json, failure.name(), "the store key was replaced; the agent is opened anew");
+            }
+            result => break result?,
         }
-    } else {
-        once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
-    }?;
-    match reader.unsaved {
+    }
+    match unsaved {
         0 => Ok(()),
         1 => Err(Failure::other("a message could not be saved and stays in the inbox")),
         count => Err(Failure::other(format!("{count} messages could not be saved and stay in the inbox"))),
@@ -117,7 +143,7 @@ impl Reader<'_> {
 
     /// Shows up to `limit` messages that were not shown yet, then takes them. No other process shows them meanwhile.
     async fn show_page(&mut self, limit: usize) -> Result<usize, Failure> {
-        let _alone = self.agent.read_alone().await.map_err(|error| Failure::local_state(error.to_string()))?;
+        let _alone = self.agent.read_alone().await?;
         let page = self.agent.unread(self.shown.as_ref(), limit).await?;
         let mut taken = Vec::new();
         for message in &page {
@@ -134,6 +160,9 @@ impl Reader<'_> {
     /// from it.
     async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
         let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
+        if let Scheme::SharedKey { group, .. } = message.scheme {
+            received.group_name = self.agent.group(group).await.ok().map(|group| group.name);
+        }
         if let (Some(folder), true) = (self.save, received.text.is_none()) {
             match self.save(message, folder).await {
                 Ok(path) => received.saved_as = Some(path.display().to_string()),
@@ -184,7 +213,8 @@ async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
         reader.show_all(usize::MAX).await?;
         events::tell(reader.context.json, reader.agent).await?;
         if let Round::Interrupted { error, pause } = round? {
-            output::say(&format!("{error}; trying again in {:.1} s", pause.as_secs_f64()));
+            let message = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
+            output::warn(reader.context.json, Failure::from(error).name(), &message);
         }
     }
 }
@@ -202,13 +232,22 @@ impl Received {
             from: message.message.sender.to_string(),
             from_name,
             bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
+            length: text.is_none().then_some(prelude.content_length),
             text,
-            length: prelude.content_length,
             saved_as: None,
             kept: false,
             file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
             r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
             thread: prelude.thread.map(|thread| thread.to_string()),
+            scheme: Some(message.scheme)
+                .filter(|scheme| *scheme != Scheme::Ratchet)
+                .map(|scheme| scheme.scheme().as_str()),
+            public: message.scheme == Scheme::None,
+            group: match message.scheme {
+                Scheme::SharedKey { group, .. } => Some(group.to_string()),
+                _ => None,
+            },
+            group_name: None,
             priority: message.priority.as_str(),
             sent_at: message.sent.to_string(),
             received_at: message.received.to_string(),
@@ -217,6 +256,11 @@ impl Received {
 
     fn to_text(&self) -> String {
         let from = self.from_name.as_deref().unwrap_or(&self.from);
+        let from = match (self.public, self.group_name.as_ref().or(self.group.as_ref())) {
+            (true, _) => format!("(public) {from}"),
+            (false, Some(group)) => format!("[{}] {from}", one_line(group)),
+            (false, None) => from.to_owned(),
+        };
         match &self.text {
             // Further lines are indented, so that none looks like another line of ours.
             Some(text) => {
@@ -226,7 +270,7 @@ impl Received {
             }
             None => {
                 let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
-                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length)
+                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length.unwrap_or_default())
             }
         }
     }

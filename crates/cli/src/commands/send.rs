@@ -2,12 +2,18 @@
 
 use std::{io::Cursor, path::Path};
 
-use sealpost_agent::{Content, FileName, Outgoing, Payload, PayloadError, SendOutcome, Streamed};
+use sealpost_agent::{Content, FileName, Outgoing, OutgoingScheme, Payload, PayloadError, SendOutcome, Streamed};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{arguments::Send, events, failure::Failure, home::Context, output, progress};
+use crate::{
+    arguments::Send,
+    events,
+    failure::{Behind, Failure},
+    home::Context,
+    output, progress,
+};
 
 #[derive(Serialize)]
 struct SentMessage {
@@ -20,14 +26,28 @@ struct SentMessage {
     /// Why it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The earlier message that it waits behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Behind>,
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
+    let send = without_recipients(send)?;
     let content = content(&send).await?;
     let agent = context.open(&send.agent.name).await?;
-    let to = context.resolve_all(&agent, &send.to).await?;
-    let recipients = to.iter().map(AgentId::to_string).collect();
-    let outgoing = Outgoing { to, payload: (), priority: send.priority.into(), life: send.life };
+    let (to, scheme, recipients) = match &send.group {
+        Some(group) => {
+            let group = super::group::find(&agent, group).await?;
+            let others = group.members.iter().filter(|member| **member != agent.id());
+            (Vec::new(), OutgoingScheme::SharedKey(group.id), others.map(AgentId::to_string).collect())
+        }
+        None => {
+            let to = context.resolve_all(&agent, send.to.as_deref().unwrap_or_default()).await?;
+            let recipients: Vec<_> = to.iter().map(AgentId::to_string).collect();
+            (to, send.scheme.into(), recipients)
+        }
+    };
+    let outgoing = Outgoing { to, payload: (), scheme, priority: send.priority.into(), life: send.life };
     let sent = match content {
         Sent::Payload(payload) => progress::moving(&agent, "sending", agent.send(outgoing.with(payload))).await?,
         Sent::Streamed(streamed) => {
@@ -35,15 +55,26 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
         }
     };
     let id = sent.id.to_string();
-    let (state, accepted_at, kept) = match sent.outcome {
-        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None),
-        SendOutcome::Kept(error) => ("kept", None, Some(Failure::from(error))),
+    let (state, accepted_at, behind, kept) = match sent.outcome {
+        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None, None),
+        SendOutcome::Kept(error) => ("kept", None, Behind::of(&error), Some(Failure::from(error))),
     };
     let reason = kept.as_ref().map(|why| why.name().to_owned());
-    let message = SentMessage { id, state, recipients, accepted_at, reason };
+    let message = SentMessage { id, state, recipients, accepted_at, reason, behind };
     let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
     events::tell(context.json, &agent).await?;
     kept.map_or(printed, |why| Err(Failure::kept(why)))
+}
+
+/// With a group, the one thing that is typed beside it is the text: its members are the recipients.
+fn without_recipients(mut send: Send) -> Result<Send, Failure> {
+    if send.group.is_some() {
+        if send.text.is_some() || (send.to.is_some() && send.file.is_some()) {
+            return Err(Failure::usage("a message for a group goes to its members, and names no recipients"));
+        }
+        send.text = send.to.take();
+    }
+    Ok(send)
 }
 
 /// Whatever content is read from.

@@ -36,9 +36,13 @@ pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> 
         ledger_id: relay.ledger_id().to_string(),
         data_dir,
     };
-    output::print(context.json, &started, || {
+    let printed = output::print(context.json, &started, || {
         format!("serving on {}\nnode      {}\ndata in   {}", started.origin, started.node_id, started.data_dir)
-    })?;
+    });
+    // Mail does not wait for someone to read where the relay is.
+    if printed.is_err() {
+        tracing::warn!(origin = started.origin, "nobody reads standard output; the relay serves all the same");
+    }
     interrupted().await?;
     relay.stop().await;
     Ok(())

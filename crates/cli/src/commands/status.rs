@@ -1,10 +1,16 @@
 //! `sealpost status`: what became of a message, recipient by recipient.
 
 use sealpost_agent::{LocalState, ProvenStatus, RelayError};
-use sealpost_protocol::{Clock, SystemClock, Timestamp};
+use sealpost_protocol::{Clock, ErrorCode, SystemClock, Timestamp};
 use serde::Serialize;
 
-use crate::{arguments::Status, events, failure::Failure, home::Context, output, progress};
+use crate::{
+    arguments::Status,
+    events,
+    failure::{Behind, Failure},
+    home::Context,
+    output, progress,
+};
 
 #[derive(Serialize)]
 struct Shown {
@@ -15,6 +21,9 @@ struct Shown {
     accepted_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// The earlier message that it waits behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<Behind>,
     /// When the relay last told, if it does not now.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<String>,
@@ -27,9 +36,13 @@ struct ShownDelivery {
     #[serde(skip_serializing_if = "Option::is_none")]
     recipient_name: Option<String>,
     attempt: u16,
+    /// The relay's word.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    /// Whether it is sealed anew, since the recipient could not open it: then the state is of the attempt before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    renewing: bool,
     late: bool,
     queued_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +58,7 @@ struct ShownDelivery {
 pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure> {
     let agent = context.open(&status.agent.name).await?;
     let found = progress::during("asking the relay", agent.status(status.message)).await?;
+    let behind = found.waits.as_ref().and_then(Behind::of);
     let waits = found.waits.map(Failure::from);
     let (state, accepted_at, reason) = match found.local {
         LocalState::Kept => ("kept", None, waits.as_ref().map(|why| why.name().to_owned())),
@@ -53,14 +67,22 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     };
     let mut recipients = Vec::new();
     for delivery in &found.deliveries {
-        recipients.push(ShownDelivery::new(delivery, context.name_of(delivery.status.recipient).await));
+        let name = context.name_of(delivery.status.recipient).await;
+        let renewing = found.renewing.contains(&delivery.status.recipient);
+        recipients.push(ShownDelivery { renewing, ..ShownDelivery::new(delivery, name) });
     }
     let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
-    let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, as_of, recipients };
+    let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, behind, as_of, recipients };
     let printed = output::print(context.json, &shown, || shown.to_text());
     events::tell(context.json, &agent).await?;
     match (waits, found.outdated) {
         (Some(why), _) => Err(Failure::kept(why)),
+        (None, Some((error, _))) if error.code() == Some(ErrorCode::NotFound) => {
+            Err(Failure::unknown_to_relay(format!(
+                "the relay at {} has no message {}: it was accepted by another relay, or this one has lost or forgotten it",
+                context.relay.origin, found.id
+            )))
+        }
         (None, Some((error, asked))) => Err(outdated(error, asked)),
         (None, None) => printed,
     }
@@ -83,6 +105,7 @@ impl ShownDelivery {
             attempt: status.attempt.number(),
             state: status.state.as_str(),
             reason: status.state.failure().map(|reason| reason.as_str()),
+            renewing: false,
             late: status.late,
             queued_at: status.queued_at.to_string(),
             handed_over_at: time(status.handed_over_at),
@@ -101,7 +124,14 @@ impl Shown {
         for delivery in &self.recipients {
             let who = delivery.recipient_name.as_deref().unwrap_or(&delivery.recipient);
             let reason = delivery.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-            lines.push(format!("  {who}: {}{reason}, receipt {}", delivery.state, delivery.receipt));
+            let state = format!("{}{reason}, receipt {}", delivery.state, delivery.receipt);
+            lines.push(match delivery.renewing {
+                true => format!(
+                    "  {who}: renewing: it is sealed anew; the relay says of attempt {}: {state}",
+                    delivery.attempt
+                ),
+                false => format!("  {who}: {state}"),
+            });
             let times = [
                 ("queued", Some(&delivery.queued_at)),
                 ("handed over", delivery.handed_over_at.as_ref()),

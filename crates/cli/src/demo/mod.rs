@@ -3,8 +3,10 @@
 //! Between the agents and the relay stands a proxy that can do what a hostile network can. Every step checks what it
 //! tells; the first that fails ends the story with a non-zero exit code.
 
+mod bodies;
 mod proxy;
 mod relay_process;
+mod schemes;
 mod stage;
 mod steps;
 

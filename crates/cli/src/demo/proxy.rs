@@ -15,10 +15,14 @@ use hyper_util::{
 };
 use prost::{Message, bytes::Bytes};
 use sealpost_api::v1;
+use sealpost_protocol::Scheme;
 use tokio::net::TcpListener;
 
 /// Bytes before a gRPC message: a flag and a length.
 const PREFIX: usize = 5;
+
+/// Where the scheme stands in a header with one recipient.
+const SCHEME_IN_HEADER: usize = 1 + 32 + 16 + 2 + 32;
 
 /// What the proxy does to what passes, and what it has seen.
 #[derive(Default)]
@@ -27,6 +31,8 @@ pub(super) struct Interference {
     pub(super) reverse: bool,
     /// Flips one bit of each envelope's last byte.
     pub(super) tamper: bool,
+    /// Says in each header that the message is not sealed.
+    pub(super) downgrade: bool,
     /// Adds these entries to every page.
     pub(super) replay: Vec<v1::MailboxEntry>,
     /// Claims that everything was delivered.
@@ -159,6 +165,11 @@ impl Interference {
         if self.tamper {
             for byte in page.entries.iter_mut().filter_map(|entry| entry.envelope.last_mut()) {
                 *byte ^= 1;
+            }
+        }
+        if self.downgrade {
+            for scheme in page.entries.iter_mut().filter_map(|entry| entry.header.get_mut(SCHEME_IN_HEADER)) {
+                *scheme = Scheme::None.to_byte();
             }
         }
         page.entries.extend(self.replay.iter().cloned());

@@ -53,6 +53,11 @@ impl Stage {
         }
     }
 
+    /// What opens every store here.
+    pub(super) fn master(&self) -> Zeroizing<[u8; 32]> {
+        self.master.clone()
+    }
+
     pub(super) fn relay_origin(&self) -> String {
         format!("http://{}", self.relay_address())
     }
@@ -90,23 +95,14 @@ impl Stage {
         }
     }
 
+    /// Another agent, who has published its prekeys.
+    pub(super) async fn newcomer(&self, name: &str) -> Result<Agent, String> {
+        create_agent(self.folder.path(), name, &self.master, &self.proxy.origin).await
+    }
+
     /// Receives until there are `count` messages, takes them, and gives their receipts.
     pub(super) async fn receive(&self, who: Who, count: usize) -> Result<Vec<InboxMessage>, String> {
-        let agent = self.agent(who);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
-            let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;
-            if messages.len() >= count {
-                let names: Vec<_> = messages.iter().map(|message| message.message).collect();
-                agent.take(&names).await.map_err(|error| chain(&error))?;
-                agent.give_receipts().await.map_err(|error| chain(&error))?;
-                return Ok(messages);
-            }
-            if tokio::time::Instant::now() >= deadline {
-                return Err(format!("{} of {count} messages arrived", messages.len()));
-            }
-        }
+        receive_by(self.agent(who), count).await
     }
 
     /// One round that must bring nothing.
@@ -153,6 +149,24 @@ impl Stage {
     }
 }
 
+/// Receives until there are `count` messages, takes them, and gives their receipts.
+pub(super) async fn receive_by(agent: &Agent, count: usize) -> Result<Vec<InboxMessage>, String> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
+        let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;
+        if messages.len() >= count {
+            let names: Vec<_> = messages.iter().map(|message| message.message).collect();
+            agent.take(&names).await.map_err(|error| chain(&error))?;
+            agent.give_receipts().await.map_err(|error| chain(&error))?;
+            return Ok(messages);
+        }
+        if tokio::time::Instant::now() >= deadline {
+            return Err(format!("{} of {count} messages arrived", messages.len()));
+        }
+    }
+}
+
 async fn create_agent(folder: &Path, name: &str, master: &[u8; 32], origin: &str) -> Result<Agent, String> {
     let agent = Agent::create(&folder.join(name), master_key(master)?).await.map_err(|error| chain(&error))?;
     let agent = connect(agent, origin).await?;
@@ -160,12 +174,12 @@ async fn create_agent(folder: &Path, name: &str, master: &[u8; 32], origin: &str
     Ok(agent)
 }
 
-async fn connect(agent: Agent, origin: &str) -> Result<Agent, String> {
+pub(super) async fn connect(agent: Agent, origin: &str) -> Result<Agent, String> {
     let address = RelayAddress { origin: origin.to_owned(), certificates: None };
     agent.connect(&address).await.map_err(|error| chain(&error))
 }
 
-fn master_key(master: &[u8; 32]) -> Result<MasterKeySource, String> {
+pub(super) fn master_key(master: &[u8; 32]) -> Result<MasterKeySource, String> {
     let provider = KeyFileProvider::from_contents(master).map_err(|error| error.to_string())?;
     Ok(MasterKeySource::Provider(Box::new(provider)))
 }

@@ -5,6 +5,8 @@ use sealpost_api::{CODE_METADATA, v1, v1::delivery_router_client::DeliveryRouter
 use sealpost_protocol::{DeliveryState, Envelope, KemPrekeyKind, MessageId, Suite, encoding::Decode};
 use tonic::{Request, Status, transport::Endpoint};
 
+use super::bodies::{large_file, thousand_recipients};
+use super::schemes::{downgrade_refused, recipient_keys, shared_key_channel};
 use super::stage::{
     Stage,
     Who::{Alice, Bob},
@@ -60,6 +62,16 @@ steps! {
         "A stranger calls without a token, then with Bob's stolen token and proof; the relay refuses each." => stranger;
     StatusHonest "status-honest"
         "Pending, in transit, delivered: each only once it is so, and Alice checks Bob's own signature." => honest_status;
+    LargeFile "large-file"
+        "200 MB; relay and sender die on the way up, the recipient on the way down; each goes on where it was." => large_file;
+    ThousandRecipients "thousand-recipients"
+        "One message to a thousand strangers: one body, a key in each one's ratchet, a thousand signatures back." => thousand_recipients;
+    SharedKeyChannel "shared-key-channel"
+        "Alice founds a channel with Bob and Carol; then without Carol, who is handed no further key." => shared_key_channel;
+    RecipientKeys "recipient-keys"
+        "One message to two, without a session: each gets the key wrapped for itself, and none is used up." => recipient_keys;
+    DowngradeRefused "downgrade-refused"
+        "What must not be sent more weakly is not: Bob refuses it, Alice's runtime too, and a relay that alters it fails." => downgrade_refused;
 }
 
 async fn offline_first_contact(stage: &mut Stage) -> Result<(), String> {

@@ -82,7 +82,7 @@ pub enum AcceptError {
     #[error("a message's first submission has a first attempt for each of its recipients")]
     Incomplete,
     /// No room in a mailbox.
-    #[error("the mailbox of {recipient} is full")]
+    #[error("the mailbox of {recipient} is full: it takes no more until its owner has received some")]
     MailboxFull {
         /// Whose.
         recipient: AgentId,

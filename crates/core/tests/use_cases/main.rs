@@ -8,6 +8,7 @@ mod failing_ledger;
 mod failing_store;
 mod key_agreement;
 mod queries;
+mod readiness;
 mod receipts;
 mod receiving;
 mod sending;

@@ -10,6 +10,8 @@
 //! * `worst_over_primitives`: the worst step's time over the sum of its primitives.
 //! * `worst_of_allowance`: the worst step's time over what it is allowed, 1.3 times that sum or 2 µs more, whichever is
 //!   more; above 1 a step takes too long.
+//! * `recipient_keys_ratio`: how many times longer sealing a message of 1 KiB for 1,000 recipients under `recipient-keys`
+//!   takes than 1,000 bare HPKE seals of the same crate, modes and randomness.
 //! * `bytes_first_1k`, `bytes_later_1k`: bytes on the wire, header and envelope, of the first message of 1 KiB to a peer
 //!   under the default suite, and of one after the answer.
 //!
@@ -18,6 +20,7 @@
 
 mod measuring;
 mod primitives;
+mod recipients;
 mod sealpost;
 mod steps;
 mod stored_sessions;
@@ -75,6 +78,12 @@ fn main() -> Outcome<()> {
         let stored_sessions::Cost { bytes, save, load } = stored_sessions::cost(skipped)?;
         println!("{name:<44}{bytes:>10}{save:>12.0}{load:>12.0}");
     }
+    println!(
+        "\n{:<44}{:>10}{:>10}{:>12}{:>10}",
+        "recipient-keys, 1,000 recipients", "best", "median", "HPKE seals", "ratio"
+    );
+    let recipients = recipients::cost()?;
+    recipients.print();
     let pair = Pair::new()?;
     let (first, later) = pair.bytes_on_the_wire(Suite::Pqxdh25519MlKem768)?;
     let (first_x3dh, _) = pair.bytes_on_the_wire(Suite::X3dh25519)?;
@@ -85,9 +94,10 @@ fn main() -> Outcome<()> {
     let allowance = steps.iter().map(|step| step.of_allowance(columns)).fold(0.0, f64::max);
     println!(
         "\n{{\"chain_ratio\": {chain:.2}, \"pingpong_ratio\": {:.2}, \"open_ratio\": {:.2}, \
-         \"worst_over_primitives\": {worst:.2}, \"worst_of_allowance\": {allowance:.2}, \"bytes_first_1k\": {first}, \"bytes_later_1k\": {later}}}",
+         \"worst_over_primitives\": {worst:.2}, \"worst_of_allowance\": {allowance:.2}, \"recipient_keys_ratio\": {:.2}, \"bytes_first_1k\": {first}, \"bytes_later_1k\": {later}}}",
         of(&ping_pong),
         of(&open),
+        recipients.ratio(),
     );
     Ok(())
 }

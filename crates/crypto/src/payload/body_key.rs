@@ -6,7 +6,7 @@ use sealpost_protocol::{
 };
 use subtle::ConstantTimeEq;
 
-use super::{ASKS_FOR_STEP, BODY_KEY, FORMAT, Plaintext, padded_length, read_head};
+use super::{ASKS_FOR_STEP, BODY_KEY, CONTROLS_BEFORE, FORMAT, Plaintext, padded_length, read_head};
 use crate::{
     body,
     primitives::PrimitivesError,
@@ -44,7 +44,7 @@ impl BodyKey {
             writer.value(self);
         });
         bytes.pad_to(padded);
-        Plaintext(bytes)
+        Plaintext::new(bytes)
     }
 }
 
@@ -75,7 +75,7 @@ impl Encode for BodyKey {
 
 impl Decode for BodyKey {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, &[BODY_KEY], ASKS_FOR_STEP)?;
+        read_head(reader, &[BODY_KEY], ASKS_FOR_STEP | CONTROLS_BEFORE)?;
         Ok(Self {
             key: ContentKey::copy_of(secret_array(reader)?),
             commitment: reader.array()?,

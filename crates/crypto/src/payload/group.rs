@@ -75,8 +75,14 @@ pub struct Member {
 }
 
 /// What a group is called: 1 to 64 bytes of text without control characters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupName(String);
+
+impl fmt::Debug for GroupName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("GroupName(…)")
+    }
+}
 
 /// Why there is no such group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -177,7 +183,7 @@ impl GroupNotice {
         });
         let padded = padded_length(bytes.len());
         bytes.pad_to(padded);
-        Plaintext(bytes)
+        Plaintext::new(bytes)
     }
 
     /// Bytes of the encoding at most.

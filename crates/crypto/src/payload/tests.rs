@@ -17,7 +17,7 @@ fn full() -> Payload {
 }
 
 fn parse(bytes: &[u8]) -> Result<Payload, DecodeError> {
-    Plaintext(bytes.to_vec().into()).to_payload()
+    Plaintext::new(bytes.to_vec().into()).to_payload()
 }
 
 proptest! {
@@ -44,9 +44,8 @@ proptest! {
     fn any_bytes_are_parsed_without_panic_and_only_canonically(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Ok(payload) = parse(&bytes) {
             let mut plaintext = payload.to_plaintext();
-            if bytes[FLAGS] == ASKS_FOR_STEP {
-                plaintext = plaintext.asking_for_step().unwrap();
-            }
+            let flags = bytes[FLAGS];
+            plaintext = plaintext.flagged(flags & ASKS_FOR_STEP != 0, flags >> 1).unwrap_or(plaintext);
             prop_assert_eq!(plaintext.as_bytes(), bytes.as_slice());
         }
     }
@@ -95,8 +94,12 @@ fn padding_of_other_bytes_or_another_length_is_refused() {
 }
 
 #[test]
-fn kinds_and_flags_of_later_versions_are_refused() {
-    for (position, field) in [(0, "payload format"), (1, "payload kind"), (2, "payload flags")] {
+fn kinds_of_later_versions_are_refused_and_a_control_message_asks_for_nothing() {
+    let mut asking = Control::Step.to_plaintext().as_bytes().to_vec();
+    asking[FLAGS] |= ASKS_FOR_STEP;
+    let refused = Plaintext::new(asking.into()).to_control();
+    assert_eq!(refused, Err(DecodeError::UnknownValue { field: "payload flags", found: 1 }));
+    for (position, field) in [(0, "payload format"), (1, "payload kind")] {
         let mut bytes = full().to_plaintext().as_bytes().to_vec();
         bytes[position] ^= 0x80;
         assert!(matches!(parse(&bytes), Err(DecodeError::UnknownValue { field: found, .. }) if found == field));
@@ -145,7 +148,7 @@ fn the_key_of_a_body_reads_back_for_that_body_and_asks_for_a_step_as_a_message_d
     let plaintext = BodyKey::new(&key, body).unwrap().to_plaintext();
     assert!(plaintext.is_ordinary() && plaintext.padded_length() == 112);
     assert_eq!(plaintext.to_body_key(&body).unwrap().expose(), key.expose());
-    let asking = plaintext.asking_for_step().unwrap();
+    let asking = plaintext.flagged(true, 0).unwrap();
     assert!(asking.asks_for_step() && asking.to_body_key(&body).is_ok());
     assert!(plaintext.to_payload().is_err() && full().to_plaintext().to_body_key(&body).is_err());
 }
@@ -160,7 +163,7 @@ fn the_key_of_another_body_or_with_the_commitment_of_another_key_is_refused() {
     for position in [3, 3 + 32] {
         let mut bytes = plaintext.as_bytes().to_vec();
         bytes[position] ^= 1;
-        let read = Plaintext(bytes.into()).to_body_key(&body);
+        let read = Plaintext::new(bytes.into()).to_body_key(&body);
         assert!(matches!(read, Err(DecodeError::Invalid { field: "commitment", .. })), "{read:?}");
     }
 }

@@ -77,7 +77,7 @@ impl Session {
 }
 
 /// One byte, 0 or 1.
-pub(super) fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
+fn flag(reader: &mut Reader<'_>, field: &'static str) -> Result<bool, DecodeError> {
     match reader.u8()? {
         0 => Ok(false),
         1 => Ok(true),

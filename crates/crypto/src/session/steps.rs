@@ -4,6 +4,9 @@
 //! has sent for long without a step therefore *asks* for one, by a flag inside the seal of an ordinary message; the peer
 //! *owes* an answer then, which is whatever it seals next in the session, and a control message if it has nothing else
 //! to say. A control message neither asks nor makes anyone owe, so control messages come to rest.
+//!
+//! Control messages may be lost, which must not look like the loss of a message: whatever is sealed says how many of them
+//! stand directly before it.
 
 use sealpost_protocol::{
     Timestamp,
@@ -20,6 +23,19 @@ pub(super) struct Steps {
     /// Since we asked for one, if none has come yet.
     request: Option<Since>,
     owes_step: bool,
+    /// Control messages sealed since the last message; at most [`limits::CONTROLS_COUNTED`].
+    controls: u8,
+}
+
+/// What was sealed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sealing {
+    /// It makes a step of ours.
+    pub(super) stepped: bool,
+    /// It asks the peer for one.
+    pub(super) asked: bool,
+    /// It is no message.
+    pub(super) is_control: bool,
 }
 
 /// A point of the session's life: when, and how many messages were sealed or opened from there on.
@@ -31,7 +47,7 @@ struct Since {
 
 impl Steps {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { step: Since { time: now, messages: 0 }, request: None, owes_step: false }
+        Self { step: Since { time: now, messages: 0 }, request: None, owes_step: false, controls: 0 }
     }
 
     /// Whether the next message that makes no step itself should ask for one: none has come for long, nor was asked for.
@@ -44,9 +60,16 @@ impl Steps {
         self.owes_step
     }
 
-    /// A message was sealed: with a step of ours, with a request, or with neither.
-    pub(super) fn sealed(&mut self, stepped: bool, asked: bool, now: Timestamp) {
+    /// How many control messages were sealed directly before what is sealed next.
+    pub(super) fn controls_before(&self) -> u8 {
+        self.controls
+    }
+
+    /// Something was sealed.
+    pub(super) fn sealed(&mut self, sealed: Sealing, now: Timestamp) {
+        let Sealing { stepped, asked, is_control } = sealed;
         self.owes_step = false;
+        self.controls = if is_control { self.controls.saturating_add(1).min(limits::CONTROLS_COUNTED) } else { 0 };
         if asked {
             self.request = Some(Since { time: now, messages: 0 });
         }
@@ -77,17 +100,15 @@ impl Since {
 
 impl Encode for Steps {
     fn encode(&self, writer: &mut Writer) {
-        writer.value(&self.step).option(self.request.as_ref()).u8(self.owes_step.into());
+        writer.value(&self.step).option(self.request.as_ref()).u8(u8::from(self.owes_step) | self.controls << 1);
     }
 }
 
 impl Decode for Steps {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            step: Since::decode(reader)?,
-            request: reader.option("step request")?,
-            owes_step: super::encoding::flag(reader, "step owed")?,
-        })
+        let (step, request) = (Since::decode(reader)?, reader.option("step request")?);
+        let owed = reader.u8()?;
+        Ok(Self { step, request, owes_step: owed & 1 != 0, controls: owed >> 1 })
     }
 }
 

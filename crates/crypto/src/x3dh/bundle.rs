@@ -137,6 +137,37 @@ impl VerifiedBundle {
     }
 }
 
+/// A manifest that has passed every check, for whoever seals without a session.
+#[derive(Debug)]
+pub struct VerifiedManifest {
+    /// The agent's identity.
+    pub identity: IdentityKey,
+    /// Its key for `recipient-keys`.
+    pub sealing_key: Prekey<CurveKey>,
+    /// The manifest to remember: no older one, and no other of its version, may be accepted from now on.
+    pub seen: SeenManifest,
+}
+
+impl VerifiedManifest {
+    /// Checks all of a manifest that a bundle's is checked for, and the sealing key. Nothing is used up by it.
+    ///
+    /// The manifest's own signature was checked when it was decoded.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn check(
+        manifest: &SignedManifest,
+        agent: AgentId,
+        seen: Option<SeenManifest>,
+        now: Timestamp,
+    ) -> Result<Self, BundleError> {
+        let (fields, found) = (manifest.fields(), SeenManifest::of(manifest));
+        check_manifest(fields, &found, &ExpectedBundle { agent, seen, suites: &[] }, now)?;
+        check_life(&fields.sealing_key, PrekeyKind::Sealing, now)?;
+        Ok(Self { identity: fields.identity, sealing_key: fields.sealing_key.clone(), seen: found })
+    }
+}
+
 fn check_manifest(
     fields: &ManifestFields,
     found: &SeenManifest,

@@ -10,17 +10,23 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     limits,
     memory::{MemoryShort, Share},
 };
 
-/// A request's body: what is read of it counts into `share`.
-pub(super) fn incoming(body: Body, share: Arc<Share>) -> Body {
-    Body::new(Metered { body, meter: move |data: Bytes| share.grow(data.len()).map(|()| data), untouched: None })
+/// A request's body: what is read of it counts into `share`. It breaks off if it has not come to its end in time.
+pub(super) fn incoming(body: Body, share: Arc<Share>, until: Option<Instant>) -> Body {
+    let end = until.map(|until| Box::pin(tokio::time::sleep_until(until)));
+    Body::new(Metered { body, meter: move |data: Bytes| share.grow(data.len()).map(|()| data), untouched: None, end })
 }
+
+/// A client takes too long to send its request.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's end did not come in time")]
+struct TooSlow;
 
 /// An answer's body: its request's share lasts as long as it, and each piece counts for itself, until the connection has
 /// taken it.
@@ -31,7 +37,7 @@ pub(super) fn outgoing(body: Body, request: Arc<Share>, untaken: Arc<Untaken>) -
         share.grow(data.len())?;
         Ok(Bytes::from_owner(Piece { data, _waiting: Waiting::new(&untaken), _share: share }))
     };
-    Body::new(Metered { body, meter, untouched })
+    Body::new(Metered { body, meter, untouched, end: None })
 }
 
 /// A body whose data passes through a meter. Without memory it breaks off.
@@ -40,6 +46,8 @@ struct Metered<M> {
     meter: M,
     /// An answer waits for its client as a whole until its first piece is asked for.
     untouched: Option<Waiting>,
+    /// When it breaks off.
+    end: Option<Pin<Box<Sleep>>>,
 }
 
 impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered<M> {
@@ -51,6 +59,9 @@ impl<M: FnMut(Bytes) -> Result<Bytes, MemoryShort> + Unpin> HttpBody for Metered
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         drop(self.untouched.take());
+        if self.end.as_mut().is_some_and(|end| end.as_mut().poll(context).is_ready()) {
+            return Poll::Ready(Some(Err(axum::Error::new(TooSlow))));
+        }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
             end => return Poll::Ready(end),
@@ -167,13 +178,22 @@ mod tests {
     async fn a_request_s_share_lasts_as_long_as_the_request() {
         let memory = Memory::new(10);
         let share = Arc::new(memory.share());
-        let read = to_bytes(incoming(Body::from("12345678"), Arc::clone(&share)), 100).await;
+        let read = to_bytes(incoming(Body::from("12345678"), Arc::clone(&share), None), 100).await;
         assert_eq!(read.unwrap(), "12345678");
         assert!(!memory.has_free(3), "the body is gone, the request is not");
-        assert!(to_bytes(incoming(Body::from("123"), Arc::clone(&share)), 100).await.is_err());
+        assert!(to_bytes(incoming(Body::from("123"), Arc::clone(&share), None), 100).await.is_err());
         assert!(share.was_refused());
         drop(share);
         assert!(memory.has_free(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_does_not_come_to_its_end_in_time_breaks_off() {
+        let (begin, patience) = (Instant::now(), Duration::from_secs(10));
+        let endless = Body::from_stream(futures::stream::pending::<Result<Bytes, axum::Error>>());
+        let share = Arc::new(Memory::new(10).share());
+        assert!(to_bytes(incoming(endless, share, Some(begin + patience)), 100).await.is_err());
+        assert_eq!(begin.elapsed(), patience);
     }
 
     #[tokio::test(start_paused = true)]

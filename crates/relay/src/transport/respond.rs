@@ -1,6 +1,6 @@
 //! From a request to its answer: what holds for each of them, whatever its transport.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     BoxError,
@@ -9,7 +9,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, Request, Response, header};
 use sealpost_protocol::ErrorCode;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
 use super::{
@@ -54,7 +54,7 @@ impl Transports {
         let memory = if is_open(request.uri().path()) { &self.app.open_memory } else { &self.app.memory };
         let share = Arc::new(memory.share());
         let response = match self.admit(connection, &share, request) {
-            Ok(request) => self.route(is_grpc, &share, request).await,
+            Ok(request) => self.route(is_grpc, &share, self.patience(connection), request).await,
             Err(refusal) => Err(refusal),
         };
         let response =
@@ -76,8 +76,13 @@ impl Transports {
             return Err(Refusal::new(ErrorCode::TooLarge, format!("headers: at most {} bytes", limits::HEADER_BYTES)));
         }
         let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);
-        let mut request = request
-            .map(|body| if has_body { bodies::incoming(Body::new(body), Arc::clone(share)) } else { Body::empty() });
+        // Also where the answer begins before the request's end, as in a stream.
+        let until = Instant::now() + self.patience(connection) + limits::STRANGER_REQUEST;
+        let until = is_open(request.uri().path()).then_some(until);
+        let mut request = request.map(|body| match has_body {
+            true => bodies::incoming(Body::new(body), Arc::clone(share), until),
+            false => Body::empty(),
+        });
         if !is_open(request.uri().path()) {
             if !self.app.memory.has_free(limits::REQUEST_BYTES) {
                 return Err(MemoryShort.into());
@@ -89,9 +94,23 @@ impl Transports {
         Ok(request)
     }
 
-    async fn route(&self, is_grpc: bool, share: &Share, request: Request<Body>) -> Result<Response<Body>, Refusal> {
+    /// How long a request may take. A member's has proven its token by now.
+    fn patience(&self, connection: &Connection) -> Duration {
+        match connection.tokens.has_good(self.app.clock.now()) {
+            true => limits::REQUEST_TIMEOUT,
+            false => limits::STRANGER_REQUEST,
+        }
+    }
+
+    async fn route(
+        &self,
+        is_grpc: bool,
+        share: &Share,
+        patience: Duration,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Refusal> {
         let router = if is_grpc { &self.grpc } else { &self.rest };
-        match timeout(limits::REQUEST_TIMEOUT, router.clone().oneshot(request)).await {
+        match timeout(patience, router.clone().oneshot(request)).await {
             _ if share.was_refused() => Err(MemoryShort.into()),
             Ok(Ok(response)) if is_grpc => Ok(grpc::name_refusal(response)),
             Ok(Ok(response)) => Ok(response),

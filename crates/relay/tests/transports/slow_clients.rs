@@ -94,7 +94,29 @@ async fn a_body_that_does_not_come_is_not_waited_for_longer_than_the_limit() {
     let relay = TestRelay::start().await;
     let head = b"POST /auth/token HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{";
     let (patience, answer) = patience_with(&relay, head).await;
+    assert_refused_for_its_slowness(&answer);
+    assert!(patience <= limits::STRANGER_REQUEST + limits::HEADER_TIMEOUT, "{patience:?}");
+}
+
+fn assert_refused_for_its_slowness(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"unavailable\""), "{answer}");
+}
+
+#[tokio::test]
+async fn a_member_may_take_longer_to_send_a_body() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let headers = alice.headers("POST", "/messaging/send");
+    let header = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let head = format!(
+        "POST /messaging/send HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ndpop: {}\r\ncontent-type: application/json\r\n\
+         content-length: 9\r\n\r\n{{",
+        header("authorization"),
+        header("dpop"),
+    );
+    let (patience, answer) = patience_with(&relay, head.as_bytes()).await;
+    assert_refused_for_its_slowness(&answer);
+    assert!(patience >= limits::REQUEST_TIMEOUT, "{patience:?}");
     assert!(patience <= limits::REQUEST_TIMEOUT + limits::HEADER_TIMEOUT, "{patience:?}");
 }
 

@@ -181,3 +181,22 @@ async fn the_writer_is_set_up_to_be_durable_and_strict() -> TestResult {
     assert_eq!(connection.pragma_query_one::<String>(None, "journal_mode")?, "wal");
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn a_database_is_its_owners_only_whatever_the_folder_lets_others_do() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755))?;
+    let database = open_two_steps(&directory.path().join("test.db"))?;
+    let mut files = 0;
+    for file in fs::read_dir(directory.path())? {
+        let file = file?;
+        assert_eq!(file.metadata()?.permissions().mode() & 0o777, 0o600, "{:?}", file.file_name());
+        files += 1;
+    }
+    assert_eq!(files, 3, "the file, its log and the log's index");
+    drop(database);
+    Ok(())
+}

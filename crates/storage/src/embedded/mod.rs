@@ -67,8 +67,8 @@ pub struct Embedded {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The directory is missing and could not be made, or no file in it.
-    #[error("cannot make the data directory {}, or a file in it", path.display())]
+    /// The directory is missing and could not be made.
+    #[error("cannot make the data directory {}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -98,8 +98,6 @@ impl Embedded {
             .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
         let lock = DirectoryLock::acquire(data_directory)?;
         let path = data_directory.join(FILE_NAME);
-        data_directory::create_file(&path)
-            .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
         let options =
             OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)

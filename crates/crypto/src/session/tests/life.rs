@@ -208,3 +208,77 @@ fn a_session_may_seal_until_its_chain_is_full() {
     }
     assert!(!pair.at_alice.may_seal());
 }
+
+#[test]
+fn what_is_missing_is_told_once_with_what_comes_next() {
+    let mut pair = Pair::answered();
+    let sent: Vec<Sent> = (0..8).map(|_| pair.alice_seals()).collect();
+    let opened = |pair: &mut Pair, place: usize| {
+        let Sent { header, envelope, .. } = &sent[place];
+        pair.at_bob.open(header, envelope, NOW).unwrap().missing_before()
+    };
+    // Alice's step overtakes nothing of her chain before, all of which was opened.
+    let missing: Vec<u32> = [1, 2, 5, 3, 4, 7].into_iter().map(|place| opened(&mut pair, place)).collect();
+    assert_eq!(missing, [1, 0, 2, 0, 0, 1], "what is late after all is told no more");
+    let answer = pair.bob_seals();
+    pair.alice_opens(&answer).unwrap();
+    pair.alice_seals();
+    let next = pair.alice_seals();
+    assert_eq!(pair.at_bob.open(&next.header, &next.envelope, NOW).unwrap().missing_before(), 1);
+}
+
+#[test]
+fn the_end_of_a_chain_that_is_missing_is_told_with_the_next_chain() {
+    let mut pair = Pair::answered();
+    let first = pair.alice_seals();
+    pair.bob_opens(&first).unwrap();
+    let answer = pair.bob_seals();
+    let (lost, lost_too) = (pair.alice_seals(), pair.alice_seals());
+    pair.alice_opens(&answer).unwrap();
+    let (_, next) = (pair.alice_seals(), pair.alice_seals());
+    assert_eq!(pair.at_bob.open(&next.header, &next.envelope, NOW).unwrap().missing_before(), 3);
+    assert_eq!(pair.at_bob.open(&lost.header, &lost.envelope, NOW).unwrap().missing_before(), 0);
+    assert_eq!(pair.at_bob.open(&lost_too.header, &lost_too.envelope, NOW).unwrap().missing_before(), 0);
+}
+
+#[test]
+fn lost_control_messages_are_not_missed_and_lost_messages_among_them_are() {
+    let mut pair = Pair::answered();
+    let control = |pair: &mut Pair| {
+        pair.sent += 1;
+        let header = pair.bob.control_to(&pair.alice, pair.sent);
+        let envelope = pair.at_bob.seal(&SystemPrimitives, &header, &Control::Step.to_plaintext(), NOW).unwrap();
+        pair.at_bob = Session::decode(&pair.at_bob.encode()).unwrap();
+        (header, envelope)
+    };
+    let missing = |pair: &mut Pair, header: &Header, envelope: &Envelope| {
+        pair.at_alice.open(header, envelope, NOW).unwrap().missing_before()
+    };
+    let first = pair.bob_seals();
+    pair.alice_opens(&first).unwrap();
+    control(&mut pair);
+    control(&mut pair);
+    let third = control(&mut pair);
+    assert_eq!(missing(&mut pair, &third.0, &third.1), 0, "a control message counts those before it");
+    control(&mut pair);
+    let message = pair.bob_seals();
+    assert_eq!(missing(&mut pair, &message.header, &message.envelope), 0);
+    pair.bob_seals();
+    control(&mut pair);
+    let message = pair.bob_seals();
+    assert_eq!(missing(&mut pair, &message.header, &message.envelope), 1, "the message before it");
+    for _ in 0..u32::from(limits::CONTROLS_COUNTED) + 3 {
+        control(&mut pair);
+    }
+    let message = pair.bob_seals();
+    assert_eq!(missing(&mut pair, &message.header, &message.envelope), 3, "beyond the count they look like messages");
+}
+
+#[test]
+fn the_first_message_to_arrive_tells_of_those_before_it() {
+    let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
+    let mut at_alice = alice.initiate(&bob, Suite::X3dh25519, OneTimeKeys::There);
+    let sent: Vec<Sent> = (0..3).map(|number| seal(&mut at_alice, alice.header_to(&bob, number), number)).collect();
+    let (_, plaintext) = bob.respond(&sent[2].header, &sent[2].envelope).unwrap();
+    assert_eq!(plaintext.missing_before(), 2);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sealpost_protocol::{Bundle, Manifest, OneTimePrekey, PrekeyKind, SuiteId};
 
 use super::*;
-use crate::{ManifestPrekeys, PrivatePrekey, SeenManifest, Validity, testing::validity};
+use crate::{ManifestPrekeys, PrivatePrekey, SeenManifest, Validity, VerifiedManifest, testing::validity};
 
 fn check(bundle: Bundle, owner: &TestAgent) -> Result<VerifiedBundle, BundleError> {
     VerifiedBundle::check(bundle, &owner.expected(&BOTH_SUITES), NOW)
@@ -176,4 +176,32 @@ fn a_manifest_cannot_promise_a_kem_suite_without_a_kem_key() {
     let bob = TestAgent::new(2);
     let promises = ManifestPrekeys { last_resort_kem: None, ..bob.manifest };
     assert!(promises.publish(&bob.identity, 3, validity()).is_err());
+}
+
+#[test]
+fn a_manifest_for_sealing_is_checked_as_for_sessions() {
+    let (bob, eve) = (TestAgent::new(2), TestAgent::new(3));
+    let manifest = |version| bob.manifest.publish(&bob.identity, version, validity()).unwrap();
+    let check = |owner: &TestAgent, version, seen: Option<u64>, now| {
+        let seen = seen.map(|version| SeenManifest::of(&manifest(version)));
+        VerifiedManifest::check(&manifest(version), owner.identity.agent_id(), seen, now)
+    };
+    let verified = check(&bob, 3, Some(3), NOW).unwrap();
+    assert_eq!((verified.identity, verified.sealing_key), (bob.identity.identity_key(), bob.manifest.sealing.public()));
+    assert_eq!(verified.seen, SeenManifest::of(&manifest(3)));
+    assert_eq!(check(&eve, 3, None, NOW).map(drop), Err(BundleError::OtherAgent));
+    assert_eq!(check(&bob, 3, Some(4), NOW).map(drop), Err(BundleError::OldManifest { found: 3, lowest: 4 }));
+    let late = NOW.saturating_add(Duration::from_secs(60 * 24 * 3600));
+    assert_eq!(check(&bob, 3, None, late).map(drop), Err(BundleError::ManifestExpired));
+}
+
+#[test]
+fn an_expired_sealing_key_is_not_sealed_to() {
+    let bob = TestAgent::new(2);
+    let short = Validity::lasting(NOW.saturating_sub(Duration::from_secs(60)), Duration::from_secs(30));
+    let sealing = PrivatePrekey::generate(&SystemPrimitives, KeyId(9), short).unwrap();
+    let prekeys = ManifestPrekeys { sealing, ..TestAgent::new(2).manifest };
+    let manifest = prekeys.publish(&bob.identity, 3, validity()).unwrap();
+    let checked = VerifiedManifest::check(&manifest, bob.identity.agent_id(), None, NOW);
+    assert_eq!(checked.map(drop), Err(BundleError::KeyExpired(PrekeyKind::Sealing)));
 }

@@ -8,8 +8,7 @@ use axum::{
     response::Response,
 };
 use sealpost_api::v1;
-use sealpost_core::Principal;
-use sealpost_protocol::{AgentId, ErrorCode};
+use sealpost_protocol::ErrorCode;
 use serde::Deserialize;
 
 use super::{
@@ -204,12 +203,11 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready means that the store answers, and did the last background write.
+/// Ready means that the relay can do its whole work, and did the last background write.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
     if !*app.store_works.borrow() {
         return Err(Refusal::new(ErrorCode::Unavailable, "the store failed"));
     }
-    let nobody = Principal::authenticated(AgentId::from_array([0; 32]));
-    app.services.key_agreement.counts(&nobody).await?;
+    app.services.readiness.check().await?;
     Ok("ready\n")
 }

@@ -62,7 +62,11 @@ fn operations() -> Vec<Operation> {
         get("/api/events", Call("Events.List"), handlers::list_events),
         get("/events", Call("Events.Subscribe"), handlers::events),
         get("/healthz", Text("Whether the relay runs."), handlers::healthz),
-        get("/readyz", Text("Whether the relay can serve: its store answers, and writes."), handlers::readyz),
+        get(
+            "/readyz",
+            Text("Whether the relay can serve: its store answers, writes, and has room for new messages."),
+            handlers::readyz,
+        ),
         get("/openapi.json", Text("This document."), openapi::serve),
     ]
 }

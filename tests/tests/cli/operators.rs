@@ -1,0 +1,158 @@
+//! What operators ask of a relay's store, with and without the relay: figures, verification, where contents lie, backups.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+};
+
+use sealpost_tests::{Finished, Home, TestRelay};
+
+use super::{assert_fields, relay_and_home, texts};
+
+/// An address that nobody listens on.
+fn free_address() -> String {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().to_string()
+}
+
+/// A relay that serves operators at the address, with a message that waits for Bob.
+async fn relay_with_mail() -> (TestRelay, Home, String, String) {
+    let (mut relay, home) = relay_and_home().await;
+    let admin = free_address();
+    relay.kill().await;
+    relay.restart_with(&["--admin-listen", &admin]).await;
+    let sent = home.run(["send", "--as", "alice", "bob", "kept in blocks", "--json"]).await.succeeded().document();
+    (relay, home, admin, sent["id"].as_str().unwrap().to_owned())
+}
+
+fn error(finished: &Finished) -> String {
+    let error: serde_json::Value = serde_json::from_str(finished.err.trim()).unwrap();
+    error["error"]["message"].as_str().unwrap().to_owned()
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
+    let (mut relay, home, admin, message) = relay_with_mail().await;
+    let data_dir = relay.data_dir();
+    let online = ["--admin", admin.as_str(), "--json"];
+    let offline = ["--data-dir", path(&data_dir), "--json"];
+    let ask = async |home: &Home, what: &[&str], place: &[&str]| {
+        home.run(["blocks"].iter().chain(what).chain(place)).await.succeeded().document()
+    };
+    let refused = home.run(["blocks", "stats"].iter().chain(&offline)).await.exited(5);
+    assert!(error(&refused).contains("--admin"), "{}", refused.err);
+    for place in [online.as_slice(), &offline] {
+        let stats = ask(&home, &["stats"], place).await;
+        let fields = ["segments", "stored_bytes", "live_bytes", "dead_bytes", "epochs", "pool_blocks", "pool_bytes"];
+        assert_fields(&stats, &[fields.as_slice(), &["borrowing_blocks"]].concat());
+        assert!(stats["live_bytes"].as_u64().unwrap() > 1_024, "{stats}");
+        let verified = ask(&home, &["verify"], place).await;
+        assert_fields(&verified, &["blocks", "bytes", "contents", "lost_contents", "damaged"]);
+        assert_eq!((verified["contents"].as_u64(), verified["lost_contents"].as_u64()), (Some(1), Some(0)));
+        let collected = ask(&home, &["gc"], place).await;
+        assert_fields(&collected, &["needed", "collected"]);
+        assert_eq!(ask(&home, &["repair"], place).await["lost"], serde_json::json!([]));
+
+        let urls = ask(&home, &["url", &message], place).await;
+        let [content] = urls["contents"].as_array().unwrap().as_slice() else { panic!("{urls}") };
+        assert_eq!((content["policy"].as_str(), content["isCBL"].as_bool()), (Some("pooled"), Some(false)));
+        let id = content["cblBlockIds"][0].as_str().unwrap();
+        let url = content["url"].as_str().unwrap();
+        assert!(url.starts_with("magnet:?xt=urn:blake3:") && url.contains(id), "{url}");
+        let by_handle = home.run(["blocks", "url", content["handle"].as_str().unwrap(), "--json"]).await.succeeded();
+        assert_eq!(by_handle.document()["contents"][0]["url"], content["url"]);
+        if place == online {
+            relay.kill().await;
+        }
+    }
+    home.run(["blocks", "stats"].iter().chain(&online)).await.exited(3);
+    let nowhere = home.run(["blocks", "stats", "--json", "--data-dir", path(home.path())]).await.exited(5);
+    assert!(error(&nowhere).contains("no relay's data"), "{}", nowhere.err);
+}
+
+#[tokio::test]
+async fn a_damaged_block_is_found_and_told() {
+    let (mut relay, home, _, _) = relay_with_mail().await;
+    relay.kill().await;
+    let data_dir = relay.data_dir();
+    let offline = ["--data-dir", path(&data_dir), "--json"];
+    home.run(["blocks", "verify"].iter().chain(&offline)).await.succeeded();
+    let segments = fs::read_dir(data_dir.join("blocks")).unwrap().map(|entry| entry.unwrap().path());
+    let is_filled = |path: &std::path::PathBuf| {
+        path.extension().is_some_and(|extension| extension == "segment") && path.metadata().unwrap().len() > 2_000
+    };
+    for segment in segments.filter(is_filled) {
+        let mut bytes = fs::read(&segment).unwrap();
+        // Inside the first block, behind the headers of segment and record.
+        bytes[64 + 64 + 100] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    }
+    let found = home.run(["blocks", "verify"].iter().chain(&offline)).await.exited(1);
+    assert!(!found.document()["damaged"].as_array().unwrap().is_empty(), "{}", found.out);
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_relay_is_put_back_and_serves_on() {
+    let (mut relay, home, admin, _) = relay_with_mail().await;
+    let backup = home.path().join("backup");
+    let made = home.run(["backup", "--admin", &admin, "--to", path(&backup), "--json"]).await.succeeded().document();
+    assert_fields(&made, &["folder", "files", "bytes"]);
+    let again = home.run(["backup", "--admin", &admin, "--to", path(&backup), "--json"]).await.exited(1);
+    assert!(error(&again).contains("is not empty"), "{}", again.err);
+    home.run(["send", "--as", "alice", "bob", "after the backup"]).await.succeeded();
+    relay.kill().await;
+    let data_dir = relay.data_dir();
+    let restore = ["restore", "--from", path(&backup), "--data-dir", path(&data_dir), "--json"];
+    let refused = home.run(restore).await.exited(5);
+    assert!(error(&refused).contains("is not empty"), "{}", refused.err);
+    relay.lose_data();
+    let restored = home.run(restore).await.succeeded().document();
+    assert_fields(&restored, &["data_dir", "ledger_id", "files", "bytes"]);
+    let keys = |home: &Home| {
+        let home = home.clone();
+        async move { home.run(["prekeys", "status", "--as", "bob", "--json"]).await.succeeded().document() }
+    };
+    let node = relay.node_id();
+    relay.restart().await;
+    assert_eq!(relay.node_id(), node, "the node's key came back with its ledger");
+    let left = keys(&home).await;
+    assert_eq!(left["one_time_curve"].as_u64(), Some(0), "every one-time key counts as used: {left}");
+    let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.succeeded().documents();
+    assert_eq!(texts(&received), ["kept in blocks"]);
+    home.run(["receive", "--as", "alice"]).await.succeeded();
+    home.run(["send", "--as", "alice", "bob", "on we go"]).await.succeeded();
+    let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.succeeded().documents();
+    assert_eq!(texts(&received), ["on we go"]);
+}
+
+#[tokio::test]
+async fn a_damaged_or_unfinished_backup_is_refused_and_nothing_is_made() {
+    let (mut relay, home, _, _) = relay_with_mail().await;
+    relay.kill().await;
+    let (backup, target) = (home.path().join("backup"), home.path().join("target"));
+    let data_dir = relay.data_dir();
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
+    let restore = ["restore", "--from", path(&backup), "--data-dir", path(&target), "--json"];
+    let files = ["ledger.sqlite3", "node.key", "blocks/state", "backup.json"];
+    for name in files {
+        let file = backup.join(name);
+        let whole = fs::read(&file).unwrap();
+        let middle = whole.len() / 2;
+        let mut flipped = whole.clone();
+        flipped[middle] ^= 1;
+        for damaged in [whole[..middle].to_vec(), flipped] {
+            fs::write(&file, damaged).unwrap();
+            let refused = home.run(restore).await.exited(5);
+            assert!(error(&refused).contains("damaged"), "{name}: {}", refused.err);
+        }
+        fs::remove_file(&file).unwrap();
+        home.run(restore).await.exited(5);
+        fs::write(&file, whole).unwrap();
+        assert!(!target.exists() && !home.path().join("target.restoring").exists());
+    }
+    home.run(restore).await.succeeded();
+}
