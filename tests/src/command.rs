@@ -5,6 +5,7 @@ use std::{
     path::Path,
     process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -14,7 +15,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::{sealpost_binary, within};
+use crate::{PATIENCE, sealpost_binary, within, within_time};
 
 /// What would change how the command behaves, were it set around the tests.
 const VARIABLES: [&str; 6] = [
@@ -110,12 +111,30 @@ impl Home {
         self.run_with_input(arguments, &[]).await
     }
 
+    /// Runs a command that may take as long as `patience` to its end.
+    pub async fn run_for<A: AsRef<OsStr>>(
+        &self,
+        patience: Duration,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Finished {
+        self.finish(patience, arguments, &[]).await
+    }
+
     /// Runs a command to its end, with `input` on standard input.
     ///
     /// # Panics
     /// When it does not end in time, or prints something that is not text.
     pub async fn run_with_input<A: AsRef<OsStr>>(
         &self,
+        arguments: impl IntoIterator<Item = A>,
+        input: &[u8],
+    ) -> Finished {
+        self.finish(PATIENCE, arguments, input).await
+    }
+
+    async fn finish<A: AsRef<OsStr>>(
+        &self,
+        patience: Duration,
         arguments: impl IntoIterator<Item = A>,
         input: &[u8],
     ) -> Finished {
@@ -128,7 +147,8 @@ impl Home {
             let _ = stdin.write_all(input).await;
             drop(stdin);
         };
-        let (output, ()) = within(&name, async { tokio::join!(process.wait_with_output(), writing) }).await;
+        let ended = async { tokio::join!(process.wait_with_output(), writing) };
+        let (output, ()) = within_time(patience, &name, ended).await;
         let output = output.unwrap();
         Finished {
             exit: output.status.code().unwrap_or_else(|| panic!("{name} was ended by a signal: {:?}", output.status)),

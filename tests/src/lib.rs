@@ -27,7 +27,7 @@ mod seed;
 pub use binary::sealpost_binary;
 pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use hand_clock::HandClock;
-pub use patience::{PATIENCE, within};
+pub use patience::{PATIENCE, within, within_time};
 pub use proxy::Proxy;
 pub use relay::TestRelay;
 pub use scripted::{BodyAnswer, Script, ScriptedRelay};

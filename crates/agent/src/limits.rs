@@ -40,6 +40,10 @@ pub const CONFLICT_RETRIES: usize = 16;
 /// Rows read from the store at a time.
 pub const ROWS: usize = 100;
 
+/// Pages of the feed of changes that one round reads: what a message to a thousand makes, several times over. The rest is
+/// left to the next round, so that mail is not kept waiting.
+pub const FEED_PAGES: usize = 64;
+
 /// Pages in a row that bring nothing new before a round ends. One may come from receipts whose answer was lost; a relay that
 /// hands the same mail out for ever must not hold its reader.
 pub const FRUITLESS_PAGES: usize = 2;

@@ -12,6 +12,7 @@ use crate::{
     Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
     agent::ignore_conflict,
     bodies::Spooled,
+    limits,
     receipt_check::check_receipt,
     records::{
         ContentRecord, DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord,
@@ -142,11 +143,21 @@ impl Agent {
     /// Reads on in the relay's feed of changes and looks after the messages that are through, a page at a time. Returns
     /// whether one of them is to be sealed anew.
     pub(crate) async fn follow_up(&self) -> Result<bool, StatusError> {
+        let mut is_any_renewed = false;
+        for _ in 0..limits::FEED_PAGES {
+            let Some(is_renewed) = self.follow_up_page().await? else { break };
+            is_any_renewed |= is_renewed;
+        }
+        Ok(is_any_renewed)
+    }
+
+    /// The same of the next page; `None` if there is none.
+    async fn follow_up_page(&self) -> Result<Option<bool>, StatusError> {
         let ledger = self.ledger().await?.to_bytes();
         let read = self.store.find::<FeedRecord>(&ledger).await?;
         let after = read.as_ref().map_or(0, |read| read.value.after);
         let page = self.relay().await?.changes(v1::ListEventsRequest { after }).await?;
-        let Some(last) = page.events.last() else { return Ok(false) };
+        let Some(last) = page.events.last() else { return Ok(None) };
         let own = self.id().to_string();
         let mut is_any_renewed = false;
         let mut changes = Changes::default();
@@ -172,7 +183,7 @@ impl Agent {
         }
         changes.upsert(&ledger, read.as_ref(), &FeedRecord { after: last.seq });
         ignore_conflict(self.store.commit(changes).await)?;
-        Ok(is_any_renewed)
+        Ok(Some(is_any_renewed))
     }
 
     /// What the relay says of a message that it has accepted; `None` if it was not sent by this agent, or is forgotten.

@@ -6,7 +6,7 @@ use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Tim
 use thiserror::Error;
 
 use crate::{
-    Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
+    DeliveryRecord, Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, ContentPolicy, Contents,
         ControlAcceptance, Handle, Ledger, Prekeys, StoredPart, UploadDescription, UploadName,
@@ -28,7 +28,7 @@ pub struct DeliveryRouter {
 pub struct Accepted {
     /// The message.
     pub message: MessageRef,
-    /// The relay's clock.
+    /// When the relay had it, by its clock; the same message again has the same time.
     pub at: Timestamp,
 }
 
@@ -128,7 +128,7 @@ impl DeliveryRouter {
                     self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
                 }
                 tracing::debug!(message = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
-                Ok(Accepted { message, at })
+                Ok(Accepted { message, at: outcome.at })
             }
             Err(error) => {
                 // A store that failed may have recorded the message all the same: only a refusal frees the contents.
@@ -152,15 +152,16 @@ impl DeliveryRouter {
     async fn accepted_before(&self, submission: &Submission) -> Result<Option<Accepted>, BackendError> {
         let message = submission.header().message();
         let records = self.ledger.records(message).await?;
-        let is_known = |part: &Part| {
-            records.iter().any(|record| {
+        let queued_at = |part: &Part| {
+            let is_it = |record: &&DeliveryRecord| {
                 record.status.recipient == part.recipient
                     && record.header == submission.header().hash()
                     && record.decide(part.attempt, part.hash) == PartDecision::Duplicate
-            })
+            };
+            records.iter().find(is_it).map(|record| record.status.queued_at)
         };
-        let at = records.iter().map(|record| record.status.queued_at).max();
-        Ok(at.filter(|_| submission.parts().iter().all(is_known)).map(|at| Accepted { message, at }))
+        let times: Option<Vec<_>> = submission.parts().iter().map(queued_at).collect();
+        Ok(times.and_then(|times| times.into_iter().max()).map(|at| Accepted { message, at }))
     }
 
     /// An upload becomes the body of a message only if it is what the header describes, to the last bit. One that is gone

@@ -65,7 +65,7 @@ pub enum OpenError {
 
 /// Opens the connection that may change the database, with the schema brought up to date.
 pub(crate) fn open_writer(path: &Path, schema: Schema, options: OpenOptions) -> Result<Connection, OpenError> {
-    create(path).map_err(OpenError::File)?;
+    create_file(path).map_err(OpenError::File)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema.inspect(&*connection.transaction()?)?;
     use_write_ahead_log(&connection)?;
@@ -90,7 +90,10 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Makes the file, readable by its owner only, whatever the folder lets others do; SQLite gives its log the same rights.
 /// Nothing happens if it exists.
-fn create(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// The file system's, and a folder that does not exist.
+pub fn create_file(path: &Path) -> io::Result<()> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -45,7 +45,7 @@ mod readers;
 mod schema;
 mod writer;
 
-pub use connection::OpenError;
+pub use connection::{OpenError, create_file};
 pub use database::{Database, OpenOptions};
 pub use directory_lock::{DirectoryLock, Holder, LockError};
 pub use job::JobError;

@@ -478,6 +478,22 @@ async fn an_agents_minimum_holds_for_every_type_without_a_rule_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_refusal_behind_many_deliveries_is_told_in_one_round() {
+    let relay = TestRelay::start().await;
+    let [alice, bob] = [SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await];
+    bob.set_minimum(None, Scheme::Ratchet).await.unwrap();
+    for number in 0..150 {
+        send(&alice, &[bob.id()], text(&number.to_string()), OutgoingScheme::Ratchet).await;
+    }
+    let lowered = send(&alice, &[bob.id()], text("lowered"), OutgoingScheme::RecipientKeys).await;
+    assert_eq!(bob.take_texts().await.len(), 150);
+    alice.sync_inbox().await;
+    let told = alice.events(100).await.unwrap();
+    let is_it = |event: &Event| matches!(event, Event::Refused { message, .. } if *message == lowered);
+    assert!(told.iter().any(|noted| is_it(&noted.event)), "{told:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_sent_under_a_scheme_is_refused_before_anything_is_stored() {
     let relay = TestRelay::start().await;
     let alice = SdkAgent::new(&relay.origin()).await;

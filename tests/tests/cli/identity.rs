@@ -92,13 +92,20 @@ async fn an_exported_identity_is_the_same_agent_elsewhere() {
     assert_eq!(exported["bytes"].as_u64(), Some(bytes.len() as u64));
 
     let elsewhere = Home::new(relay.origin());
+    let left = || -> Vec<_> {
+        let entries = fs::read_dir(elsewhere.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.filter(|name| name != "damaged").collect()
+    };
+    let nothing = left();
     let wrong = elsewhere.with("SEALPOST_EXPORT_PASSPHRASE", "guessed");
     wrong.run(["agent", "import", "alice", file]).await.exited(5);
+    assert_eq!(left(), nothing, "a failed import leaves nothing");
     let opening = elsewhere.with("SEALPOST_EXPORT_PASSPHRASE", "sealed");
     for cut in [0, 10, bytes.len() / 2, bytes.len() - 1] {
         let damaged = elsewhere.path().join("damaged");
         fs::write(&damaged, &bytes[..cut]).unwrap();
         opening.run(["agent", "import", "alice", damaged.to_str().unwrap()]).await.exited(5);
+        assert_eq!(left(), nothing, "a failed import leaves nothing");
     }
     let imported = opening.run(["agent", "import", "alice", file, "--json"]).await.succeeded().document();
     assert_fields(&imported, &["name", "id", "opened_by"]);

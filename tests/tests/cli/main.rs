@@ -9,6 +9,7 @@
 )]
 
 mod contents;
+mod copied_back;
 mod exit_codes;
 mod groups;
 mod identity;

@@ -75,6 +75,23 @@ async fn following_goes_on_when_the_relay_was_away() {
 }
 
 #[tokio::test]
+async fn following_goes_on_after_another_process_has_changed_the_keys() {
+    let (_relay, home) = relay_and_home().await;
+    let mut following = home.start(["receive", "--as", "bob", "--follow", "--json"]);
+    home.run(["send", "--as", "alice", "bob", "before"]).await.succeeded();
+    assert_eq!(following.next_document().await.unwrap()["text"], "before");
+    let changes: [&[&str]; 3] =
+        [&["agent", "rekey", "bob"], &["agent", "passphrase", "bob", "--new-key-file"], &["agent", "rekey", "bob"]];
+    for (number, change) in changes.into_iter().enumerate() {
+        home.run(change).await.succeeded();
+        let words = format!("after change {number}");
+        home.run(["send", "--as", "alice", "bob", &words]).await.succeeded();
+        assert_eq!(following.next_document().await.expect("it goes on")["text"], words);
+    }
+    assert!(following.kill().await.was_interrupted);
+}
+
+#[tokio::test]
 async fn two_terminals_follow_one_agent_and_each_message_is_shown_on_one_of_them() {
     let (_relay, home) = relay_and_home().await;
     let follow = || home.start(["receive", "--as", "bob", "--follow", "--json"]);

@@ -120,12 +120,13 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
             break synced;
         }
     };
-    if synced.is_ok() {
-        reader.agent.give_receipts().await?;
-    }
+    let given = match &synced {
+        Ok(_) => reader.agent.give_receipts().await.map(drop),
+        Err(_) => Ok(()),
+    };
     events::tell(reader.context.json, reader.agent).await?;
     synced?;
-    Ok(())
+    Ok(given?)
 }
 
 impl Reader<'_> {

@@ -34,9 +34,12 @@ impl ControlTable {
         let ControlAcceptance { header, part, at, .. } = message;
         let (name, recipient) = (header.message(), part.recipient);
         let unused = self.remove(|(to, _), waiting| *to == recipient && waiting.expires <= at);
-        let mut outcome = AcceptanceOutcome { unused, ..AcceptanceOutcome::default() };
+        let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused };
         let known = self.waiting.get(&(recipient, name.sender));
-        if known.is_some_and(|known| known.id >= name.id) {
+        if let Some(known) = known.filter(|known| known.id >= name.id) {
+            if known.id == name.id {
+                outcome.at = known.queued_at;
+            }
             outcome.unused.push(part.content);
             return Ok(outcome);
         }

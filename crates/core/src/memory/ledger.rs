@@ -118,7 +118,7 @@ impl State {
         let Acceptance { header, parts, retention, at, .. } = acceptance;
         let is_kept = retention == Retention::UntilExpiry;
         let mut message = Message { header, accepted_at: at, is_kept, body, deliveries: BTreeMap::new() };
-        let mut outcome = AcceptanceOutcome::default();
+        let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: Vec::new() };
         for part in parts {
             self.check_room(&part)?;
             let seq = self.next_change();
@@ -133,28 +133,31 @@ impl State {
 
     fn accept_again(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let reference = acceptance.header.message();
-        let mut outcome = AcceptanceOutcome::default();
+        let (mut queued, mut unused, mut last) = (Vec::new(), Vec::new(), None);
         for part in acceptance.parts.clone() {
-            let decision =
-                self.delivery(reference, part.recipient).map(|known| known.record.decide(part.attempt, part.hash));
-            match decision {
-                Some(PartDecision::Duplicate) => outcome.unused.push(part.content),
-                Some(PartDecision::NextAttempt) => {
+            let Some(known) = self.delivery(reference, part.recipient) else { return Err(AcceptError::Conflict) };
+            match known.record.decide(part.attempt, part.hash) {
+                PartDecision::Duplicate => {
+                    last = last.max(Some(known.record.status.queued_at));
+                    unused.push(part.content);
+                }
+                PartDecision::NextAttempt => {
                     self.check_room(&part)?;
                     let seq = self.next_change();
                     let Some(delivery) = self.delivery(reference, part.recipient) else { continue };
                     delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
                     delivery.mailbox_seq = seq;
                     delivery.length = part.length;
-                    outcome.unused.extend(delivery.content.replace(part.content));
-                    outcome.queued.push(part.recipient);
+                    last = last.max(Some(acceptance.at));
+                    unused.extend(delivery.content.replace(part.content));
+                    queued.push(part.recipient);
                 }
-                Some(PartDecision::Conflict) | None => return Err(AcceptError::Conflict),
+                PartDecision::Conflict => return Err(AcceptError::Conflict),
             }
         }
         let has_body = self.messages.get(&reference).is_some_and(|message| message.body.is_some());
-        if has_body || outcome.queued.is_empty() {
-            outcome.unused.extend(self.unused_body(reference.sender, acceptance.body));
+        if has_body || queued.is_empty() {
+            unused.extend(self.unused_body(reference.sender, acceptance.body));
         } else {
             // It went with the last who waited; now someone waits again.
             let body = self.take_body(&acceptance)?;
@@ -162,7 +165,7 @@ impl State {
                 message.body = body;
             }
         }
-        Ok(outcome)
+        Ok(AcceptanceOutcome { at: last.unwrap_or(acceptance.at), queued, unused })
     }
 
     /// What the sender has in bodies and uploads.

@@ -65,8 +65,10 @@ pub struct StoredPart {
 }
 
 /// What recording a message did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcceptanceOutcome {
+    /// When the relay had the last of these parts: a submission that was recorded before keeps its time.
+    pub at: Timestamp,
     /// Recipients for whom something now waits that did not before.
     pub queued: Vec<AgentId>,
     /// Handles that the ledger did not take, because it had the same already.

@@ -70,7 +70,9 @@ async fn sending_again_is_accepted_again_and_stores_nothing_more() {
     let relay = Relay::of(&[&bob]).await;
     let letter = Letter::new(&alice, &[&bob]).body(b"body");
     for _ in 0..3 {
-        assert_eq!(relay.send(&alice, &letter).await.unwrap().message, letter.message());
+        let accepted = relay.send(&alice, &letter).await.unwrap();
+        assert_eq!((accepted.message, accepted.at), (letter.message(), NOW), "as the first time");
+        relay.clock.advance(Duration::from_secs(1));
         assert_eq!(relay.contents.count(), 2, "a part and a body");
     }
     assert_eq!(relay.receive(&bob).await.entries.len(), 1);

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
 
+mod access;
+mod bodies;
 mod refusals;
 mod round_trips;
 mod samples;

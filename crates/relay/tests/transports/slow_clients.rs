@@ -9,6 +9,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sealpost_api::v1;
 use sealpost_core::conformance::Agent;
+use sealpost_protocol::ErrorCode;
 use sealpost_relay::limits;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -99,7 +100,13 @@ async fn a_body_that_does_not_come_is_not_waited_for_longer_than_the_limit() {
 }
 
 fn assert_refused_for_its_slowness(answer: &str) {
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"code\":\"unavailable\""), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let mut lines = head.lines();
+    assert_eq!(lines.next(), Some("HTTP/1.1 503 Service Unavailable"), "{answer}");
+    let code = lines.find_map(|line| line.strip_prefix("sealpost-code: "));
+    assert_eq!(code, Some(ErrorCode::Unavailable.as_str()), "{answer}");
+    let document: serde_json::Value = serde_json::from_str(body).expect("a problem document");
+    assert_eq!(document["code"], ErrorCode::Unavailable.as_str(), "{answer}");
 }
 
 #[tokio::test]

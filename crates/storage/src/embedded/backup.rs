@@ -170,7 +170,7 @@ fn make_empty(folder: &Path) -> Result<(), BackupError> {
 /// One committed state of the ledger, as a file of its own.
 fn copy_ledger(data_directory: &Path, folder: &Path) -> Result<Entry, BackupError> {
     let (from, to) = (data_directory.join(FILE_NAME), folder.join(FILE_NAME));
-    data_directory::create_file(&to).map_err(failed(&to))?;
+    sealpost_sqlite::create_file(&to).map_err(failed(&to))?;
     let connection = Connection::open(&from)?;
     connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
     let mut file = File::open(&to).map_err(failed(&to))?;
@@ -208,7 +208,7 @@ fn write(folder: &Path, name: &str, source: &mut Source<'_>) -> Result<Entry, Ba
     let path = folder.join(name);
     let parent = path.parent().unwrap_or(folder);
     data_directory::create(parent).map_err(failed(parent))?;
-    data_directory::create_file(&path).map_err(failed(&path))?;
+    sealpost_sqlite::create_file(&path).map_err(failed(&path))?;
     let mut act = || -> io::Result<Entry> {
         let mut file = File::options().write(true).truncate(true).open(&path)?;
         let entry = measure(name, source, &mut |bytes| file.write_all(bytes))?;

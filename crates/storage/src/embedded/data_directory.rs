@@ -24,18 +24,6 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
     sync(parent)
 }
 
-/// Makes the file `path`, readable by its owner only, whatever the directory lets others do. Nothing happens if it exists.
-pub(super) fn create_file(path: &Path) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        created => created.map(drop),
-    }
-}
-
 #[cfg(unix)]
 fn builder() -> DirBuilder {
     use std::os::unix::fs::DirBuilderExt;

@@ -1,11 +1,11 @@
 //! Accepting: once, whole, or not at all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sealpost_protocol::{Attempt, DeliveryState, Priority};
 
 use super::*;
-use crate::ports::AcceptError;
+use crate::ports::{AcceptError, Acceptance};
 
 pub async fn an_accepted_message_waits_for_every_recipient(ledger: Arc<dyn Ledger>) {
     let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
@@ -29,8 +29,9 @@ pub async fn the_same_submission_again_records_nothing(ledger: Arc<dyn Ledger>) 
     accept(&*ledger, &letter).await;
     let before = everything(&*ledger, &[&letter]).await;
     let again = letter.clone().copy();
-    let outcome = accept(&*ledger, &again).await;
-    assert_eq!(outcome.queued, []);
+    let later = Acceptance { at: NOW.saturating_add(Duration::from_secs(1)), ..again.acceptance() };
+    let outcome = ledger.accept(later).await.unwrap();
+    assert_eq!((outcome.at, outcome.queued), (NOW, Vec::new()), "it was accepted when it was");
     let given = [again.part_handle(&bob), again.part_handle(&carol)].into_iter().chain(again.body_handle());
     assert_eq!(sorted(outcome.unused), sorted(given), "the second copy is not needed");
     assert_eq!(everything(&*ledger, &[&letter]).await, before);

@@ -100,9 +100,12 @@ pub async fn an_older_control_message_or_the_same_again_is_not_taken(ledger: Arc
     let newest = control(&alice, &bob, 7);
     accept_control(&*ledger, &newest).await;
     let before = everything(&*ledger, &[]).await;
-    for letter in [control(&alice, &bob, 6), newest.copy()] {
-        let outcome = accept_control(&*ledger, &letter).await;
-        assert_eq!((outcome.queued, outcome.unused), (Vec::new(), vec![letter.part_handle(&bob)]));
+    let later = NOW.saturating_add(Duration::from_secs(1));
+    for (letter, at) in [(control(&alice, &bob, 6), later), (newest.copy(), NOW)] {
+        let again = ControlAcceptance { at: later, ..letter.control_acceptance() };
+        let outcome = ledger.accept_control(again).await.unwrap();
+        let unused = vec![letter.part_handle(&bob)];
+        assert_eq!((outcome.at, outcome.queued, outcome.unused), (at, Vec::new(), unused));
         assert_eq!(everything(&*ledger, &[]).await, before);
     }
 }

@@ -38,7 +38,7 @@ fn accept_new(transaction: &Transaction<'_>, acceptance: Acceptance) -> Result<A
     if let Some(body) = body {
         bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
     }
-    let mut outcome = AcceptanceOutcome::default();
+    let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: Vec::new() };
     for part in parts {
         let seq = numbers.take();
         let delivery = Delivery {
@@ -64,22 +64,26 @@ fn accept_again(
     known: &StoredMessage,
 ) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
     let mut numbers = ChangeNumbers::load(transaction)?;
-    let mut outcome = AcceptanceOutcome::default();
+    let (mut queued, mut unused, mut last) = (Vec::new(), Vec::new(), None);
     for part in acceptance.parts {
         let delivery = known.delivery(transaction, part.recipient)?.ok_or(Abort::Refused(AcceptError::Conflict))?;
         match delivery.record.decide(part.attempt, part.hash) {
-            PartDecision::Duplicate => outcome.unused.push(part.content),
+            PartDecision::Duplicate => {
+                last = last.max(Some(delivery.record.status.queued_at));
+                unused.push(part.content);
+            }
             PartDecision::NextAttempt => {
-                outcome.queued.push(part.recipient);
-                outcome.unused.extend(mailboxes::take_part(transaction, delivery.id)?);
+                last = last.max(Some(acceptance.at));
+                queued.push(part.recipient);
+                unused.extend(mailboxes::take_part(transaction, delivery.id)?);
                 requeue(transaction, delivery, part, acceptance.at, numbers.take())?;
             }
             PartDecision::Conflict => return Err(Abort::Refused(AcceptError::Conflict)),
         }
     }
     if let Some(body) = acceptance.body {
-        if outcome.queued.is_empty() || bodies::exists(transaction, known.id)? {
-            outcome.unused.extend(unused(transaction, acceptance.header.message().sender, body)?);
+        if queued.is_empty() || bodies::exists(transaction, known.id)? {
+            unused.extend(left_by(transaction, acceptance.header.message().sender, body)?);
         } else {
             // It went with the last who waited; now someone waits again.
             let (message, header) = (known.id, &acceptance.header);
@@ -88,11 +92,11 @@ fn accept_again(
         }
     }
     numbers.save(transaction)?;
-    Ok(outcome)
+    Ok(AcceptanceOutcome { at: last.unwrap_or(acceptance.at), queued, unused })
 }
 
 /// What a body that is not needed leaves behind.
-fn unused(transaction: &Transaction<'_>, owner: AgentId, body: AcceptedBody) -> Result<Vec<Handle>, StoreError> {
+fn left_by(transaction: &Transaction<'_>, owner: AgentId, body: AcceptedBody) -> Result<Vec<Handle>, StoreError> {
     match body {
         AcceptedBody::Inline(content) => Ok(vec![content]),
         AcceptedBody::Uploaded(id) => uploads::cancel(transaction, UploadName { owner, id }),

@@ -13,7 +13,8 @@ use super::{
     columns::{Number, Time},
 };
 
-pub(super) const KNOWN: &str = "SELECT message_id FROM control_messages WHERE recipient = ?1 AND sender = ?2";
+pub(super) const KNOWN: &str =
+    "SELECT message_id, queued_at FROM control_messages WHERE recipient = ?1 AND sender = ?2";
 pub(super) const HOW_MANY: &str = "SELECT count(*) FROM control_messages WHERE recipient = ?1";
 pub(super) const SUPERSEDE: &str =
     "DELETE FROM control_messages WHERE recipient = ?1 AND sender = ?2 RETURNING content";
@@ -44,9 +45,15 @@ pub(super) fn accept(
     let (name, recipient) = (header.message(), part.recipient);
     let pair = params![recipient.as_bytes(), name.sender.as_bytes()];
     let expired = removed(transaction, EXPIRED_OF, params![recipient.as_bytes(), Time(at)])?;
-    let mut outcome = AcceptanceOutcome { unused: expired, ..AcceptanceOutcome::default() };
-    let known: Option<[u8; 16]> = transaction.prepare_cached(KNOWN)?.query_one(pair, |row| row.get(0)).optional()?;
-    if known.is_some_and(|known| known >= *name.id.as_bytes()) {
+    let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: expired };
+    let known: Option<([u8; 16], Time)> =
+        transaction.prepare_cached(KNOWN)?.query_one(pair, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    if let Some((known, Time(queued_at))) = known
+        && known >= *name.id.as_bytes()
+    {
+        if known == *name.id.as_bytes() {
+            outcome.at = queued_at;
+        }
         outcome.unused.push(part.content);
         return Ok(outcome);
     }
