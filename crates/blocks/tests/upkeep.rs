@@ -1,8 +1,6 @@
 //! What a relay calls in the background: letting go of several contents at once, collecting from a list that may fail, and
 //! compaction in small steps.
 
-#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
-
 use std::sync::Arc;
 
 use sealpost_blocks::{

@@ -116,7 +116,7 @@ const BY_OTHERS: [&str; 15] = [
 ];
 
 /// Those that hold no secret.
-const OPEN: [&str; 40] = [
+const OPEN: [&str; 41] = [
     "AfterRefusal",
     "BodyError",
     "BundleError",
@@ -156,6 +156,7 @@ const OPEN: [&str; 40] = [
     "UnwrapError",
     "Validity",
     "VaultError",
+    "VerifiedManifest",
     "SEALED_ROW_OVERHEAD",
 ];
 
