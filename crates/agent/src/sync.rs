@@ -65,7 +65,7 @@ impl Agent {
 
     /// Does a round that ends with the first page, and puts what is damaged here aside.
     pub(crate) async fn sync_past_damage(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
-        let result = self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage).await;
+        let result = Box::pin(self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage)).await;
         if let Err(error) = &result {
             // Whoever answers next may count otherwise, and may know of another copy of the store.
             self.passed.store(0, Ordering::Relaxed);
@@ -101,7 +101,7 @@ impl Agent {
         self.fruitless.store(if synced.more { fruitless } else { 0 }, Ordering::Relaxed);
         if !synced.more && (moves || self.awaits_bodies().await?) {
             let seen = page.entries.last().map_or(self.passed.load(Ordering::Relaxed), |last| last.mailbox_seq);
-            synced.transfers = self.move_bodies(uploads, seen, wait, damage).await?;
+            synced.transfers = Box::pin(self.move_bodies(uploads, seen, wait, damage)).await?;
             synced.receipts += damage.set_aside(self.give_receipts_if_taken().await)?;
         }
         damage.set_aside(self.release_held().await)?;

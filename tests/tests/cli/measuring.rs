@@ -41,6 +41,8 @@ async fn what_cannot_be_measured_is_said() {
     for asked in [
         ["relay", "--clients", "0"],
         ["relay", "--inflight", "1"],
+        ["relay", "--seconds", "0"],
+        ["relay", "--size", "99999999999"],
         ["blocks", "--mib", "1"],
         ["blocks", "--folder", "/nowhere"],
     ] {

@@ -117,7 +117,8 @@ impl Agent {
 
     async fn fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
         match self.try_fetch(awaited, stop).await {
-            Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::NotFound | ErrorCode::Lost, .. })) => {
+            // What its store cannot read now it may read later: that message stays.
+            Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::NotFound, .. })) => {
                 self.give_up(awaited.message).await?;
                 Ok(Fetched::Done)
             }

@@ -149,7 +149,7 @@ impl Agent {
         if let Err(error) = self.introduce().await {
             return sent(SendOutcome::Kept(error.into()));
         }
-        match self.flush(Some(id)).await {
+        match Box::pin(self.flush(Some(id))).await {
             Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
             Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
             Err(error) if is_final(&error) => Err(error),
@@ -401,22 +401,23 @@ impl Agent {
     /// Takes one message as far as it goes, again if another process of the agent is at it too. If nobody asked for it
     /// (`is_wanted`), an end of it is noted as an event.
     async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Step, SendError> {
-        retry_conflicts(|| self.try_send_one(id, is_wanted)).await
+        // On the heap, as the futures of each step below: together they would take most of a thread's stack.
+        retry_conflicts(|| Box::pin(self.try_send_one(id, is_wanted))).await
     }
 
     async fn try_send_one(&self, id: MessageId, is_wanted: bool) -> Result<Step, SendError> {
         if let Some(row) = self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
-            return self.transmit(id, row, is_wanted).await;
+            return Box::pin(self.transmit(id, row, is_wanted)).await;
         }
         if let Some(draft) = self.store.find::<DraftRecord>(id.as_bytes()).await? {
-            self.ensure_current().await?;
-            self.seal(id, draft, is_wanted).await?;
+            Box::pin(self.ensure_current()).await?;
+            Box::pin(self.seal(id, draft, is_wanted)).await?;
         } else if let Some(renewal) = self.store.find::<RenewalRecord>(id.as_bytes()).await? {
-            self.ensure_current().await?;
-            self.seal_anew(id, renewal).await?;
+            Box::pin(self.ensure_current()).await?;
+            Box::pin(self.seal_anew(id, renewal)).await?;
         }
         match self.store.find::<OutgoingRecord>(id.as_bytes()).await? {
-            Some(row) => self.transmit(id, row, is_wanted).await,
+            Some(row) => Box::pin(self.transmit(id, row, is_wanted)).await,
             None => Ok(Step::Gone),
         }
     }

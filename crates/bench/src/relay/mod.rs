@@ -45,6 +45,9 @@ const FIRST: usize = 2_000;
 /// The most messages that are sealed beforehand: they are kept in memory.
 const MOST: usize = 100_000;
 
+/// The largest content that is measured: it travels in an envelope, and a window of such messages fits in memory.
+const MOST_BYTES: usize = 64 << 10;
+
 /// What to measure.
 #[derive(Debug, Clone)]
 pub struct RelayOptions {
@@ -92,9 +95,12 @@ pub struct RelayFigures {
 /// # Errors
 /// [`BenchError`].
 pub async fn measure_relay(options: RelayOptions) -> Result<RelayFigures, BenchError> {
-    let RelayOptions { clients, inflight, size, .. } = options;
+    let RelayOptions { clients, inflight, size, seconds, .. } = options;
     if clients == 0 || inflight < clients {
-        return Err("there must be a client, and a message under way for each".into());
+        return Err("at least one of --clients, and as many --inflight as there are clients".into());
+    }
+    if seconds == 0 || size > MOST_BYTES {
+        return Err(format!("at least one second, and at most {MOST_BYTES} bytes of content").into());
     }
     let folder = folder_in(&options.folder)?;
     // Threads of its own, as a relay has.
@@ -188,10 +194,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn more_clients_than_messages_under_way_are_refused() {
-        for (clients, inflight) in [(0, 1), (2, 1)] {
+    async fn what_says_nothing_is_refused() {
+        for (clients, inflight, size, seconds) in [(0, 1, 1, 1), (2, 1, 1, 1), (1, 1, 1, 0), (1, 1, usize::MAX, 1)] {
             let folder = std::env::temp_dir();
-            assert!(measure_relay(RelayOptions { clients, inflight, size: 1, seconds: 1, folder }).await.is_err());
+            assert!(measure_relay(RelayOptions { clients, inflight, size, seconds, folder }).await.is_err());
         }
     }
 }
