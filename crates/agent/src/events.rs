@@ -38,7 +38,7 @@ pub enum Event {
         /// What gave it away.
         sign: String,
     },
-    /// A message was received whose body the relay had no more when it was fetched: it has expired, or was lost.
+    /// A message was received whose body the relay had no more when it was fetched: its life was over.
     BodyGone {
         /// The message.
         message: MessageId,

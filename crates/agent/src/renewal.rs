@@ -82,18 +82,18 @@ impl Agent {
     pub(crate) async fn seal_anew(&self, id: MessageId, renewal: Versioned<RenewalRecord>) -> Result<(), SendError> {
         let mut changes = Changes::default();
         let now = self.clock.now();
-        let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
-        let Some(sent) = sent.filter(|sent| !sent.value.content.is_erased()) else {
+        let live = match self.store.find::<SentRecord>(id.as_bytes()).await? {
+            Some(sent) if !sent.value.content.is_erased() => {
+                let header = Header::from_bytes(&sent.value.header)?;
+                (header.fields().expires > now).then_some((sent, header))
+            }
+            _ => None,
+        };
+        let Some((sent, header)) = live else {
             changes.delete(&renewal);
             self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         };
-        let header = Header::from_bytes(&sent.value.header)?;
-        if header.fields().expires <= now {
-            changes.delete(&renewal);
-            self.forget_obstacle(&mut changes, id).await?;
-            return Ok(self.store.commit(changes).await?);
-        }
         if header.fields().scheme != Scheme::Ratchet {
             return self.send_again(id, &renewal, sent.value).await;
         }
@@ -122,14 +122,7 @@ impl Agent {
             false => changes.replace(&renewal, &early),
         };
         if !parts.is_empty() {
-            let outgoing = OutgoingRecord {
-                header: sent.value.header,
-                parts,
-                content: ContentRecord::Erased,
-                upload: None,
-                retention: None,
-            };
-            changes.insert(id.as_bytes().as_slice(), &outgoing);
+            changes.insert(id.as_bytes().as_slice(), &again(sent.value.header, parts));
         }
         Ok(self.store.commit(changes).await?)
     }
@@ -156,14 +149,7 @@ impl Agent {
         let mut changes = Changes::default();
         changes.delete(renewal);
         if !parts.is_empty() {
-            let outgoing = OutgoingRecord {
-                header: sent.header,
-                parts,
-                content: ContentRecord::Erased,
-                upload: None,
-                retention: None,
-            };
-            changes.insert(id.as_bytes().as_slice(), &outgoing);
+            changes.insert(id.as_bytes().as_slice(), &again(sent.header, parts));
         }
         Ok(self.store.commit(changes).await?)
     }
@@ -175,6 +161,11 @@ impl Agent {
         let refusal = Refusal { reason: part.reason, attempt: part.refused, session: SessionId(part.session) };
         Ok(after_refusal(&refusal, sending.as_ref(), now))
     }
+}
+
+/// What goes out again of a message that a relay has accepted: these parts, and nothing that it has.
+fn again(header: Vec<u8>, parts: Vec<PartRecord>) -> OutgoingRecord {
+    OutgoingRecord { header, parts, content: ContentRecord::Erased, upload: None, retention: None }
 }
 
 /// How long a message rests whose recipient lacked the key of its group: the key is on its way, or its founder is asked

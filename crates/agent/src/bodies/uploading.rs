@@ -81,7 +81,7 @@ impl Agent {
         file: SpoolFile,
         stop: &Stop,
     ) -> Result<Uploaded, SendError> {
-        self.check_life(header)?;
+        self.check_life(header.fields().expires)?;
         let message = header.message().id;
         let id = match row.value.upload {
             Some(upload) => upload.id,
@@ -111,7 +111,7 @@ impl Agent {
             if !self.upload_missing(relay, &upload, &status, stop).await? {
                 return Ok(Uploaded::InPart);
             }
-            self.check_life(header)?;
+            self.check_life(header.fields().expires)?;
             if self.store.find::<OutgoingRecord>(message.as_bytes()).await?.is_none() {
                 // Taken back meanwhile.
                 relay.cancel_upload(upload.named()).await?;
@@ -121,15 +121,6 @@ impl Agent {
         }
         self.note_upload(message, UploadRecord { id, is_complete: true }).await?;
         Ok(Uploaded::Whole)
-    }
-
-    /// What no relay would take any more is not uploaded.
-    fn check_life(&self, header: &Header) -> Result<(), SendError> {
-        if header.fields().expires > self.clock.now() {
-            return Ok(());
-        }
-        let detail = "the message's life is over".to_owned();
-        Err(RelayError::Refused { code: ErrorCode::Expired, detail }.into())
     }
 
     /// Uploads the pieces that `status` names. Returns whether it got to their end.

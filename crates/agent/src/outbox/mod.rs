@@ -7,39 +7,38 @@
 
 mod holds;
 mod obstacles;
+mod passes;
 mod refusals;
+mod sealing;
 mod transmit;
 mod waiting;
 
-use std::{fmt, sync::atomic::Ordering, time::Duration};
+use std::{fmt, time::Duration};
 
-use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
+use sealpost_crypto::Payload;
 use sealpost_protocol::{
-    AgentId, Attempt, ErrorCode, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, MessageType,
-    Priority, Recipients, Retention, Timestamp,
-    encoding::{Decode, DecodeError, Encode},
-    limits as wire,
+    AgentId, Header, HeaderError, HeaderFields, MessageClass, MessageId, MessageRef, MessageType, Priority, Recipients,
+    Retention, Timestamp, limits as wire,
 };
 use tokio::io::AsyncRead;
 
-pub(crate) use self::holds::Holds;
-use self::obstacles::HeldUp;
-pub(crate) use self::refusals::{Fate, fate, is_final};
+pub(crate) use self::{
+    holds::Holds,
+    passes::DueUpload,
+    refusals::{Fate, fate, is_final},
+    sealing::{encode_payload, plaintext_of},
+};
 pub use self::{
     obstacles::Obstacle,
     waiting::{Waiting, WaitingState},
 };
 use crate::{
     Agent, RelayError, SendError, Streamed,
-    bodies::{SpoolFile, Spooled, Stop, Uploaded, saves_by_a_body},
+    bodies::{SpoolFile, saves_by_a_body},
     conflicts::retry_conflicts,
-    limits,
-    records::{
-        BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord, RenewalRecord, SentRecord,
-        UnsentRecord,
-    },
+    records::{BodyKeyRecord, ContentRecord, DraftRecord, OutgoingRecord, RenewalRecord},
     schemes::{DraftScheme, OutgoingScheme},
-    store::{Changes, Record, Versioned, encode_secret},
+    store::Changes,
 };
 
 /// A message to send: a payload, or a content that is [`Streamed`].
@@ -231,173 +230,6 @@ impl Agent {
         })
     }
 
-    /// Sends what waits here, oldest first: what is sealed already, then drafts. Returns when `wanted` was accepted, if
-    /// it was; bodies that it needs, or that stand before it, are uploaded for that. Without `wanted`, what was refused
-    /// lately is left to a later round, bodies are not uploaded, and what is damaged here is told at the end.
-    pub(crate) async fn flush(&self, wanted: Option<MessageId>) -> Result<Option<Timestamp>, SendError> {
-        loop {
-            let mut pass = self.pass(wanted).await?;
-            let Some(id) = wanted else {
-                return pass.damaged.map_or(Ok(None), Err);
-            };
-            let (due, otherwise) = match pass.wanted.take() {
-                Some(Ok(Step::Upload(_))) => (pass.upload_before(id), SendError::UploadedElsewhere),
-                Some(Err(error @ SendError::Behind(_))) => (pass.upload_before(id), error),
-                Some(Ok(Step::Accepted(at))) => return Ok(Some(at)),
-                Some(Ok(Step::Gone)) | None => return Ok(None),
-                Some(Err(error)) => return Err(error),
-            };
-            let due = due.ok_or(otherwise)?;
-            let uploads = || SendError::Behind(Obstacle::new(due.id, Obstacle::UPLOADS));
-            match self.upload_body(due.id, due.id == id, &Stop::default()).await {
-                Ok(Uploaded::ByAnother) if due.id == id => return Err(SendError::UploadedElsewhere),
-                Ok(Uploaded::ByAnother) => return Err(uploads()),
-                Ok(Uploaded::Whole | Uploaded::InPart) => {}
-                Err(error) => {
-                    let obstacle = self.note_failure(due.id, &error, &due.recipients).await?;
-                    return Err(if due.id == id { error } else { SendError::Behind(obstacle) });
-                }
-            }
-        }
-    }
-
-    /// Sends what can go out now. A message that cannot holds up later ones to the same recipients, so that the order
-    /// stays, and no others; only a relay that cannot be used ends the pass.
-    pub(crate) async fn pass(&self, wanted: Option<MessageId>) -> Result<Pass, SendError> {
-        let _turn = self.turns.take().await?;
-        let mut pass = Pass::default();
-        let mut held_up = HeldUp::default();
-        for stage in [Stage::Outbox, Stage::Renewal, Stage::Draft] {
-            let mut after = Vec::new();
-            while let Some((key, waiting)) = self.next_waiting(stage, &after).await? {
-                after = key;
-                let (id, recipients) = match waiting {
-                    Ok(waiting) => waiting,
-                    Err(error) => {
-                        pass.damaged.get_or_insert(error);
-                        continue;
-                    }
-                };
-                if wanted == Some(id) {
-                    pass.wanted_by.clone_from(&recipients);
-                }
-                if let Some(obstacle) = held_up.before(&recipients).cloned() {
-                    held_up.add(&recipients, &obstacle);
-                    if wanted == Some(id) {
-                        pass.wanted = Some(Err(SendError::Behind(obstacle)));
-                    }
-                    continue;
-                }
-                if wanted.is_none() && self.holds.hold(&recipients) {
-                    let noted = self.obstacle(id).await?;
-                    held_up.add(&recipients, &noted.unwrap_or_else(|| Obstacle::new(id, Obstacle::PAUSES)));
-                    continue;
-                }
-                let result = self.send_one(id, wanted == Some(id)).await;
-                match &result {
-                    Ok(Step::Upload(length)) => {
-                        held_up.add(&recipients, &Obstacle::new(id, Obstacle::UPLOADS));
-                        pass.uploads.push(DueUpload { id, recipients, length: *length });
-                    }
-                    Ok(Step::Accepted(_) | Step::Gone) => self.holds.remove(&recipients),
-                    Err(error) => match fate(error) {
-                        Fate::AllWait => {
-                            self.is_current.store(false, Ordering::Relaxed);
-                            return result.map(|_| pass);
-                        }
-                        Fate::Unsent => {}
-                        Fate::Waits => {
-                            let obstacle = self.note_failure(id, error, &recipients).await?;
-                            held_up.add(&recipients, &obstacle);
-                        }
-                    },
-                }
-                match result {
-                    result if wanted == Some(id) => pass.wanted = Some(result),
-                    Err(error @ (SendError::State(_) | SendError::Damaged(_))) => {
-                        pass.damaged.get_or_insert(error);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if let (Some(id), None | Some(Ok(Step::Gone))) = (wanted, &pass.wanted) {
-            pass.wanted = Some(self.sent_by_another(id).await);
-        }
-        Ok(pass)
-    }
-
-    /// Lets mail to a message's recipients pause after a failure that is its own, and notes why it waits.
-    pub(crate) async fn note_failure(
-        &self,
-        id: MessageId,
-        error: &SendError,
-        recipients: &[AgentId],
-    ) -> Result<Obstacle, SendError> {
-        if fate(error) != Fate::Waits {
-            return Ok(Obstacle::new(id, error.code()));
-        }
-        let random = self.random().map_err(|error| SendError::Seal(error.into()))?;
-        self.holds.add(recipients, random);
-        Ok(self.note_obstacle(id, error).await?)
-    }
-
-    /// What became of a message that another process of the agent has taken up, and may not be through with.
-    async fn sent_by_another(&self, id: MessageId) -> Result<Step, SendError> {
-        match self.send_one(id, true).await? {
-            Step::Gone => {}
-            step => return Ok(step),
-        }
-        if let Some(unsent) = self.store.find::<UnsentRecord>(id.as_bytes()).await? {
-            let code = unsent.value.code.parse().unwrap_or(ErrorCode::Internal);
-            let detail = "as another process of the agent was told".to_owned();
-            return Err(RelayError::Refused { code, detail }.into());
-        }
-        let sent = self.store.find::<SentRecord>(id.as_bytes()).await?;
-        Ok(sent.map_or(Step::Gone, |sent| Step::Accepted(sent.value.accepted)))
-    }
-
-    /// The first message of a stage after `after`: where it is, its name, and for whom it is.
-    async fn next_waiting(&self, stage: Stage, after: &[u8]) -> Result<Option<(Vec<u8>, Queued)>, SendError> {
-        match stage {
-            Stage::Outbox => {
-                self.next_in(after, |row: OutgoingRecord| of_parts(&row.parts, |part| part.recipient)).await
-            }
-            Stage::Renewal => {
-                let (mut after, now) = (after.to_vec(), self.clock.now());
-                loop {
-                    let mut is_due = true;
-                    let recipients = |row: RenewalRecord| {
-                        is_due = row.not_before <= now;
-                        of_parts(&row.parts, |part| part.recipient)
-                    };
-                    match self.next_in(&after, recipients).await? {
-                        Some((key, _)) if !is_due => after = key,
-                        found => return Ok(found),
-                    }
-                }
-            }
-            Stage::Draft => self.next_in(after, |row: DraftRecord| row.recipients).await,
-        }
-    }
-
-    async fn next_in<T: Record>(
-        &self,
-        after: &[u8],
-        recipients: impl FnOnce(T) -> Vec<AgentId>,
-    ) -> Result<Option<(Vec<u8>, Queued)>, SendError> {
-        let mut page = self.store.page::<T>(&[], after, 1).await?;
-        let Some(key) = page.last else { return Ok(None) };
-        let waiting = match (page.rows.pop(), page.damaged) {
-            (Some(row), _) => {
-                MessageId::from_bytes(&key).map(|id| (id, recipients(row.value))).map_err(SendError::from)
-            }
-            (None, Some(error)) => Err(error.into()),
-            (None, None) => return Ok(None),
-        };
-        Ok(Some((key, waiting)))
-    }
-
     /// Takes one message as far as it goes, again if another process of the agent is at it too. If nobody asked for it
     /// (`is_wanted`), an end of it is noted as an event.
     async fn send_one(&self, id: MessageId, is_wanted: bool) -> Result<Step, SendError> {
@@ -421,98 +253,6 @@ impl Agent {
             None => Ok(Step::Gone),
         }
     }
-
-    /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
-    /// the relay refuses a session for, or whose life is over, is noted as unsent; so is one that was composed by a clock
-    /// that was ahead, and has been set right since: no relay would take it, nor what comes after it, before that time.
-    async fn seal(&self, id: MessageId, draft: Versioned<DraftRecord>, is_wanted: bool) -> Result<(), SendError> {
-        let relay_time = self.relay().await?.time().await?;
-        if self.is_misdated(id) && is_ahead(id, relay_time) {
-            let mut changes = Changes::default();
-            changes.delete(&draft);
-            let error = SendError::Misdated { dated: id.timestamp() };
-            self.note_unsent(changes, id, draft.value.recipients.clone(), &error, is_wanted).await?;
-            return Err(error);
-        }
-        let result = if draft.value.expires <= self.clock.now() {
-            Err(RelayError::Refused { code: ErrorCode::Expired, detail: "the message's life is over".to_owned() }
-                .into())
-        } else {
-            self.try_seal(id, &draft).await
-        };
-        if let Err(error) = &result
-            && is_final(error)
-        {
-            let mut changes = Changes::default();
-            changes.delete(&draft);
-            self.note_unsent(changes, id, draft.value.recipients.clone(), error, is_wanted).await?;
-            self.spool.remove(Spooled::Outgoing(id)).await;
-        }
-        result
-    }
-
-    /// Whether a message was composed by a clock that was ahead, as the one here shows it now.
-    fn is_misdated(&self, id: MessageId) -> bool {
-        is_ahead(id, self.clock.now())
-    }
-
-    async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
-        let header = self.header_of(id, &draft.value)?;
-        let mut changes = Changes::default();
-        let parts = match draft.value.scheme {
-            DraftScheme::Ratchet => self.seal_by_ratchets(&header, &draft.value, &mut changes).await?,
-            _ => self.seal_signed(&header, &draft.value, &mut changes).await?,
-        };
-        let header = header.as_bytes().to_vec();
-        let DraftRecord { content, retention, .. } = &draft.value;
-        let (content, retention) = (content.clone(), *retention);
-        let outgoing = OutgoingRecord { header, parts, content, upload: None, retention };
-        changes.delete(draft).insert(id.as_bytes().as_slice(), &outgoing);
-        Ok(self.store.commit(changes).await?)
-    }
-
-    /// An envelope for each recipient; the moved ratchets are noted among `changes`.
-    async fn seal_by_ratchets(
-        &self,
-        header: &Header,
-        draft: &DraftRecord,
-        changes: &mut Changes,
-    ) -> Result<Vec<PartRecord>, SendError> {
-        let (id, now) = (header.message().id, self.clock.now());
-        let plaintext = plaintext_of(&draft.content)?;
-        let mut parts = Vec::new();
-        for (recipient, transmission) in self.transmissions(id, header.fields().recipients.as_slice()).await? {
-            let mut sending = self.sending_session(recipient, &transmission, changes).await?;
-            let envelope = sending.session.seal(self.primitives.as_ref(), header, &plaintext, now)?;
-            sending.save(changes, now);
-            parts.push(PartRecord { recipient, attempt: Attempt::FIRST, envelope: envelope.to_bytes() });
-        }
-        Ok(parts)
-    }
-}
-
-/// Whether a relay whose clock shows `now` refuses a message for its time.
-fn is_ahead(id: MessageId, now: Timestamp) -> bool {
-    id.timestamp() > now.saturating_add(limits::CLOCK_AHEAD)
-}
-
-/// What is sealed for each recipient under the ratchet: the payload, or the key of the body.
-pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendError> {
-    let missing = |reason| DecodeError::Invalid { field: "a content", reason };
-    match content {
-        ContentRecord::Payload(payload) => Ok(Ordinary::from_bytes(payload)?.to_plaintext()),
-        ContentRecord::Body(BodyRecord { description, key: BodyKeyRecord::Sealed(key) }) => {
-            let key = BodyKey::new(key, *description).map_err(|error| SendError::Seal(error.into()))?;
-            Ok(key.to_plaintext())
-        }
-        ContentRecord::Body(_) => Err(missing("a body without a key").into()),
-        ContentRecord::Erased => Err(missing("erased").into()),
-    }
-}
-
-/// A payload as it is stored.
-pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
-    encode_secret(payload, payload.content.as_bytes().len() + limits::METADATA)
 }
 
 /// How far a message has come.
@@ -524,48 +264,4 @@ pub(crate) enum Step {
     Gone,
     /// Its body, of so many bytes, must be uploaded first.
     Upload(u64),
-}
-
-/// What a pass over all that waits came to.
-#[derive(Default)]
-pub(crate) struct Pass {
-    /// What became of the message that was asked for.
-    wanted: Option<Result<Step, SendError>>,
-    /// For whom that is.
-    wanted_by: Vec<AgentId>,
-    /// The bodies that are to be uploaded, in the order of their messages.
-    pub(crate) uploads: Vec<DueUpload>,
-    /// What failed here, at one row or another.
-    pub(crate) damaged: Option<SendError>,
-}
-
-/// A message whose body is to be uploaded.
-pub(crate) struct DueUpload {
-    pub(crate) id: MessageId,
-    pub(crate) recipients: Vec<AgentId>,
-    /// Bytes of the body.
-    pub(crate) length: u64,
-}
-
-impl Pass {
-    /// The first body that must be uploaded before the message can go that was asked for: its own, or one before it.
-    fn upload_before(self, id: MessageId) -> Option<DueUpload> {
-        let Self { uploads, wanted_by, .. } = self;
-        uploads.into_iter().find(|due| due.id == id || due.recipients.iter().any(|to| wanted_by.contains(to)))
-    }
-}
-
-/// A message that waits, and for whom it is; or why its row cannot be read.
-type Queued = Result<(MessageId, Vec<AgentId>), SendError>;
-
-fn of_parts<P>(parts: &[P], recipient: impl Fn(&P) -> AgentId) -> Vec<AgentId> {
-    parts.iter().map(recipient).collect()
-}
-
-/// Where a message waits.
-#[derive(Debug, Clone, Copy)]
-enum Stage {
-    Outbox,
-    Renewal,
-    Draft,
 }
