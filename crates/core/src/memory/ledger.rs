@@ -1,27 +1,21 @@
 //! The ledger in memory: one map of messages, read from end to end where a real adapter has an index.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+mod state;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Retention, Signature,
-    Timestamp,
-};
+use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
 
-use super::{
-    bodies::{Body, UploadTable},
-    control_messages::ControlTable,
-};
+use self::state::{Delivery, Message, State};
+use super::bodies::Body;
 use crate::{
-    DeliveryRecord, PartDecision, limits,
+    DeliveryRecord,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger,
-        LostEntries, PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing,
-        StoredPart, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
+        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
+        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -29,36 +23,6 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct MemoryLedger {
     state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct State {
-    last_change: u64,
-    swept_at: Option<Timestamp>,
-    messages: BTreeMap<MessageRef, Message>,
-    heads: HashMap<AgentId, CountersignedHead>,
-    uploads: UploadTable,
-    /// What was released and is not discarded yet.
-    released: Vec<Handle>,
-    control: ControlTable,
-}
-
-#[derive(Debug, Clone)]
-struct Message {
-    header: Header,
-    accepted_at: Timestamp,
-    /// Whether its contents stay though nobody waits for them.
-    is_kept: bool,
-    body: Option<Body>,
-    deliveries: BTreeMap<AgentId, Delivery>,
-}
-
-#[derive(Debug, Clone)]
-struct Delivery {
-    record: DeliveryRecord,
-    mailbox_seq: u64,
-    length: u64,
-    content: Option<Handle>,
 }
 
 impl MemoryLedger {
@@ -73,198 +37,6 @@ impl MemoryLedger {
         let value = change(&mut copy)?;
         *state = copy;
         Ok(value)
-    }
-}
-
-impl State {
-    fn next_change(&mut self) -> u64 {
-        self.last_change += 1;
-        self.last_change
-    }
-
-    fn waiting(&self, recipient: AgentId) -> impl Iterator<Item = (&Message, &Delivery)> {
-        let mine = move |message| Message::waiting_for(message, recipient);
-        self.messages.values().filter_map(mine)
-    }
-
-    /// The delivery in this place of a mailbox, and who sent it.
-    fn entry(&mut self, recipient: AgentId, mailbox_seq: u64) -> Option<(MessageRef, &mut Delivery)> {
-        self.messages.iter_mut().find_map(|(message, known)| {
-            let delivery = known.deliveries.get_mut(&recipient)?;
-            (delivery.mailbox_seq == mailbox_seq).then_some((*message, delivery))
-        })
-    }
-
-    fn check_room(&self, part: &StoredPart) -> Result<(), AcceptError> {
-        let (messages, bytes) = self
-            .waiting(part.recipient)
-            .fold((0, 0_u64), |(messages, bytes), (_, delivery)| (messages + 1, bytes + delivery.length));
-        let fits = messages < limits::MAILBOX_MESSAGES && bytes.saturating_add(part.length) <= limits::MAILBOX_BYTES;
-        if fits { Ok(()) } else { Err(AcceptError::MailboxFull { recipient: part.recipient }) }
-    }
-
-    fn accept(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        let reference = acceptance.header.message();
-        match self.messages.get(&reference) {
-            None if !acceptance.is_complete => Err(AcceptError::Incomplete),
-            None => self.accept_new(acceptance),
-            Some(known) if known.header.hash() != acceptance.header.hash() => Err(AcceptError::Conflict),
-            Some(_) => self.accept_again(acceptance),
-        }
-    }
-
-    fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        let body = self.take_body(&acceptance)?;
-        let Acceptance { header, parts, retention, at, .. } = acceptance;
-        let is_kept = retention == Retention::UntilExpiry;
-        let mut message = Message { header, accepted_at: at, is_kept, body, deliveries: BTreeMap::new() };
-        let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: Vec::new() };
-        for part in parts {
-            self.check_room(&part)?;
-            let seq = self.next_change();
-            let record = DeliveryRecord::queued(part.recipient, message.header.hash(), part.hash, at, seq);
-            outcome.queued.push(part.recipient);
-            let delivery = Delivery { record, mailbox_seq: seq, length: part.length, content: Some(part.content) };
-            message.deliveries.insert(part.recipient, delivery);
-        }
-        self.messages.insert(message.header.message(), message);
-        Ok(outcome)
-    }
-
-    fn accept_again(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        let reference = acceptance.header.message();
-        let (mut queued, mut unused, mut last) = (Vec::new(), Vec::new(), None);
-        for part in acceptance.parts.clone() {
-            let Some(known) = self.delivery(reference, part.recipient) else { return Err(AcceptError::Conflict) };
-            match known.record.decide(part.attempt, part.hash) {
-                PartDecision::Duplicate => {
-                    last = last.max(Some(known.record.status.queued_at));
-                    unused.push(part.content);
-                }
-                PartDecision::NextAttempt => {
-                    self.check_room(&part)?;
-                    let seq = self.next_change();
-                    let Some(delivery) = self.delivery(reference, part.recipient) else { continue };
-                    delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
-                    delivery.mailbox_seq = seq;
-                    delivery.length = part.length;
-                    last = last.max(Some(acceptance.at));
-                    unused.extend(delivery.content.replace(part.content));
-                    queued.push(part.recipient);
-                }
-                PartDecision::Conflict => return Err(AcceptError::Conflict),
-            }
-        }
-        let has_body = self.messages.get(&reference).is_some_and(|message| message.body.is_some());
-        if has_body || queued.is_empty() {
-            unused.extend(self.unused_body(reference.sender, acceptance.body));
-        } else {
-            // It went with the last who waited; now someone waits again.
-            let body = self.take_body(&acceptance)?;
-            if let Some(message) = self.messages.get_mut(&reference) {
-                message.body = body;
-            }
-        }
-        Ok(AcceptanceOutcome { at: last.unwrap_or(acceptance.at), queued, unused })
-    }
-
-    /// What the sender has in bodies and uploads.
-    fn body_bytes(&self, sender: AgentId) -> u64 {
-        let sent = self.messages.values().filter(|message| message.header.message().sender == sender);
-        let lengths = sent.filter_map(|message| message.body.as_ref()).map(|body| body.length);
-        lengths.fold(self.uploads.bytes(sender), u64::saturating_add)
-    }
-
-    fn take_body(&mut self, acceptance: &Acceptance) -> Result<Option<Body>, AcceptError> {
-        let used = self.body_bytes(acceptance.header.message().sender);
-        self.uploads.body_of(acceptance, used)
-    }
-
-    fn unused_body(&mut self, owner: AgentId, body: Option<AcceptedBody>) -> Vec<Handle> {
-        match body {
-            None => Vec::new(),
-            Some(AcceptedBody::Inline(content)) => vec![content],
-            Some(AcceptedBody::Uploaded(id)) => self.uploads.cancel(UploadName { owner, id }),
-        }
-    }
-
-    fn delivery(&mut self, message: MessageRef, recipient: AgentId) -> Option<&mut Delivery> {
-        self.messages.get_mut(&message)?.deliveries.get_mut(&recipient)
-    }
-
-    fn record_receipts(
-        &mut self,
-        batch: &ReceiptBatch,
-        countersignature: Signature,
-        at: Timestamp,
-    ) -> Result<RecordedReceipts, RecordReceiptsError> {
-        let signed = *batch.signed_head();
-        let head = signed.head;
-        let last = self.heads.get(&head.recipient).map(|last| last.signed.head);
-        let number = last.map_or(0, |last| last.number) + 1;
-        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-        if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
-            return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
-        }
-        self.heads.insert(head.recipient, CountersignedHead { signed, countersignature });
-        let mut recorded = RecordedReceipts::default();
-        for (index, proof) in batch.proofs().into_iter().enumerate() {
-            if let Err(reason) = self.record_receipt(proof, at, &mut recorded) {
-                recorded.refused.push(RefusedReceipt { index, reason });
-            }
-        }
-        Ok(recorded)
-    }
-
-    fn record_receipt(
-        &mut self,
-        proof: ReceiptProof,
-        at: Timestamp,
-        recorded: &mut RecordedReceipts,
-    ) -> Result<(), ReceiptRefusal> {
-        let (message, recipient) = (proof.leaf.message, proof.signed.head.recipient);
-        let seq = self.last_change + 1;
-        let delivery = self.delivery(message, recipient).ok_or(ReceiptRefusal::UnknownMessage)?;
-        if delivery.record.apply_receipt(proof, at, seq)? {
-            self.last_change = seq;
-            recorded.senders.push(message.sender);
-            self.release(message, &mut recorded.released);
-        }
-        Ok(())
-    }
-
-    fn expire_message(&mut self, reference: MessageRef, step: &mut ExpireStep) {
-        let Some(message) = self.messages.get_mut(&reference) else { return };
-        for (recipient, delivery) in &mut message.deliveries {
-            if delivery.record.expire(self.last_change + 1) {
-                self.last_change += 1;
-                step.agents.extend([*recipient, reference.sender]);
-            }
-        }
-    }
-
-    /// Takes back the contents of a message that nobody waits for any more.
-    fn release(&mut self, message: MessageRef, released: &mut Vec<Handle>) {
-        let Some(message) = self.messages.get_mut(&message).filter(|message| !message.is_kept) else { return };
-        for delivery in message.deliveries.values_mut().filter(|delivery| !delivery.is_waiting()) {
-            released.extend(delivery.content.take());
-        }
-        if !message.deliveries.values().any(Delivery::is_waiting) {
-            released.extend(message.body.take().into_iter().flat_map(|body| body.pieces));
-        }
-    }
-}
-
-impl Message {
-    fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {
-        let delivery = self.deliveries.get(&recipient)?;
-        delivery.is_waiting().then_some((self, delivery))
-    }
-}
-
-impl Delivery {
-    fn is_waiting(&self) -> bool {
-        self.record.status.state.is_waiting()
     }
 }
 
