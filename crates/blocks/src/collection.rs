@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, error::Error};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// What a collection found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collection {
     /// Blocks that some handle needs.
     pub needed: u64,

@@ -1,9 +1,11 @@
 //! What the store holds, in figures.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{record::UNIT, store::BlockStore};
 
 /// The store in figures. Bytes are those of segment files, record headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
     /// Segments.
     pub segments: u64,

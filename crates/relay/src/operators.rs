@@ -21,9 +21,6 @@ use crate::{
     node_keys::NodeKeys,
 };
 
-/// What a ledger's file is called, for telling a data directory from another.
-const LEDGER: &str = "ledger.sqlite3";
-
 /// What a folder is called while a backup is put into it.
 const UNFINISHED: &str = "restoring";
 
@@ -87,7 +84,7 @@ impl Operations {
     /// # Errors
     /// [`OperatorError`]; nothing is made.
     pub async fn offline(data_dir: &Path) -> Result<Self, OperatorError> {
-        if !data_dir.join(LEDGER).is_file() {
+        if !Embedded::is_in(data_dir) {
             return Err(OperatorError::NoData(data_dir.to_owned()));
         }
         let storage = Embedded::open(data_dir)?;

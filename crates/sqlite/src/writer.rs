@@ -14,7 +14,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::Duration,
 };
 
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     job::{Job, JobError, Verdict, WriteJob},
+    join_on_drop::JoinOnDrop,
     limits::GROUP,
 };
 
@@ -42,7 +43,7 @@ impl Writer {
         let commits = Arc::new(AtomicU64::new(0));
         let writing = WriterThread { connection, queue: receiver, commits: Arc::clone(&commits) };
         let thread = thread::Builder::new().name("sqlite-writer".to_owned()).spawn(move || writing.run())?;
-        Ok(Self { queue: sender, commits, _thread: JoinOnDrop(Some(thread)) })
+        Ok(Self { queue: sender, commits, _thread: JoinOnDrop::new(thread) })
     }
 
     /// Queues a job, waiting for room, and then waits for its answer.
@@ -129,19 +130,4 @@ fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), JobError> {
 fn log_failure(jobs: usize, error: &JobError) {
     let error: &(dyn Error + 'static) = error;
     tracing::error!(jobs, error, "a group of writes was not committed");
-}
-
-#[derive(Debug)]
-struct JoinOnDrop(Option<JoinHandle<()>>);
-
-impl Drop for JoinOnDrop {
-    fn drop(&mut self) {
-        // A job may hold the last handle: the writer cannot wait for itself, and ends on its own right after.
-        if let Some(thread) = self.0.take()
-            && thread.thread().id() != thread::current().id()
-            && thread.join().is_err()
-        {
-            tracing::error!("the writer's thread panicked");
-        }
-    }
 }

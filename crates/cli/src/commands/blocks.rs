@@ -2,10 +2,8 @@
 
 use http::Method;
 use sealpost_protocol::MessageId;
-use sealpost_relay::{
-    BlocksReport, CollectionReport, Damaged, OperatorError, RepairReport, StoredContent, VerificationReport,
-};
-use serde::{Serialize, de::DeserializeOwned};
+use sealpost_relay::{BlocksReport, CollectionReport, Damaged, RepairReport, StoredContent, VerificationReport};
+use serde::Serialize;
 
 use super::operators::{Store, ask, failed};
 use crate::{
@@ -25,7 +23,7 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
     match command {
         BlocksCommand::Stats(place) => {
             let report = match Store::of(&place).await? {
-                Store::Open(operations) => said(operations.stats().await),
+                Store::Open(operations) => operations.stats().await.map_err(failed),
                 Store::Relay(relay) => ask(relay, Method::GET, "/blocks/stats", Vec::new()).await,
             }?;
             output::print(json, &report, || stats_as_text(&report))
@@ -54,21 +52,21 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
 
 async fn verify(place: &Place) -> Result<VerificationReport, Failure> {
     match Store::of(place).await? {
-        Store::Open(operations) => said(operations.verify().await),
+        Store::Open(operations) => operations.verify().await.map_err(failed),
         Store::Relay(relay) => ask(relay, Method::POST, "/blocks/verify", Vec::new()).await,
     }
 }
 
 async fn repair(place: &Place) -> Result<RepairReport, Failure> {
     match Store::of(place).await? {
-        Store::Open(operations) => said(operations.repair().await),
+        Store::Open(operations) => operations.repair().await.map_err(failed),
         Store::Relay(relay) => ask(relay, Method::POST, "/blocks/repair", Vec::new()).await,
     }
 }
 
 async fn collect(place: &Place) -> Result<CollectionReport, Failure> {
     match Store::of(place).await? {
-        Store::Open(operations) => said(operations.collect().await),
+        Store::Open(operations) => operations.collect().await.map_err(failed),
         Store::Relay(relay) => ask(relay, Method::POST, "/blocks/gc", Vec::new()).await,
     }
 }
@@ -80,21 +78,13 @@ async fn contents(place: &UrlPlace, what: &str) -> Result<Contents, Failure> {
     let message: MessageId = what.parse().map_err(|_| Failure::usage("that is neither a message's id nor a handle"))?;
     let place = Place { data_dir: place.data_dir.clone(), admin: place.admin };
     let contents: Vec<_> = match Store::of(&place).await? {
-        Store::Open(operations) => said(operations.contents_of(message).await)?,
-        Store::Relay(relay) => contents_at(relay, message).await?,
+        Store::Open(operations) => operations.contents_of(message).await.map_err(failed)?,
+        Store::Relay(relay) => ask(relay, Method::GET, &format!("/blocks/contents/{message}"), Vec::new()).await?,
     };
     if contents.is_empty() {
         return Err(Failure::other("nothing of this message is kept here"));
     }
     Ok(Contents { contents })
-}
-
-async fn contents_at<T: DeserializeOwned>(relay: std::net::SocketAddr, message: MessageId) -> Result<T, Failure> {
-    ask(relay, Method::GET, &format!("/blocks/contents/{message}"), Vec::new()).await
-}
-
-fn said<T>(result: Result<T, OperatorError>) -> Result<T, Failure> {
-    result.map_err(failed)
 }
 
 /// The bytes that hexadecimal digits stand for.

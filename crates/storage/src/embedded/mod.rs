@@ -89,6 +89,12 @@ pub enum OpenError {
 }
 
 impl Embedded {
+    /// Whether a data directory holds a ledger.
+    #[must_use]
+    pub fn is_in(data_directory: &Path) -> bool {
+        data_directory.join(FILE_NAME).is_file()
+    }
+
     /// Opens the data directory, makes it if it is missing, and brings its database up to date. Blocks on the disk.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::sync::{Arc, PoisonError};
 
 use rusqlite::Connection;
-use sealpost_blocks::{BlockStore, Damage, DamagedPart, Handle as BlockHandle, Policy};
+use sealpost_blocks::{BlockStore, Collection, Damage, DamagedPart, Handle as BlockHandle, Policy, Stats};
 use sealpost_core::ports::BackendError;
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
@@ -14,20 +14,6 @@ use super::{
     blocks::{self, Blocks},
     contents_mark, is_passing, needed,
 };
-
-/// The store in figures. Bytes are those of segment files, record headers included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "as in `sealpost_blocks::Stats`")]
-pub struct BlocksReport {
-    pub segments: u64,
-    pub stored_bytes: u64,
-    pub live_bytes: u64,
-    pub dead_bytes: u64,
-    pub epochs: u64,
-    pub pool_blocks: u64,
-    pub pool_bytes: u64,
-    pub borrowing_blocks: u64,
-}
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,15 +46,6 @@ pub struct RepairReport {
     pub rewritten: u64,
     /// What could not be mended, and stays as it is.
     pub lost: Vec<Damaged>,
-}
-
-/// What a collection found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollectionReport {
-    /// Blocks that some content needs.
-    pub needed: u64,
-    /// Blocks that none needs, and that were let go of.
-    pub collected: u64,
 }
 
 /// Where one content of a message lies, in the document's words.
@@ -114,18 +91,8 @@ impl EmbeddedContents {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub async fn stats(&self) -> Result<BlocksReport, BackendError> {
-        let stats = self.blocking(|blocks| blocks.with(BlockStore::stats).map_err(BackendError::new)).await?;
-        Ok(BlocksReport {
-            segments: stats.segments,
-            stored_bytes: stats.stored_bytes,
-            live_bytes: stats.live_bytes,
-            dead_bytes: stats.dead_bytes,
-            epochs: stats.epochs,
-            pool_blocks: stats.pool_blocks,
-            pool_bytes: stats.pool_bytes,
-            borrowing_blocks: stats.borrowing_blocks,
-        })
+    pub async fn stats(&self) -> Result<Stats, BackendError> {
+        self.blocking(|blocks| blocks.with(BlockStore::stats).map_err(BackendError::new)).await
     }
 
     /// Looks through all blocks, and rebuilds every content that the ledger names.
@@ -162,7 +129,7 @@ impl EmbeddedContents {
     ///
     /// # Errors
     /// [`BackendError`]; also if a content that is needed cannot be read, and so does not tell what it needs.
-    pub async fn collect(&self) -> Result<CollectionReport, BackendError> {
+    pub async fn collect(&self) -> Result<Collection, BackendError> {
         let ledger = &self.blocks.ledger;
         let committed = blocks::mark(ledger.read(contents_mark::load).await?);
         // In this order: what is settled now is in what is read of the ledger next.
@@ -179,8 +146,7 @@ impl EmbeddedContents {
                 blocks.with(collect).map_err(BackendError::new)?
             })
         };
-        let found = ledger.read(collect).await??;
-        Ok(CollectionReport { needed: found.needed, collected: found.collected })
+        ledger.read(collect).await?
     }
 
     /// Rebuilds one content; `None` if the handle leads to nothing, or to what is damaged: that is an answer here, and no

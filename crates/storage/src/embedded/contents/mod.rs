@@ -25,7 +25,8 @@ use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-pub use administration::{BlocksReport, CollectionReport, Damaged, RepairReport, StoredContent, VerificationReport};
+pub use administration::{Damaged, RepairReport, StoredContent, VerificationReport};
+pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport};
 
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError};

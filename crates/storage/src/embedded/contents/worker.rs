@@ -6,9 +6,10 @@
 use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
-    thread::{self, JoinHandle},
+    thread,
 };
 
+use sealpost_sqlite::JoinOnDrop;
 use tokio::sync::mpsc;
 
 use super::limits;
@@ -35,25 +36,12 @@ impl<J: Send + 'static> Worker<J> {
             }
         };
         let thread = thread::Builder::new().name(name.to_owned()).spawn(run)?;
-        Ok(Self { queue, _thread: JoinOnDrop(Some(thread)) })
+        Ok(Self { queue, _thread: JoinOnDrop::new(thread) })
     }
 
     /// Queues a job, waiting for room. A job that is not taken is dropped.
     pub(super) async fn give(&self, job: J) {
         // Whoever waits for its answer sees that it was dropped.
         _ = self.queue.send(job).await;
-    }
-}
-
-struct JoinOnDrop(Option<JoinHandle<()>>);
-
-impl Drop for JoinOnDrop {
-    fn drop(&mut self) {
-        if let Some(thread) = self.0.take()
-            && thread.thread().id() != thread::current().id()
-            && thread.join().is_err()
-        {
-            tracing::error!("a thread of the block store panicked");
-        }
     }
 }
