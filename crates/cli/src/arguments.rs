@@ -159,7 +159,7 @@ pub(crate) enum BenchCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchPlace {
-    /// A folder on the disk to measure; what is written there is removed again.
+    /// A folder on the disk to measure; what is written there is removed again, unless the command is interrupted.
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
 }
