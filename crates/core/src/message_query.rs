@@ -6,14 +6,18 @@ use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef, limits as wire};
 use thiserror::Error;
 
 use crate::{
-    Bell, Principal, WakeUps, limits,
-    ports::{BackendError, Change, Contents, Ledger, Standing},
+    Bell, Principal, WakeUps,
+    life_clock::LifeClock,
+    limits,
+    ports::{BackendError, Change, Contents, GiveUp, Ledger, Standing},
+    release,
 };
 
 /// Answers questions about messages.
 pub struct MessageQuery {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) life_clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
 }
 
@@ -30,7 +34,7 @@ pub enum QueryError {
         /// Bytes of the whole body.
         length: u64,
     },
-    /// The store no longer has it as it was accepted.
+    /// The store no longer has it as it was accepted; whoever waited for it has failed as lost.
     #[error("the relay's store has lost it")]
     Lost,
     /// The store failed.
@@ -63,16 +67,36 @@ impl QueryError {
 }
 
 impl MessageQuery {
-    /// The statuses of a message: all of them for its sender, its own for a recipient.
+    /// The statuses of a message: all of them for its sender, its own for a recipient. A life that has ended is over then
+    /// and there, whenever the next sweep comes.
     ///
     /// # Errors
     /// [`QueryError`].
     pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
+        let visible = self.visible(caller, message).await?;
+        if visible.iter().any(|status| status.state.is_waiting())
+            && let Some(now) = self.life_clock.now().await?
+            && self.give_up(message, GiveUp::LifeOver(now)).await?
+        {
+            return self.visible(caller, message).await;
+        }
+        Ok(visible)
+    }
+
+    async fn visible(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
         let records = self.ledger.records(message).await?;
         let is_visible =
             |status: &DeliveryStatus| message.sender == caller.agent() || status.recipient == caller.agent();
         let visible: Vec<_> = records.into_iter().map(|record| record.status).filter(is_visible).collect();
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
+    }
+
+    /// Returns whether anyone still waited.
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<bool, BackendError> {
+        let given_up = self.ledger.give_up(message, reason).await?;
+        self.wake_ups.ring(&given_up.agents);
+        release::let_go(&*self.ledger, &*self.contents, given_up.released).await;
+        Ok(!given_up.agents.is_empty())
     }
 
     /// A message's sealed body from `offset` to the end of the piece that `offset` lies in: who wants more asks again from
@@ -90,7 +114,11 @@ impl MessageQuery {
         let Some(content) = piece.content.filter(|_| offset < length) else {
             return Ok(BodyPart { length, offset, bytes: Vec::new() });
         };
-        let mut bytes = self.contents.read(vec![content]).await?.pop().flatten().ok_or(QueryError::Lost)?;
+        let Some(mut bytes) = self.contents.read(vec![content.clone()]).await?.pop().flatten() else {
+            tracing::error!(sender = %message.sender, message = %message.id, "the store has lost or damaged a body");
+            self.give_up(message, GiveUp::BodyLost { place, content }).await?;
+            return Err(QueryError::Lost);
+        };
         bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
         Ok(BodyPart { length, offset, bytes })
     }

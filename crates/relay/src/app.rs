@@ -91,6 +91,7 @@ pub(crate) mod tests {
             contents: Arc::<MemoryContents>::default(),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
+            monotonic: clock.clone(),
             node: keys,
         });
         App::new(services, authenticator, clock, Tasks::default())

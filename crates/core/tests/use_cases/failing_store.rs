@@ -82,7 +82,7 @@ async fn a_part_of_the_sweep_that_fails_stops_no_other() {
     relay.services.key_agreement.claim(&principal(&alice), ClaimId([1; 16]), bob.id()).await.unwrap();
     relay.clock.advance(2 * sealpost_core::limits::CLAIM_REMEMBERED);
     relay.ledger.fail_to_write(true);
-    let swept = relay.services.expiry.sweep(relay.clock.now().since(NOW)).await;
+    let swept = relay.services.expiry.sweep().await;
     assert!(swept.is_err(), "it is told");
     relay.ledger.fail_to_write(false);
     assert_eq!(relay.sweep().await.forgotten, 0, "the claim and its keys were forgotten then");
@@ -107,6 +107,6 @@ async fn a_claim_on_an_expired_manifest_burns_no_keys() {
     relay.clock.set(bob.manifest(1).fields().expires);
     let claimed = relay.services.key_agreement.claim(&principal(&alice), ClaimId([1; 16]), bob.id()).await;
     assert_eq!(claimed.unwrap_err().code(), sealpost_protocol::ErrorCode::Expired);
-    let left = relay.ports.prekeys.counts(bob.id(), NOW).await.unwrap();
+    let left = relay.ports.prekeys.counts(bob.id(), sealpost_core::conformance::NOW).await.unwrap();
     assert_eq!((left.one_time_curve, left.one_time_kem), (5, 5));
 }

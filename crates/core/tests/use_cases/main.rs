@@ -4,6 +4,7 @@
 
 mod contents_on_loan;
 mod control_messages;
+mod ends_of_life;
 mod failing_ledger;
 mod failing_store;
 mod key_agreement;
@@ -21,10 +22,10 @@ use contents_on_loan::{ContentsOnLoan, Damage};
 use failing_ledger::FailingLedger;
 use sealpost_core::{
     Accepted, ExpirySweep, Page, PageRequest, Ports, Principal, SendError, Services,
-    conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
+    conformance::{Agent, HandClock, Letter, ReceiptBook},
     memory::MemoryPrekeys,
 };
-use sealpost_protocol::{Clock, DeliveryState, DeliveryStatus, FailureReason, Verdict};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
 /// A relay, and what a test turns and looks at.
 struct Relay {
@@ -46,6 +47,7 @@ impl Relay {
             contents: contents.clone(),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
+            monotonic: clock.clone(),
             node: node.clone(),
         };
         let services = Services::new(ports.clone());
@@ -64,10 +66,9 @@ impl Relay {
         self.services.delivery_router.send(&principal(sender), letter.submission()).await
     }
 
-    /// Sweeps, with a monotonic clock that has gone along with the wall clock.
+    /// Sweeps by a clock that has gone on steadily.
     async fn sweep(&self) -> ExpirySweep {
-        let monotonic = self.clock.now().since(NOW);
-        self.services.expiry.sweep(monotonic).await.unwrap().expect("the clock is believed")
+        self.services.expiry.sweep().await.unwrap().expect("the clock is believed")
     }
 
     /// What waits for `agent` now.
