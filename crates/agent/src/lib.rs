@@ -40,6 +40,7 @@ mod printable;
 mod receipt_check;
 mod receipts;
 mod records;
+mod relay_access;
 mod relay_client;
 mod renewal;
 mod restored;
@@ -49,13 +50,16 @@ mod standing;
 mod status;
 mod store;
 mod store_key;
+mod surroundings;
 mod sweep;
 mod sync;
 mod turns;
 
-pub use agent::{Agent, Lock, MasterKeySource, Surroundings};
+pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
-pub use bodies::{BodyReader, Streamed, Transfer};
+pub use bodies::{
+    BodyReader, FetchAnswer, ReceivingLimits, Streamed, Transfer, TransferKind, WaitingBody, WaitingReason,
+};
 pub use contacts::{Contact, Fingerprint};
 pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
@@ -63,7 +67,7 @@ pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
-pub use outbox::{Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
+pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
@@ -72,6 +76,7 @@ pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use schemes::{OutgoingScheme, ReceivedScheme};
 pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
+pub use surroundings::Surroundings;
 pub use sync::Synced;
 pub use turns::Turn;
 
