@@ -6,6 +6,7 @@ use sealpost_protocol::Timestamp;
 
 use crate::{
     WakeUps,
+    fan_out::FanOutWriter,
     life_clock::LifeClock,
     limits,
     ports::{BackendError, Contents, Handle, Ledger, Prekeys},
@@ -19,6 +20,7 @@ pub struct Expiry {
     pub(crate) prekeys: Arc<dyn Prekeys>,
     pub(crate) clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) fan_outs: Arc<FanOutWriter>,
 }
 
 /// What one sweep did.
@@ -98,13 +100,14 @@ impl Expiry {
 
     /// Lets go of what an earlier run did not come to, and takes back a bounded part of the space.
     async fn give_back_space(&self) -> Result<(), BackendError> {
+        let unfinished = self.fan_outs.take_turn().await.take_back().await;
         let rest = release::let_go_of_rest(&*self.ledger, &*self.contents).await;
         for _ in 0..limits::COMPACTION_STEPS {
             if !self.contents.compact().await? {
                 break;
             }
         }
-        rest
+        unfinished.and(rest)
     }
 
     async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {

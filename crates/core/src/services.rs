@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Monotonic, Readiness, Receipts, Uploading, WakeUps,
+    fan_out::FanOutWriter,
     life_clock::LifeClock,
     ports::{Contents, Ledger, Prekeys},
 };
@@ -60,6 +61,8 @@ impl Services {
             monotonic,
             watch: Mutex::default(),
         });
+        let fan_outs = FanOutWriter::new(Arc::clone(&ledger), Arc::clone(&contents), Arc::clone(&wake_ups));
+        let fan_outs = Arc::new(fan_outs);
         Self {
             key_agreement: KeyAgreement { prekeys: Arc::clone(&prekeys), clock: Arc::clone(&clock) },
             uploading: Uploading {
@@ -73,6 +76,7 @@ impl Services {
                 prekeys: Arc::clone(&prekeys),
                 clock: Arc::clone(&clock),
                 wake_ups: Arc::clone(&wake_ups),
+                fan_outs: Arc::clone(&fan_outs),
             },
             mailboxes: Mailboxes {
                 ledger: Arc::clone(&ledger),
@@ -97,7 +101,7 @@ impl Services {
                 wake_ups: Arc::clone(&wake_ups),
             },
             readiness: Readiness { ledger: Arc::clone(&ledger), contents: Arc::clone(&contents) },
-            expiry: Expiry { ledger, contents, prekeys, clock: life_clock, wake_ups },
+            expiry: Expiry { ledger, contents, prekeys, clock: life_clock, wake_ups, fan_outs },
         }
     }
 }

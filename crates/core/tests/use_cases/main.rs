@@ -7,6 +7,7 @@ mod control_messages;
 mod ends_of_life;
 mod failing_ledger;
 mod failing_store;
+mod fanning_out;
 mod key_agreement;
 mod queries;
 mod readiness;
