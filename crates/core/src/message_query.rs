@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef, limits as wire};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, ErrorCode, FailureReason, MessageRef, limits as wire};
 use thiserror::Error;
 
 use crate::{
@@ -91,6 +91,16 @@ impl MessageQuery {
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
     }
 
+    /// What was lost is said to be lost, whoever found that out.
+    async fn why_there_is_none(&self, caller: &Principal, message: MessageRef) -> Result<QueryError, BackendError> {
+        let is_lost = |status: &DeliveryStatus| status.state == DeliveryState::Failed(FailureReason::Lost);
+        match self.visible(caller, message).await {
+            Ok(visible) if visible.iter().any(is_lost) => Ok(QueryError::Lost),
+            Err(QueryError::Backend(error)) => Err(error),
+            _ => Ok(QueryError::NotFound),
+        }
+    }
+
     /// Returns whether anyone still waited.
     async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<bool, BackendError> {
         let given_up = self.ledger.give_up(message, reason).await?;
@@ -106,7 +116,9 @@ impl MessageQuery {
     /// [`QueryError`].
     pub async fn body(&self, caller: &Principal, message: MessageRef, offset: u64) -> Result<BodyPart, QueryError> {
         let (place, skipped) = (offset / wire::BODY_PIECE, offset % wire::BODY_PIECE);
-        let piece = self.ledger.body_piece(message, caller.agent(), place).await?.ok_or(QueryError::NotFound)?;
+        let Some(piece) = self.ledger.body_piece(message, caller.agent(), place).await? else {
+            return Err(self.why_there_is_none(caller, message).await?);
+        };
         let length = piece.length;
         if offset > length {
             return Err(QueryError::BeyondEnd { length });

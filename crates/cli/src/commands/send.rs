@@ -7,7 +7,10 @@ use sealpost_agent::{
 };
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     arguments::Send,
@@ -34,19 +37,20 @@ struct SentMessage {
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
+    // Listened for from now on: one that comes while the message is kept is heard after that.
+    let interrupts = signal(SignalKind::interrupt());
+    let mut interrupts = interrupts.map_err(|error| Failure::other(error.to_string()))?;
     let ready = tokio::select! {
-        ready = make_ready(context, send) => ready?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(|error| Failure::other(error.to_string()))?;
+        _ = interrupts.recv() => {
             return Err(Failure::interrupted("interrupted: nothing was kept, and nothing was sent"));
         }
+        ready = make_ready(context, send) => ready?,
     };
     let Ready { agent, composed, recipients } = ready;
     let kept = agent.keep(composed).await?;
     let sent = tokio::select! {
         sent = progress::moving(&agent, "sending", agent.send_kept(kept)) => sent?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.map_err(|error| Failure::other(error.to_string()))?;
+        _ = interrupts.recv() => {
             return interrupted_while_kept(context, kept.to_string(), recipients);
         }
     };

@@ -1,6 +1,6 @@
 //! What is true is told when it is asked: of a life that is over, and of a body that is lost.
 
-use sealpost_core::{QueryError, conformance::NOW, limits};
+use sealpost_core::{QueryError, limits};
 use sealpost_protocol::{ErrorCode, limits as wire};
 
 use super::*;
@@ -60,7 +60,7 @@ async fn a_body_that_is_lost_fails_its_message_and_is_told_to_whoever_asks_for_i
     let states = relay.statuses(&alice, &letter).await.into_iter().map(|status| status.state);
     assert_eq!(states.collect::<Vec<_>>(), [LOST, LOST], "for everyone who waited");
     assert_eq!(relay.receive(&bob).await.entries.len(), 1, "the other one waits on");
-    assert!(matches!(read().await, Err(QueryError::NotFound)), "it is told once, and is gone");
+    assert!(matches!(read().await, Err(QueryError::Lost)), "whoever asks hears the same");
     assert_eq!(relay.contents.count(), 1, "nothing of it is kept");
     relay.contents.damage(Damage::Gone(0));
     relay.send(&alice, &letter.clone().attempt(2)).await.unwrap();

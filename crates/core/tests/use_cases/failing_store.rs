@@ -107,6 +107,6 @@ async fn a_claim_on_an_expired_manifest_burns_no_keys() {
     relay.clock.set(bob.manifest(1).fields().expires);
     let claimed = relay.services.key_agreement.claim(&principal(&alice), ClaimId([1; 16]), bob.id()).await;
     assert_eq!(claimed.unwrap_err().code(), sealpost_protocol::ErrorCode::Expired);
-    let left = relay.ports.prekeys.counts(bob.id(), sealpost_core::conformance::NOW).await.unwrap();
+    let left = relay.ports.prekeys.counts(bob.id(), NOW).await.unwrap();
     assert_eq!((left.one_time_curve, left.one_time_kem), (5, 5));
 }

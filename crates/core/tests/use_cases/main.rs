@@ -23,7 +23,7 @@ use contents_on_loan::{ContentsOnLoan, Damage};
 use failing_ledger::FailingLedger;
 use sealpost_core::{
     Accepted, ExpirySweep, Page, PageRequest, Ports, Principal, SendError, Services,
-    conformance::{Agent, HandClock, Letter, ReceiptBook},
+    conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryPrekeys,
 };
 use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};

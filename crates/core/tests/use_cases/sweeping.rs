@@ -1,6 +1,6 @@
 //! The background sweep: what it ends, what it forgets, and what it leaves.
 
-use sealpost_core::{conformance::NOW, limits};
+use sealpost_core::limits;
 use sealpost_protocol::{ClaimId, ErrorCode, FailureReason, limits as wire};
 
 use super::*;

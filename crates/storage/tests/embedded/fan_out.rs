@@ -36,7 +36,8 @@ impl Relay {
             ledger: storage.ledger(),
             contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
             prekeys: Arc::<MemoryPrekeys>::default(),
-            clock,
+            clock: clock.clone(),
+            monotonic: clock,
             node,
         };
         let (ledger, services) = (Arc::clone(&ports.ledger), Arc::new(Services::new(ports)));
