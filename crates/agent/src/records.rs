@@ -74,7 +74,7 @@ mod groups;
 mod policy;
 
 pub(crate) use self::{
-    control::{ControlRecord, ForkRecord, SealedControlRecord},
+    control::{ControlRecord, ForkRecord, MarkRecord, SealedControlRecord},
     groups::{GroupKeyRecord, GroupRecord, group_key_key},
     policy::PolicyRecord,
 };
@@ -283,6 +283,13 @@ record! {
         /// Erased once the agent has taken it, or if it was refused. A body is in the spool, all of it once there is a
         /// verdict.
         content: ContentRecord => content,
+    }
+}
+
+impl InboxRecord {
+    /// Whether the message is here, or was, until the agent took it.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Stored | Verdict::Acknowledged))
     }
 }
 

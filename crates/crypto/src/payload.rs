@@ -133,8 +133,9 @@ impl Plaintext {
         opened
     }
 
-    /// How many messages of the session, control messages apart, were sealed before this one and after all that had been
-    /// opened: they are lost, or late. Told of an opened one, once for each.
+    /// How many messages of the session were sealed before this one and after all that had been opened: they are lost, or
+    /// late. Told of an opened one, once for each. Control messages are none, but for those directly before a message that is
+    /// lost: it alone has counted them, so of more than one it is the most that there can be.
     #[must_use]
     pub fn missing_before(&self) -> u32 {
         self.missing_before

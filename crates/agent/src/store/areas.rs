@@ -67,6 +67,8 @@ pub(crate) enum Area {
     Control,
     /// The highest id of a control message that was sealed.
     SealedControl,
+    /// How far was read, here and there, by peer.
+    Mark,
     /// Heads of receipts that exclude each other, by node and ledger.
     Fork,
     /// What is published in ledgers that were left, by node and ledger.
@@ -77,7 +79,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 34] = [
+    const SEALED: [Self; 35] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -109,6 +111,7 @@ impl Area {
         Self::Policy,
         Self::Control,
         Self::SealedControl,
+        Self::Mark,
         Self::Fork,
         Self::Publication,
         Self::Obstacle,
@@ -154,6 +157,7 @@ impl Area {
             Self::Control => 40,
             Self::SealedControl => 41,
             Self::Fork => 42,
+            Self::Mark => 43,
             Self::Publication => 29,
             Self::Obstacle => 30,
         }
@@ -194,6 +198,7 @@ impl Area {
             Self::Control => "control",
             Self::SealedControl => "sealed-control",
             Self::Fork => "fork",
+            Self::Mark => "mark",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
         }

@@ -112,10 +112,7 @@ mod tests {
         assert!(Control::from_bytes(&bytes).is_ok());
         let mut unsure = bytes.clone();
         *unsure.last_mut().unwrap() = 2;
-        assert_eq!(
-            Control::from_bytes(&unsure),
-            Err(DecodeError::UnknownValue { field: "typing mark", found: 2 })
-        );
+        assert_eq!(Control::from_bytes(&unsure), Err(DecodeError::UnknownValue { field: "typing mark", found: 2 }));
         let mut asking = bytes.clone();
         asking[2] = 1;
         assert!(Control::from_bytes(&asking).is_err());
