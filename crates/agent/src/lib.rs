@@ -54,6 +54,9 @@ mod sweep;
 mod sync;
 mod turns;
 
+#[cfg(test)]
+mod secrets;
+
 pub use agent::{Agent, Lock, MasterKeySource, Surroundings};
 pub use backoff::Backoff;
 pub use bodies::{BodyReader, Streamed, Transfer};
