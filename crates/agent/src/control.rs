@@ -66,7 +66,7 @@ impl Agent {
             retry_conflicts(|| self.answer_step(peer, session)).await?;
             self.owed_steps.remove(&(peer, session));
         }
-        self.send_control().await
+        self.send_control().await.map(drop)
     }
 
     /// Tells the relay that the control messages of a page are taken in. If it does not hear so, it hands them out again.
@@ -146,22 +146,25 @@ impl Agent {
         })?)
     }
 
-    /// Hands over what was sealed. What the relay has no use or room for is let go of.
-    pub(crate) async fn send_control(&self) -> Result<(), SendError> {
-        let mut after = Vec::new();
+    /// Hands over what was sealed. What the relay has no use or room for is let go of; returns for whom it was, and why.
+    pub(crate) async fn send_control(&self) -> Result<Vec<(Vec<u8>, SendError)>, SendError> {
+        let (mut after, mut not_taken) = (Vec::new(), Vec::new());
         while let Some(row) = self.next_control(&after).await? {
             after.clone_from(&row.key);
             let sent = self.relay().await?.send(request(&row)?).await.map_err(SendError::from);
             match sent {
                 Err(error) if fate(&error) == Fate::AllWait => return Err(error),
-                Err(error) => tracing::debug!(%error, "a control message is not taken"),
+                Err(error) => {
+                    tracing::debug!(%error, "a control message is not taken");
+                    not_taken.push((row.key.clone(), error));
+                }
                 Ok(_) => {}
             }
             let mut changes = Changes::default();
             changes.delete(&row);
             crate::agent::ignore_conflict(self.store.commit(changes).await)?;
         }
-        Ok(())
+        Ok(not_taken)
     }
 
     async fn next_control(&self, after: &[u8]) -> Result<Option<Versioned<ControlRecord>>, StoreAccessError> {

@@ -24,7 +24,7 @@ pub enum Marked {
     /// It says no more than the last one did.
     Known,
     /// The peer is not told now: it has no session with the agent, has not answered for long, mail for it waits, or for that
-    /// reason. How far was read is kept, and told with the next mark or step.
+    /// reason. How far was read is kept, and told with the next round, mark or step.
     Kept(Option<SendError>),
 }
 
@@ -44,15 +44,21 @@ impl Agent {
         if !retry_conflicts(|| self.note_own_mark(peer, mark)).await? {
             return Ok(Marked::Known);
         }
-        let told = async {
-            match retry_conflicts(|| self.seal_mark(peer, mark.typing)).await? {
-                true => self.send_control().await.map(|()| Marked::Told),
-                false => Ok(Marked::Kept(None)),
-            }
+        let told = match retry_conflicts(|| self.seal_mark(peer, mark.typing)).await {
+            Ok(true) => self.send_control().await,
+            Ok(false) => return Ok(Marked::Kept(None)),
+            Err(error) => Err(error),
         };
-        match told.await {
+        match told {
+            Ok(not_taken) => match not_taken.into_iter().find(|(recipient, _)| recipient == peer.as_bytes()) {
+                None => Ok(Marked::Told),
+                Some((_, error)) => {
+                    retry_conflicts(|| self.forget_told(peer)).await?;
+                    Ok(Marked::Kept(Some(error)))
+                }
+            },
             Err(error) if fate(&error) == Fate::AllWait => Ok(Marked::Kept(Some(error))),
-            told => told,
+            Err(error) => Err(error),
         }
     }
 
@@ -117,6 +123,14 @@ impl Agent {
         self.seal_control(&row, session, Control::Mark(mark), &mut changes).await?;
         self.store.commit(changes).await?;
         Ok(true)
+    }
+
+    /// The relay has let go of what the peer was to be told.
+    async fn forget_told(&self, peer: AgentId) -> Result<(), SendError> {
+        let Some(known) = self.store.find::<MarkRecord>(peer.as_bytes()).await? else { return Ok(()) };
+        let mut changes = Changes::default();
+        changes.replace(&known, &MarkRecord { told: None, typing: None, ..known.value.clone() });
+        Ok(self.store.commit(changes).await?)
     }
 
     /// Notes among `changes` what a peer shows. It sealed the mark at `said`, by its own clock.

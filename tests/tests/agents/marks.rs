@@ -143,3 +143,19 @@ async fn what_cannot_be_shown_is_refused_or_kept_and_nothing_is_opened_for_it() 
     assert_eq!(told(&alice).await, [Event::Read { reader, up_to: sent[0] }, Event::Typing { peer: reader }]);
     drop(relay);
 }
+
+#[tokio::test]
+async fn what_the_relay_lets_go_of_is_not_said_to_be_told_and_is_told_later() {
+    let (relay, clock, [alice, bob]) = agents().await;
+    let sent = written(&alice, &bob, 1).await;
+    clock.advance(70 * MINUTE);
+    let Marked::Kept(Some(refused)) = mark(&bob, alice.id(), read(sent[0])).await else {
+        panic!("it is of the future")
+    };
+    assert_eq!(refused.code(), "clock-skew");
+    assert_eq!(bob.stored(CONTROL, &[]), []);
+    clock.turn_back(70 * MINUTE);
+    let bob = bob.reopen(&relay.origin()).await;
+    assert!(matches!(mark(&bob, alice.id(), read(sent[0])).await, Marked::Told));
+    assert_eq!(told(&alice).await, [Event::Read { reader: bob.id(), up_to: sent[0] }]);
+}
