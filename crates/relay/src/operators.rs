@@ -100,7 +100,7 @@ impl Operations {
         Ok(self.contents.stats().await?)
     }
 
-    /// Looks through all blocks and contents.
+    /// Looks through blocks, ledger and contents.
     ///
     /// # Errors
     /// [`OperatorError::Backend`].

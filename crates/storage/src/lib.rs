@@ -9,6 +9,7 @@ mod embedded;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{
-    BackupError, BackupReport, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity,
-    LockError, OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
+    BackupError, BackupReport, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, FindingKind,
+    Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, StoredContent, Subject,
+    VerificationReport, restore_files,
 };

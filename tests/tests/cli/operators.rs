@@ -51,11 +51,14 @@ async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
         assert_fields(&stats, &[fields.as_slice(), &["borrowing_blocks"]].concat());
         assert!(stats["live_bytes"].as_u64().unwrap() > 1_024, "{stats}");
         let verified = ask(&home, &["verify"], place).await;
-        assert_fields(&verified, &["blocks", "bytes", "contents", "lost_contents", "damaged"]);
+        assert_fields(&verified, &["blocks", "bytes", "contents", "lost_contents", "damaged", "findings"]);
         assert_eq!((verified["contents"].as_u64(), verified["lost_contents"].as_u64()), (Some(1), Some(0)));
         let collected = ask(&home, &["gc"], place).await;
         assert_fields(&collected, &["needed", "collected"]);
-        assert_eq!(ask(&home, &["repair"], place).await["lost"], serde_json::json!([]));
+        assert_eq!(verified["findings"], serde_json::json!([]));
+        let repaired = ask(&home, &["repair"], place).await;
+        assert_fields(&repaired, &["rewritten", "lost", "mended", "left"]);
+        assert_eq!((&repaired["lost"], &repaired["mended"]), (&serde_json::json!([]), &serde_json::json!([])));
 
         let urls = ask(&home, &["url", &message], place).await;
         let [content] = urls["contents"].as_array().unwrap().as_slice() else { panic!("{urls}") };
@@ -93,6 +96,40 @@ async fn a_damaged_block_is_found_and_told() {
     }
     let found = home.run(["blocks", "verify"].iter().chain(&offline)).await.exited(1);
     assert!(!found.document()["damaged"].as_array().unwrap().is_empty(), "{}", found.out);
+}
+
+#[tokio::test]
+async fn a_ledger_that_contradicts_itself_is_told_by_kind_and_mended_while_the_relay_runs() {
+    let (mut relay, home, admin, message) = relay_with_mail().await;
+    let data_dir = relay.data_dir();
+    let damage = |sql: &str| {
+        let ledger = rusqlite::Connection::open(data_dir.join("ledger.sqlite3")).unwrap();
+        ledger.execute_batch(sql).unwrap();
+    };
+    damage("UPDATE mailboxes SET messages = 9; DELETE FROM parts");
+    for place in [["--admin", &admin], ["--data-dir", path(&data_dir)]] {
+        let verify = ["blocks", "verify"].iter().chain(&place).copied();
+        let found = home.run(verify.clone().chain(["--json"])).await.exited(1).document();
+        let kinds: Vec<_> = found["findings"].as_array().unwrap().iter().map(|found| found["kind"].clone()).collect();
+        assert_eq!(kinds, ["lost-content", "mailbox-sums"], "{found}");
+        assert_fields(&found["findings"][0], &["kind", "count", "subjects"]);
+        assert_eq!(found["findings"][0]["subjects"][0]["message"], message);
+        let text = home.run(verify.clone()).await.exited(1).out;
+        assert!(text.contains("found: 1 mailbox-sums") && text.contains("said to hold 9 messages"), "{text}");
+        let repair = ["blocks", "repair"].iter().chain(&place).copied();
+        let repaired = home.run(repair.chain(["--json"])).await.succeeded().document();
+        assert_eq!(repaired["mended"].as_array().unwrap().len(), 2, "{repaired}");
+        home.run(verify).await.succeeded();
+        if place[0] == "--admin" {
+            let status = home.run(["status", "--as", "alice", &message, "--json"]).await.succeeded().out;
+            assert!(status.contains("lost"), "{status}");
+            relay.kill().await;
+            damage(
+                "UPDATE mailboxes SET messages = 9; UPDATE deliveries SET state = 'pending', reason = NULL,
+                mailbox_seq = change_seq",
+            );
+        }
+    }
 }
 
 #[tokio::test]

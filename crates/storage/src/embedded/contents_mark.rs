@@ -16,6 +16,11 @@ pub(super) fn load(connection: &Connection) -> Result<u64, StoreError> {
 
 /// Notes a mark with the handles that it came with.
 pub(super) fn raise(transaction: &Transaction<'_>, mark: &ContentsMark) -> Result<(), StoreError> {
-    transaction.prepare_cached(RAISE)?.execute([Number(mark.position())])?;
+    raise_to(transaction, mark.position())
+}
+
+/// Notes how far the blocks have come; a number that is passed already changes nothing.
+pub(super) fn raise_to(transaction: &Transaction<'_>, position: u64) -> Result<(), StoreError> {
+    transaction.prepare_cached(RAISE)?.execute([Number(position)])?;
     Ok(())
 }

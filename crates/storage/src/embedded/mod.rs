@@ -39,6 +39,7 @@ pub use contents::{
     VerificationReport,
 };
 pub use identity::LedgerIdentity;
+pub use ledger::verification::{FindingKind, Findings, Subject};
 
 use self::{
     failure::{Abort, StoreError},

@@ -19,7 +19,7 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, ReadError};
+use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, ReadError};
 use sealpost_core::ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 pub use administration::{Damaged, RepairReport, StoredContent, VerificationReport};
 pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport};
 
+pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError};
 
@@ -103,7 +104,7 @@ impl EmbeddedContents {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenContentsError> {
         let directory = data_directory.join(DIRECTORY);
-        let committed = blocks::mark(ledger.read(contents_mark::load).await?);
+        let committed = mark(ledger.read(contents_mark::load).await?);
         if ledger.take_contents() {
             return Err(OpenContentsError::Open);
         }
@@ -147,6 +148,21 @@ impl EmbeddedContents {
         let discard = move |group: &mut Vec<Discard>| discarding::discard_group(&for_discarding, group);
         let discarding = Worker::start("blocks-discard", discard).map_err(failed)?;
         Ok(Self { appending, discarding, data_directory, blocks })
+    }
+
+    /// The ledger that names these contents.
+    pub(super) fn ledger(&self) -> &Arc<Store> {
+        &self.blocks.ledger
+    }
+
+    /// Makes what was appended durable; returns the mark that this reached.
+    pub(super) async fn flushed(&self) -> Result<u64, BackendError> {
+        let flush = |blocks: &Blocks| {
+            let mark =
+                blocks.with(|store| blocks.sync(store)).map_err(BackendError::new)?.map_err(BackendError::new)?;
+            Ok(blocks::position(mark))
+        };
+        self.blocking(flush).await
     }
 
     /// Runs `job` on a thread that may block.
@@ -219,6 +235,11 @@ fn read(store: &BlockStore, handle: &Handle) -> Result<Option<Vec<u8>>, BackendE
     };
     tracing::error!(%error, "a content cannot be read");
     Ok(None)
+}
+
+/// Whether a handle's content was appended behind a mark.
+pub(super) fn lies_behind(handle: &[u8], mark: Mark) -> bool {
+    BlockHandle::from_bytes(handle).is_ok_and(|handle| !handle.lies_before(mark))
 }
 
 /// Whether the files failed, and the blocks may be there the next time.
