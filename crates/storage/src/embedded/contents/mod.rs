@@ -3,12 +3,13 @@
 //! A message is durable after two flushes: its blocks first, then the ledger's commit of their handles and of the mark that
 //! the flush reached. Callers that arrive together share both. Letting go happens the other way round, the ledger first;
 //! what it released it notes until the blocks are gone. So a crash leaves blocks without a handle at worst: those behind the
-//! mark are let go of at the next opening, the others by a collection.
+//! mark are let go of at the next opening, the others by a collection, which the relay has going on in the background.
 
 mod administration;
 mod appending;
 mod block_lists;
 mod blocks;
+mod collecting;
 mod discarding;
 mod limits;
 mod room;
@@ -91,6 +92,7 @@ impl EmbeddedContents {
         let directory = data_directory.join(DIRECTORY);
         let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
         data_directory::create(&directory).map_err(failed)?;
+        sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
         Self::open_in(files, ledger, data_directory, node, clock).await
     }
@@ -139,6 +141,14 @@ impl EmbeddedContents {
             rebuilt = opening.is_rebuilt,
             "blocks opened"
         );
+        if opening.is_rebuilt {
+            // What was let go of long ago may be there again.
+            let anew = |transaction: &rusqlite::Transaction<'_>| Ok(contents_mark::set_collected(transaction, 0)?);
+            if let Err(error) = ledger.write::<_, BackendError>(anew).await {
+                ledger.leave_contents();
+                return Err(error.into());
+            }
+        }
         let blocks = Arc::new(blocks);
         let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
         let for_appending = Arc::clone(&blocks);
