@@ -4,30 +4,24 @@
 //! A body that is not the one that the header describes is the relay's fault: it is fetched again, later. One that is,
 //! and does not open, is its sender's: the message is refused.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom, Write},
-};
+use std::io::{Seek, SeekFrom, Write};
 
 use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
-use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload};
 use sealpost_protocol::{
-    BodyDescription, BodyHasher, ErrorCode, MessageRef, MessageType, RefusalReason, Scheme, Verdict, encoding::Encode,
-    limits as wire,
+    BodyDescription, ErrorCode, MessageRef, RefusalReason, Scheme, encoding::Encode, limits as wire,
 };
 
 use super::{
+    checking::{Checked, NotRead, check, open_short},
     spool::{SpoolFile, Spooled, blocking},
     transfers::{Stop, Transfer},
 };
 use crate::{
-    Agent, Event, RelayError, SyncError,
-    conflicts::retry_conflicts,
-    limits,
+    Agent, RelayError, SyncError, limits,
     outbox::encode_payload,
-    records::{BodyRecord, ContentRecord, DownloadRecord, HeldRecord, InboxRecord},
-    store::{Changes, Versioned},
+    records::{BodyRecord, ContentRecord, DownloadRecord, InboxRecord},
+    store::Changes,
 };
 
 /// What became of an attempt to fetch a body.
@@ -46,16 +40,6 @@ struct Awaited {
     message: MessageRef,
     body: BodyRecord,
     scheme: Scheme,
-}
-
-/// What a body that was fetched is.
-enum Checked {
-    /// Whole, and it opens; of this type.
-    Opens(Option<MessageType>),
-    /// Not the one that the header describes.
-    Other,
-    /// The one that the header describes, and it does not open.
-    Unreadable,
 }
 
 impl Agent {
@@ -251,208 +235,4 @@ impl Agent {
             && Some(answer.body.len() as u64) == body.piece_length(place);
         if is_it { Ok(answer.body) } else { Err(SyncError::OtherBody(message.id)) }
     }
-
-    /// The body is here: its message is stored, and its receipt is due.
-    async fn settle_body(&self, message: MessageRef, content: ContentRecord) -> Result<(), SyncError> {
-        self.end_fetching(message, Verdict::Stored, &content).await
-    }
-
-    /// The body does not open, or is of a type that demands a stronger scheme: its message is refused, and nothing of it is
-    /// left.
-    async fn refuse_body(&self, message: MessageRef, reason: RefusalReason) -> Result<(), SyncError> {
-        tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message by its body");
-        let verdict = Verdict::Refused(reason);
-        self.end_fetching(message, verdict, &ContentRecord::Erased).await
-    }
-
-    async fn end_fetching(
-        &self,
-        message: MessageRef,
-        verdict: Verdict,
-        content: &ContentRecord,
-    ) -> Result<(), SyncError> {
-        let _turn = self.turns.take().await?;
-        retry_conflicts(|| async {
-            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
-            let mut changes = Changes::default();
-            let record = InboxRecord { verdict: Some(verdict), content: content.clone(), ..stored.value.clone() };
-            let leaf = self.leaf(message, &record, verdict)?;
-            self.queue_receipt(&mut changes, &record.arrival, leaf).await?;
-            self.remove_download(&mut changes, &stored).await?;
-            changes.replace(&stored, &record);
-            Ok::<_, SyncError>(self.store.commit(changes).await?)
-        })
-        .await
-    }
-
-    /// The relay has nothing for this agent any more: the message is over before it has come.
-    async fn give_up(&self, message: MessageRef) -> Result<(), SyncError> {
-        tracing::warn!(message = %message.id, sender = %message.sender, "the relay no longer has a message's body");
-        let _turn = self.turns.take().await?;
-        retry_conflicts(|| async {
-            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
-            let mut changes = Changes::default();
-            self.remove_download(&mut changes, &stored).await?;
-            self.note(&mut changes, Event::BodyGone { message: message.id, sender: message.sender })?;
-            changes.delete(&stored);
-            Ok::<_, SyncError>(self.store.commit(changes).await?)
-        })
-        .await?;
-        self.spool.remove(Spooled::Incoming(message)).await;
-        Ok(())
-    }
-
-    async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, SyncError> {
-        let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
-        Ok(stored.filter(|stored| stored.value.verdict.is_none()))
-    }
-
-    async fn remove_download(&self, changes: &mut Changes, stored: &Versioned<InboxRecord>) -> Result<(), SyncError> {
-        if let Some(download) = self.store.find::<DownloadRecord>(&stored.value.arrival).await? {
-            changes.delete(&download);
-        }
-        Ok(())
-    }
-
-    /// Shows what was held up behind bodies that are here by now, in the order in which it came. Each gets a new place in
-    /// the order of arrival: whoever reads on from where it was finds it.
-    pub(crate) async fn release_held(&self) -> Result<(), SyncError> {
-        let mut after = Vec::new();
-        loop {
-            let page = self.store.page::<HeldRecord>(&[], &after, 1).await?;
-            let Some(first) = page.last else { return Ok(()) };
-            let sender = first.get(..32).unwrap_or_default().to_vec();
-            let _turn = self.turns.take().await?;
-            while retry_conflicts(|| self.release_from(&sender)).await? {}
-            after = [sender.as_slice(), &[0xff; 17]].concat();
-        }
-    }
-
-    /// Releases some of what one sender has sent. Returns whether there may be more.
-    async fn release_from(&self, sender: &[u8]) -> Result<bool, SyncError> {
-        let rows = self.store.list::<HeldRecord>(sender, &[], limits::ROWS).await?;
-        let mut changes = Changes::default();
-        let mut arrivals = self.arrivals().await?;
-        let mut is_blocked = false;
-        for row in &rows {
-            let message = row.value.message;
-            if let Some(stored) = self.store.find::<InboxRecord>(&message.to_bytes()).await? {
-                match stored.value.verdict {
-                    None => {
-                        is_blocked = true;
-                        break;
-                    }
-                    Some(Verdict::Stored) => {
-                        let arrival = arrivals.next(self.clock.now(), 0);
-                        changes.replace(&stored, &InboxRecord { arrival: arrival.clone(), ..stored.value.clone() });
-                        changes.insert(arrival, &crate::records::UnreadRecord { message });
-                    }
-                    Some(_) => {}
-                }
-            }
-            changes.delete(row);
-        }
-        arrivals.save(&mut changes);
-        self.store.commit(changes).await?;
-        Ok(!is_blocked && rows.len() == limits::ROWS)
-    }
-}
-
-/// Reads a whole file of the spool through: whether it is the body, and whether that opens.
-async fn check(file: &SpoolFile, body: &BodyRecord) -> Result<Checked, SyncError> {
-    let (handle, body) = (file.handle().map_err(SyncError::Spool)?, body.clone());
-    let checked = tokio::task::spawn_blocking(move || check_file(handle, &body)).await;
-    checked.map_err(|error| SyncError::Spool(io::Error::other(error)))?
-}
-
-fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
-    let read = |error| SyncError::Spool(error);
-    file.seek(SeekFrom::Start(0)).map_err(read)?;
-    let mut file = io::BufReader::with_capacity(limits::SPOOL_BUFFER, file);
-    let mut hasher = BodyHasher::default();
-    let mut opener = match BodyOpener::new(&body.key.seal(), body.description.sealed_length) {
-        Err(BodyError::Primitives(error)) => return Err(error.into()),
-        opener => opener.ok(),
-    };
-    let mut piece = Vec::new();
-    loop {
-        let needed = opener.as_ref().map(BodyOpener::needed).filter(|needed| *needed > 0);
-        piece.resize(needed.unwrap_or(limits::SPOOL_BUFFER), 0);
-        let length = read_full(&mut file, &mut piece).map_err(read)?;
-        let Some(found) = piece.get(..length).filter(|found| !found.is_empty()) else { break };
-        hasher.update(found);
-        if needed.is_some()
-            && let Some(opening) = &mut opener
-        {
-            match opening.open(found) {
-                Ok(_) => {}
-                Err(BodyError::Primitives(error)) => return Err(error.into()),
-                // Whose fault it is the hash tells, at the end.
-                Err(_) => opener = None,
-            }
-        }
-    }
-    Ok(match opener {
-        _ if hasher.description() != body.description => Checked::Other,
-        Some(opener) if opener.needed() == 0 => {
-            Checked::Opens(opener.prelude().and_then(|prelude| prelude.message_type.clone()))
-        }
-        _ => Checked::Unreadable,
-    })
-}
-
-/// Reads until the buffer is full or the file has ended.
-fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
-}
-
-/// Why a body was not read.
-enum NotRead {
-    /// It is not what it should be.
-    Unreadable,
-    /// It is longer than a payload's content may be.
-    TooLong,
-    /// The library failed.
-    Failed(sealpost_crypto::PrimitivesError),
-}
-
-impl From<BodyError> for NotRead {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::Primitives(error) => Self::Failed(error),
-            _ => Self::Unreadable,
-        }
-    }
-}
-
-/// Opens a body whose content may be that of a payload.
-fn open_short(seal: &BodySeal<'_>, sealed: &[u8]) -> Result<Payload, NotRead> {
-    let mut opener = BodyOpener::new(seal, sealed.len() as u64)?;
-    let (mut content, mut rest) = (Vec::with_capacity(sealed.len()), sealed);
-    while opener.needed() > 0 {
-        let (piece, later) = rest.split_at_checked(opener.needed()).ok_or(NotRead::Unreadable)?;
-        content.extend_from_slice(&opener.open(piece)?);
-        rest = later;
-    }
-    let prelude = opener.prelude().cloned().ok_or(NotRead::Unreadable)?;
-    let content = match prelude.kind {
-        ContentKind::Text => String::from_utf8(content).map(Content::text).map_err(|_| NotRead::Unreadable)?,
-        ContentKind::Bytes => Content::bytes(content),
-    };
-    Ok(Payload {
-        message_type: prelude.message_type,
-        thread: prelude.thread,
-        reply_to: prelude.reply_to,
-        file_name: prelude.file_name,
-        content: content.map_err(|_| NotRead::TooLong)?,
-    })
 }

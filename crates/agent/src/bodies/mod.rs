@@ -3,10 +3,12 @@
 //! Kept: a body is whole and synced in the spool before a row names it as such; rows hold the keys. Memory is bounded by a
 //! few pieces, whatever the length.
 
+mod checking;
 mod downloading;
 mod leftovers;
 mod reading;
 mod sealing;
+mod settling;
 mod spool;
 mod staging;
 mod transfers;

@@ -7,7 +7,7 @@ use sealpost_protocol::{
 };
 use thiserror::Error;
 
-use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, Handle, Uploads};
+use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, FanOuts, Handle, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -263,7 +263,7 @@ pub struct Standing {
 /// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
 /// them again. Those of the others go with the last who waits.
 #[async_trait]
-pub trait Ledger: Uploads + ControlMessages {
+pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
     /// the next attempt is queued if the last one failed. An upload that the message brings is its body from then on.
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError>;

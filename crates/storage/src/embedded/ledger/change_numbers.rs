@@ -32,6 +32,13 @@ impl ChangeNumbers {
         self.last
     }
 
+    /// Gives out as many, one after the other, and returns the first.
+    pub(super) fn take_many(&mut self, count: u64) -> u64 {
+        let first = self.next();
+        self.last += count;
+        first
+    }
+
     pub(super) fn save(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         if self.last > self.saved {
             transaction.prepare_cached(SAVE)?.execute(params![Number(self.last)])?;

@@ -5,7 +5,7 @@ use sealpost_core::{
     limits,
     ports::{AcceptError, Handle, StoredPart},
 };
-use sealpost_protocol::Timestamp;
+use sealpost_protocol::{AgentId, Timestamp};
 
 use super::{
     Abort, StoreError, bodies,
@@ -59,9 +59,7 @@ pub(super) fn leave(
 ) -> Result<(), StoreError> {
     delivery.mailbox_seq = None;
     delivery.update(transaction)?;
-    let recipient = delivery.record.status.recipient;
-    let left = params![recipient.as_bytes(), Number(delivery.part_length)];
-    transaction.prepare_cached(LEAVE)?.execute(left)?;
+    uncount(transaction, delivery.record.status.recipient, delivery.part_length)?;
     if retention::is_kept(transaction, delivery.message)? {
         return Ok(());
     }
@@ -72,6 +70,12 @@ pub(super) fn leave(
 /// Counts what is in a mailbox.
 pub(super) fn recount(transaction: &Transaction<'_>, recipient: &[u8]) -> Result<(), StoreError> {
     transaction.prepare_cached(RECOUNT)?.execute([recipient])?;
+    Ok(())
+}
+
+/// Counts a part out of its recipient's mailbox.
+pub(super) fn uncount(transaction: &Transaction<'_>, recipient: AgentId, length: u64) -> Result<(), StoreError> {
+    transaction.prepare_cached(LEAVE)?.execute(params![recipient.as_bytes(), Number(length)])?;
     Ok(())
 }
 

@@ -132,8 +132,11 @@ fn lose_part(transaction: &Transaction<'_>, key: &Key) -> Result<bool, StoreErro
     if !stands(transaction, "SELECT 1 FROM parts WHERE delivery = ?1 AND content = ?2 AND ?3 = 0", named)? {
         return Ok(false);
     }
-    if let Some(delivery) = delivery(transaction, &Key::Row(named.row))?.filter(Delivery::is_waiting) {
-        end(transaction, delivery)?;
+    match delivery(transaction, &Key::Row(named.row))? {
+        // Of a message that is still coming in: it is lost when somebody asks for it.
+        None if is_delivery(transaction, named.row)? => return Ok(false),
+        Some(delivery) if delivery.is_waiting() => _ = end(transaction, delivery)?,
+        _ => {}
     }
     // It may have been kept though nobody waits.
     released::note(transaction, mailboxes::take_part(transaction, named.row)?.as_ref())?;
@@ -281,6 +284,10 @@ fn deliveries_of(connection: &Connection, message: u64) -> Result<Vec<Delivery>,
         return Ok(Vec::new());
     };
     deliveries::load(connection, message..=message + recipients - 1)
+}
+
+fn is_delivery(connection: &Connection, id: u64) -> Result<bool, StoreError> {
+    Ok(connection.prepare_cached("SELECT 1 FROM deliveries WHERE id = ?1")?.exists([Number(id)])?)
 }
 
 fn has_part(connection: &Connection, delivery: u64) -> Result<bool, StoreError> {

@@ -25,9 +25,13 @@ pub(super) fn integrity(notes: &mut Notes, connection: &Connection) -> Result<()
 }
 
 const MESSAGES: &str = "SELECT id, sender, message_id, recipients, header_hash, header FROM messages ORDER BY id";
+/// Those of a message to many that is still coming in have none yet.
 const STRAY: &str = "SELECT d.id, d.recipient, m.message_id, 'a delivery outside its message'
      FROM deliveries AS d LEFT JOIN messages AS m ON m.id = d.message
-     WHERE m.id IS NULL OR d.id < m.id OR d.id >= m.id + m.recipients OR d.sender <> m.sender";
+     WHERE (m.id IS NULL OR d.id < m.id OR d.id >= m.id + m.recipients OR d.sender <> m.sender)
+         AND NOT EXISTS (
+             SELECT 1 FROM fan_outs AS f WHERE f.message = d.message AND d.id >= f.message AND d.id < f.message + f.recorded
+         )";
 
 /// Each message's header is the one that was accepted, and its deliveries are those that the header names.
 pub(super) fn messages(notes: &mut Notes, connection: &Connection) -> Result<(), StoreError> {

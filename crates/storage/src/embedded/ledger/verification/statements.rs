@@ -128,6 +128,7 @@ pub(super) const CHECKS: &[Statement] = &[
                      (SELECT coalesce(max(change_seq), 0) FROM deliveries),
                      (SELECT coalesce(max(mailbox_seq), 0) FROM deliveries),
                      (SELECT coalesce(max(place), 0) FROM control_messages),
+                     (SELECT coalesce(max(message + recipients - 1), 0) FROM fan_outs),
                      (SELECT coalesce(max(pieces), 0) FROM pieces), (SELECT coalesce(max(pieces), 0) FROM uploads)
                  ) AS used
                  FROM change_numbers

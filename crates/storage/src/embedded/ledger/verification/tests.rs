@@ -275,6 +275,19 @@ async fn what_was_let_go_of_and_is_still_noted_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_message_to_many_that_is_coming_in_is_nothing_to_find() {
+    let world = World::new().await;
+    let (bob, carol) = (Agent::bob(), Agent::carol());
+    let letter = Letter::new(&Agent::alice(), &[&bob, &carol]).number(9);
+    let first = letter.header().fields().recipients.as_slice()[0];
+    let first = if first == bob.id() { bob } else { carol };
+    let mut acceptance = letter.clone().only(&[&first]).acceptance();
+    (acceptance.parts[0].content, acceptance.mark) = world.store(&letter.envelope(first.id())).await;
+    world.embedded.ledger().begin_fan_out(acceptance).await.unwrap();
+    assert_eq!(world.found().await, []);
+}
+
+#[tokio::test]
 async fn an_index_that_disagrees_with_its_table_is_found_and_built_anew() {
     let world = World::new().await;
     let page_size = 4_096;
