@@ -1,26 +1,31 @@
 //! Sending: a message becomes an entry in each recipient's mailbox before its sender hears that it was accepted.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp};
 use thiserror::Error;
+use tracing::Instrument;
 
 use crate::{
-    DeliveryRecord, Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps, limits,
+    DeliveryRecord, Part, PartDecision, Principal, Submission, SubmittedBody, WakeUps,
+    fan_out::FanOutWriter,
+    limits,
     ports::{
         AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, ContentPolicy, Contents,
-        ControlAcceptance, Handle, Ledger, Prekeys, StoredPart, UploadDescription, UploadName,
+        ControlAcceptance, Handle, Ledger, Prekeys, StoredContents, StoredPart, UploadDescription, UploadName,
     },
     release, uploads,
 };
 
 /// Accepts messages.
+#[derive(Clone)]
 pub struct DeliveryRouter {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) contents: Arc<dyn Contents>,
     pub(crate) prekeys: Arc<dyn Prekeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) fan_outs: Arc<FanOutWriter>,
 }
 
 /// The relay's word that a message is durable.
@@ -116,28 +121,55 @@ impl DeliveryRouter {
             tracing::warn!("a message was refused: the disk is nearly full");
             return Err(SendError::StoreFull);
         }
+        if submission.parts().len() > limits::FAN_OUT_PARTS && submission.is_complete() {
+            // Whoever gives up waiting leaves no message half written: its places would hold back what comes after them.
+            let router = self.clone();
+            let sending = async move { router.send_to_many(&submission).await };
+            let sent = tokio::spawn(sending.in_current_span()).await;
+            return sent.unwrap_or_else(|error| Err(BackendError::new(error).into()));
+        }
+        self.send_at_once(&submission, at).await
+    }
+
+    async fn send_to_many(&self, submission: &Submission) -> Result<Accepted, SendError> {
+        let turn = self.fan_outs.take_turn().await;
+        let at = self.clock.now();
+        if self.ledger.records(submission.header().message()).await?.is_empty() {
+            let outcome = turn.write(submission, at).await?;
+            return Ok(self.tell(submission, outcome).await);
+        }
+        drop(turn);
+        match self.accepted_before(submission).await? {
+            Some(accepted) => Ok(accepted),
+            None => self.send_at_once(submission, at).await,
+        }
+    }
+
+    /// In one transaction of the ledger.
+    async fn send_at_once(&self, submission: &Submission, at: Timestamp) -> Result<Accepted, SendError> {
         let is_control = submission.header().fields().class == MessageClass::Control;
-        let acceptance = self.store_contents(&submission, at).await?;
-        let handles = all_handles(&acceptance);
+        let parts = 0..submission.parts().len();
+        let (acceptance, handles) = store_contents(&*self.contents, submission, parts, at).await?;
         let recorded =
             if is_control { self.accept_control(acceptance).await } else { self.ledger.accept(acceptance).await };
         match recorded {
-            Ok(outcome) => {
-                release::let_go(&*self.ledger, &*self.contents, outcome.unused).await;
-                if !outcome.queued.is_empty() {
-                    self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
-                }
-                tracing::debug!(message = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
-                Ok(Accepted { message, at: outcome.at })
-            }
+            Ok(outcome) => Ok(self.tell(submission, outcome).await),
             Err(error) => {
-                // A store that failed may have recorded the message all the same: only a refusal frees the contents.
-                if !matches!(error, AcceptError::Backend(_)) {
-                    release::drop_unrecorded(&*self.contents, handles).await;
-                }
+                drop_refused(&*self.contents, &error, handles).await;
                 Err(error.into())
             }
         }
+    }
+
+    /// Lets everyone know for whom there is something new.
+    async fn tell(&self, submission: &Submission, outcome: AcceptanceOutcome) -> Accepted {
+        let message = submission.header().message();
+        release::let_go(&*self.ledger, &*self.contents, outcome.unused).await;
+        if !outcome.queued.is_empty() {
+            self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
+        }
+        tracing::debug!(message = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
+        Accepted { message, at: outcome.at }
     }
 
     async fn accept_control(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
@@ -177,35 +209,51 @@ impl DeliveryRouter {
         let is_it = described == Some(found.description) && uploads::is_complete(&found);
         if is_it { Ok(()) } else { Err(AcceptError::UnknownUpload.into()) }
     }
+}
 
-    async fn store_contents(&self, submission: &Submission, at: Timestamp) -> Result<Acceptance, BackendError> {
-        let (inline, uploaded) = match submission.body() {
-            None => (None, None),
-            Some(SubmittedBody::Inline(body)) => (Some(body.clone()), None),
-            Some(SubmittedBody::Uploaded(id)) => (None, Some(AcceptedBody::Uploaded(*id))),
-        };
-        let (parts, has_inline) = (submission.parts().iter().map(|part| part.content.clone()), inline.is_some());
-        let policy = ContentPolicy::of(submission.header().fields().scheme);
-        let stored = self.contents.append(policy, parts.chain(inline).collect()).await?;
-        let (mut handles, mark) = (stored.handles, stored.mark);
-        let inline = if has_inline { handles.pop().map(AcceptedBody::Inline) } else { None };
-        let stored = submission.parts().iter().zip(handles).map(|(part, content)| StoredPart {
-            recipient: part.recipient,
-            attempt: part.attempt,
-            hash: part.hash,
-            length: (submission.header().as_bytes().len() + part.content.len()) as u64,
-            content,
-        });
-        Ok(Acceptance {
-            header: submission.header().clone(),
-            body: inline.or(uploaded),
-            quota: uploads::QUOTA,
-            parts: stored.collect(),
-            retention: submission.retention(),
-            mark,
-            is_complete: submission.is_complete(),
-            at,
-        })
+/// Stores the contents of these parts of a submission, and with the last one those of its body. Returns what the ledger is to
+/// record, and the handles in it.
+pub(crate) async fn store_contents(
+    contents: &dyn Contents,
+    submission: &Submission,
+    parts: Range<usize>,
+    at: Timestamp,
+) -> Result<(Acceptance, Vec<Handle>), BackendError> {
+    let is_last = parts.end == submission.parts().len();
+    let (inline, uploaded) = match submission.body().filter(|_| is_last) {
+        None => (None, None),
+        Some(SubmittedBody::Inline(body)) => (Some(body.clone()), None),
+        Some(SubmittedBody::Uploaded(id)) => (None, Some(AcceptedBody::Uploaded(*id))),
+    };
+    let parts = submission.parts().get(parts).unwrap_or_default();
+    let (bytes, has_inline) = (parts.iter().map(|part| part.content.clone()), inline.is_some());
+    let policy = ContentPolicy::of(submission.header().fields().scheme);
+    let StoredContents { handles, mark } = contents.append(policy, bytes.chain(inline).collect()).await?;
+    let inline = handles.last().filter(|_| has_inline).cloned().map(AcceptedBody::Inline);
+    let stored = parts.iter().zip(handles.iter().cloned()).map(|(part, content)| StoredPart {
+        recipient: part.recipient,
+        attempt: part.attempt,
+        hash: part.hash,
+        length: (submission.header().as_bytes().len() + part.content.len()) as u64,
+        content,
+    });
+    let acceptance = Acceptance {
+        header: submission.header().clone(),
+        body: inline.or(uploaded),
+        quota: uploads::QUOTA,
+        parts: stored.collect(),
+        retention: submission.retention(),
+        mark,
+        is_complete: submission.is_complete(),
+        at,
+    };
+    Ok((acceptance, handles))
+}
+
+/// A store that failed may have recorded the message all the same: only a refusal frees its contents.
+pub(crate) async fn drop_refused(contents: &dyn Contents, error: &AcceptError, handles: Vec<Handle>) {
+    if !matches!(error, AcceptError::Backend(_)) {
+        release::drop_unrecorded(contents, handles).await;
     }
 }
 
@@ -220,12 +268,4 @@ fn check_times(submission: &Submission, now: Timestamp) -> Result<(), SendError>
         return Err(SendError::Expired);
     }
     Ok(())
-}
-
-fn all_handles(acceptance: &Acceptance) -> Vec<Handle> {
-    let inline = match &acceptance.body {
-        Some(AcceptedBody::Inline(content)) => Some(content.clone()),
-        Some(AcceptedBody::Uploaded(_)) | None => None,
-    };
-    acceptance.parts.iter().map(|part| part.content.clone()).chain(inline).collect()
 }

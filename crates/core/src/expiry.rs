@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use crate::{
     WakeUps,
     clock_watch::{ClockWatch, Sight},
+    fan_out::FanOutWriter,
     limits,
     ports::{BackendError, Contents, Handle, Ledger, Prekeys},
     release,
@@ -21,6 +22,7 @@ pub struct Expiry {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clock_watch: Mutex<Option<ClockWatch>>,
     pub(crate) wake_ups: Arc<WakeUps>,
+    pub(crate) fan_outs: Arc<FanOutWriter>,
 }
 
 /// What one sweep did.
@@ -104,13 +106,14 @@ impl Expiry {
 
     /// Lets go of what an earlier run did not come to, and takes back a bounded part of the space.
     async fn give_back_space(&self) -> Result<(), BackendError> {
+        let unfinished = self.fan_outs.take_turn().await.take_back().await;
         let rest = release::let_go_of_rest(&*self.ledger, &*self.contents).await;
         for _ in 0..limits::COMPACTION_STEPS {
             if !self.contents.compact().await? {
                 break;
             }
         }
-        rest
+        unfinished.and(rest)
     }
 
     async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {

@@ -15,6 +15,7 @@ mod clock_watch;
 mod delivery_router;
 mod delivery_status;
 mod expiry;
+mod fan_out;
 mod key_agreement;
 mod mailbox;
 mod message_query;

@@ -84,6 +84,11 @@ pub const CLOCK_JUMP: Duration = Duration::from_secs(5 * 60);
 /// a wrong clock ends a month of mail before anyone looks.
 pub const CLOCK_DOUBT: Duration = Duration::from_secs(24 * 3600);
 
+/// Parts of a message that are written in one transaction; a message of more is written in as many as it takes, and seen
+/// with the last. Lower, and a message to a thousand flushes more often; higher, and others' messages wait longer behind it.
+/// Decision 030 has the measurements.
+pub const FAN_OUT_PARTS: usize = 64;
+
 /// Changes in one page of the event feed.
 pub const FEED_CHANGES: usize = 100;
 

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Readiness, Receipts, Uploading, WakeUps,
+    fan_out::FanOutWriter,
     ports::{Contents, Ledger, Prekeys},
 };
 
@@ -51,6 +52,8 @@ impl Services {
     pub fn new(ports: Ports) -> Self {
         let Ports { ledger, contents, prekeys, clock, node } = ports;
         let wake_ups = Arc::new(WakeUps::default());
+        let fan_outs = FanOutWriter::new(Arc::clone(&ledger), Arc::clone(&contents), Arc::clone(&wake_ups));
+        let fan_outs = Arc::new(fan_outs);
         Self {
             key_agreement: KeyAgreement { prekeys: Arc::clone(&prekeys), clock: Arc::clone(&clock) },
             uploading: Uploading {
@@ -64,6 +67,7 @@ impl Services {
                 prekeys: Arc::clone(&prekeys),
                 clock: Arc::clone(&clock),
                 wake_ups: Arc::clone(&wake_ups),
+                fan_outs: Arc::clone(&fan_outs),
             },
             mailboxes: Mailboxes {
                 ledger: Arc::clone(&ledger),
@@ -86,7 +90,7 @@ impl Services {
                 wake_ups: Arc::clone(&wake_ups),
             },
             readiness: Readiness { ledger: Arc::clone(&ledger), contents: Arc::clone(&contents) },
-            expiry: Expiry { ledger, contents, prekeys, clock, clock_watch: Mutex::default(), wake_ups },
+            expiry: Expiry { ledger, contents, prekeys, clock, clock_watch: Mutex::default(), wake_ups, fan_outs },
         }
     }
 }

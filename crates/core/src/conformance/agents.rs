@@ -31,6 +31,16 @@ impl Agent {
         Self { seed, key, identity }
     }
 
+    /// One of many: none of them is an agent of a seed.
+    #[must_use]
+    pub fn numbered(number: u32) -> Self {
+        let mut seed = [0xff; 32];
+        seed[..4].copy_from_slice(&number.to_be_bytes());
+        let key = SigningKey::from_bytes(&seed);
+        let identity = IdentityKey::from_array(key.verifying_key().to_bytes()).unwrap();
+        Self { seed: 0xff, key, identity }
+    }
+
     /// Who sends, in most tests.
     #[must_use]
     pub fn alice() -> Self {

@@ -5,6 +5,7 @@ mod attempts;
 mod changes;
 mod control_messages;
 mod expiry;
+mod fan_outs;
 mod mailboxes;
 mod pages;
 mod queries;
@@ -17,8 +18,8 @@ use std::collections::BTreeSet;
 use sealpost_protocol::{AgentId, DeliveryStatus, MessageRef, ReceiptLeaf, Timestamp, Verdict};
 
 pub use self::{
-    acceptance::*, attempts::*, changes::*, control_messages::*, expiry::*, mailboxes::*, pages::*, queries::*,
-    receipts::*, release::*, uploads::*,
+    acceptance::*, attempts::*, changes::*, control_messages::*, expiry::*, fan_outs::*, mailboxes::*, pages::*,
+    queries::*, receipts::*, release::*, uploads::*,
 };
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
@@ -121,6 +122,16 @@ macro_rules! ledger_conformance {
             a_control_message_ends_with_its_life
             a_lost_control_message_goes_without_a_word
             the_standing_of_an_agent_is_its_last_head_and_its_highest_control_message
+
+            nothing_of_a_fan_out_is_seen_before_its_last_part
+            a_finished_fan_out_is_a_message_like_any_other
+            others_are_accepted_between_the_parts_of_a_fan_out
+            a_feed_passes_over_no_part_of_a_fan_out
+            a_hidden_part_takes_its_room_until_it_is_abandoned
+            a_fan_out_that_finds_no_room_may_be_abandoned_and_leaves_nothing
+            an_abandoned_fan_out_may_begin_anew
+            a_fan_out_under_a_used_id_is_a_conflict
+            a_fan_out_ends_whole_or_not_at_all
 
             an_upload_takes_its_pieces_in_any_order
             a_piece_again_is_given_back_and_another_in_its_place_refused

@@ -61,6 +61,7 @@ mod tests {
                     include_str!("ledger/changes.rs"),
                     include_str!("ledger/control_messages.rs"),
                     include_str!("ledger/expiry.rs"),
+                    include_str!("ledger/fan_outs.rs"),
                     include_str!("ledger/mailboxes.rs"),
                     include_str!("ledger/pages.rs"),
                     include_str!("ledger/queries.rs"),

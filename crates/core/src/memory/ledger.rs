@@ -7,15 +7,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
 
-use self::state::{Delivery, Message, State};
+pub(super) use self::state::Delivery;
+use self::state::{Message, State};
 use super::bodies::Body;
 use crate::{
     DeliveryRecord,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
-        UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
+        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
+        FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece,
+        UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -52,6 +53,7 @@ impl Ledger for MemoryLedger {
 
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
         let state = self.state();
+        let hidden = state.fan_outs.first_entry(query.recipient);
         let is_asked_for = |(message, delivery): &(&Message, &Delivery)| {
             delivery.mailbox_seq > query.after && message.header.fields().expires > query.now
         };
@@ -70,6 +72,7 @@ impl Ledger for MemoryLedger {
         };
         let mut waiting: Vec<_> = state.waiting(query.recipient).filter(is_asked_for).filter_map(entry).collect();
         waiting.extend(state.control.waiting(&query));
+        waiting.retain(|(_, entry)| hidden.is_none_or(|hidden| entry.mailbox_seq < hidden));
         waiting.sort_unstable_by_key(|(_, entry)| entry.mailbox_seq);
         let mut bytes = 0_u64;
         let fits = |(place, (length, _)): &(usize, (u64, WaitingEntry))| {
@@ -177,6 +180,8 @@ impl Ledger for MemoryLedger {
                 }
             }
         }
+        let hidden = state.fan_outs.first_change(agent);
+        changes.retain(|change: &Change| hidden.is_none_or(|hidden| change.change_seq < hidden));
         changes.sort_unstable_by_key(|change| change.change_seq);
         changes.truncate(limit);
         Ok(changes)
@@ -322,5 +327,31 @@ impl ControlMessages for MemoryLedger {
         let released = state.control.expire(now, rows);
         state.released.extend(released.iter().cloned());
         Ok(released)
+    }
+}
+
+#[async_trait]
+impl FanOuts for MemoryLedger {
+    async fn begin_fan_out(&self, first: Acceptance) -> Result<FanOutId, AcceptError> {
+        self.transaction(|state| {
+            let id = state.begin_fan_out(&first)?;
+            state.continue_fan_out(id, first)?;
+            Ok(id)
+        })
+    }
+
+    async fn continue_fan_out(&self, id: FanOutId, next: Acceptance) -> Result<(), AcceptError> {
+        self.transaction(|state| state.continue_fan_out(id, next))
+    }
+
+    async fn finish_fan_out(&self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.transaction(|state| state.finish_fan_out(id, last))
+    }
+
+    async fn abandon_fan_out(&self, rows: usize) -> Result<Option<AbandonStep>, BackendError> {
+        let mut state = self.state();
+        let step = state.fan_outs.abandon(rows);
+        state.released.extend(step.iter().flat_map(|step| step.released.iter().cloned()));
+        Ok(step)
     }
 }

@@ -4,6 +4,7 @@
 mod bodies;
 mod contents;
 mod control_messages;
+mod fan_outs;
 mod ledger;
 mod prekeys;
 

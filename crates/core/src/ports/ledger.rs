@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, DeliveryState, Header, HeaderHash, MessageId, MessageRef, PartHash,
-    ReceiptBatch, Retention, Signature, Timestamp, UploadId, merkle,
+    ReceiptBatch, ReceiptHead, Retention, Signature, Timestamp, UploadId, merkle,
 };
 use thiserror::Error;
 
-use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, Handle, Uploads};
+use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, FanOuts, Handle, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -196,6 +196,22 @@ pub enum RecordReceiptsError {
     Backend(#[from] BackendError),
 }
 
+impl RecordReceiptsError {
+    /// Whether a head of receipts may follow the `last` one that was recorded: the same again, or the next.
+    ///
+    /// # Errors
+    /// [`RecordReceiptsError::OutOfSequence`] with what the next one must name.
+    pub fn unless_follows(last: Option<ReceiptHead>, head: ReceiptHead) -> Result<(), Self> {
+        let number = last.map_or(0, |last| last.number) + 1;
+        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
+        if last == Some(head) || (head.number, head.previous_root) == (number, previous_root) {
+            Ok(())
+        } else {
+            Err(Self::OutOfSequence { number, previous_root })
+        }
+    }
+}
+
 /// What one step of the expiry sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExpireStep {
@@ -247,7 +263,7 @@ pub struct Standing {
 /// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
 /// them again. Those of the others go with the last who waits.
 #[async_trait]
-pub trait Ledger: Uploads + ControlMessages {
+pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
     /// the next attempt is queued if the last one failed. An upload that the message brings is its body from then on.
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError>;

@@ -4,6 +4,7 @@
 mod backend;
 mod contents;
 mod control_messages;
+mod fan_outs;
 mod ledger;
 mod prekeys;
 mod uploads;
@@ -11,6 +12,7 @@ mod uploads;
 pub use backend::BackendError;
 pub use contents::{ContentPolicy, Contents, ContentsMark, Handle, StoredContents};
 pub use control_messages::{ControlAcceptance, ControlMessages};
+pub use fan_outs::{AbandonStep, FanOutId, FanOuts};
 pub use ledger::{
     AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyPiece, Change, EndedRetention, ExpireStep, Ledger,
     LostEntries, PageQuery, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing,

@@ -7,10 +7,10 @@ use sealpost_core::{
     DeliveryRecord,
     memory::MemoryLedger,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
-        UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
+        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
+        FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece,
+        UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -200,5 +200,31 @@ impl ControlMessages for FailingLedger {
 
     async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
         self.writes()?.expire_control(now, rows).await
+    }
+}
+
+#[async_trait]
+impl FanOuts for FailingLedger {
+    async fn begin_fan_out(&self, first: Acceptance) -> Result<FanOutId, AcceptError> {
+        let done = self.writes()?.begin_fan_out(first).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn continue_fan_out(&self, id: FanOutId, next: Acceptance) -> Result<(), AcceptError> {
+        self.writes()?.continue_fan_out(id, next).await?;
+        Ok(self.answers()?)
+    }
+
+    async fn finish_fan_out(&self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let done = self.writes()?.finish_fan_out(id, last).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn abandon_fan_out(&self, rows: usize) -> Result<Option<AbandonStep>, BackendError> {
+        let done = self.writes()?.abandon_fan_out(rows).await?;
+        self.answers()?;
+        Ok(done)
     }
 }

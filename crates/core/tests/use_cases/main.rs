@@ -6,6 +6,7 @@ mod contents_on_loan;
 mod control_messages;
 mod failing_ledger;
 mod failing_store;
+mod fanning_out;
 mod key_agreement;
 mod queries;
 mod readiness;

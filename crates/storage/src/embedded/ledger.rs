@@ -7,6 +7,7 @@ mod changes;
 mod control_messages;
 mod deliveries;
 mod expiry;
+mod fan_outs;
 mod forgetting;
 mod mailboxes;
 mod messages;
@@ -17,6 +18,7 @@ mod receipts;
 mod released;
 mod retention;
 mod uploads;
+pub(super) mod verification;
 
 use std::sync::Arc;
 
@@ -25,10 +27,10 @@ use rusqlite::Transaction;
 use sealpost_core::{
     DeliveryRecord,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError, BodyPiece,
-        BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, Handle, Ledger, LostEntries,
-        PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName,
-        UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
+        BodyPiece, BodyQuota, Change, ContentsMark, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
+        FanOutId, FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing,
+        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -44,20 +46,36 @@ impl EmbeddedLedger {
     pub(super) fn new(store: Arc<Store>) -> Self {
         Self { store }
     }
+
+    /// Records contents with the mark that they came with, which lives until the commit: a collection in between would take
+    /// them.
+    async fn write_contents<T, R>(
+        &self,
+        mark: ContentsMark,
+        record: impl FnOnce(&Transaction<'_>) -> Result<T, Abort<R>> + Send + 'static,
+    ) -> Result<T, R>
+    where
+        T: Send + 'static,
+        R: From<BackendError> + Send + 'static,
+    {
+        let write = move |transaction: &Transaction<'_>| {
+            contents_mark::raise(transaction, &mark)?;
+            Ok((record(transaction)?, mark))
+        };
+        self.store.write(write).await.map(|(recorded, _mark)| recorded)
+    }
 }
 
 #[async_trait]
 impl Ledger for EmbeddedLedger {
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let mark = acceptance.mark.clone();
         let accept = move |transaction: &Transaction<'_>| {
-            let mark = acceptance.mark.clone();
-            contents_mark::raise(transaction, &mark)?;
             let outcome = acceptance::accept(transaction, acceptance)?;
             released::note(transaction, &outcome.unused)?;
-            Ok((outcome, mark))
+            Ok(outcome)
         };
-        // The mark lives until the commit: a collection in between would take what it came with.
-        self.store.write(accept).await.map(|(outcome, _mark)| outcome)
+        self.write_contents(mark, accept).await
     }
 
     async fn page(&self, query: PageQuery) -> Result<Vec<WaitingEntry>, BackendError> {
@@ -257,5 +275,29 @@ impl ControlMessages for EmbeddedLedger {
             Ok(released)
         };
         self.store.write(expire).await
+    }
+}
+
+#[async_trait]
+impl FanOuts for EmbeddedLedger {
+    async fn begin_fan_out(&self, first: Acceptance) -> Result<FanOutId, AcceptError> {
+        self.write_contents(first.mark.clone(), move |transaction| fan_outs::begin(transaction, first)).await
+    }
+
+    async fn continue_fan_out(&self, id: FanOutId, next: Acceptance) -> Result<(), AcceptError> {
+        self.write_contents(next.mark.clone(), move |transaction| fan_outs::add(transaction, id, next)).await
+    }
+
+    async fn finish_fan_out(&self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        self.write_contents(last.mark.clone(), move |transaction| fan_outs::finish(transaction, id, last)).await
+    }
+
+    async fn abandon_fan_out(&self, rows: usize) -> Result<Option<AbandonStep>, BackendError> {
+        let abandon = move |transaction: &Transaction<'_>| {
+            let step = fan_outs::abandon(transaction, rows)?;
+            released::note(transaction, step.iter().flat_map(|step| &step.released))?;
+            Ok(step)
+        };
+        self.store.write(abandon).await
     }
 }

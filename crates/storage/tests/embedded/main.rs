@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
 
 mod conformance;
+mod fan_out;
 mod identity;
 mod killed;
 mod model;

@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Retention, Signature,
-    Timestamp,
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptProof, Retention, Signature, Timestamp,
 };
 
 use super::super::{
     bodies::{Body, UploadTable},
     control_messages::ControlTable,
+    fan_outs::FanOutTable,
 };
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ExpireStep, Handle, ReceiptRefusal,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ExpireStep, FanOutId, Handle, ReceiptRefusal,
         RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
     },
 };
@@ -29,6 +29,7 @@ pub(super) struct State {
     /// What was released and is not discarded yet.
     pub(super) released: Vec<Handle>,
     pub(super) control: ControlTable,
+    pub(super) fan_outs: FanOutTable,
 }
 
 #[derive(Debug, Clone)]
@@ -42,11 +43,11 @@ pub(super) struct Message {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Delivery {
-    pub(super) record: DeliveryRecord,
-    pub(super) mailbox_seq: u64,
-    pub(super) length: u64,
-    pub(super) content: Option<Handle>,
+pub(in crate::memory) struct Delivery {
+    pub(in crate::memory) record: DeliveryRecord,
+    pub(in crate::memory) mailbox_seq: u64,
+    pub(in crate::memory) length: u64,
+    pub(in crate::memory) content: Option<Handle>,
 }
 
 impl State {
@@ -69,9 +70,9 @@ impl State {
     }
 
     fn check_room(&self, part: &StoredPart) -> Result<(), AcceptError> {
-        let (messages, bytes) = self
-            .waiting(part.recipient)
-            .fold((0, 0_u64), |(messages, bytes), (_, delivery)| (messages + 1, bytes + delivery.length));
+        let seen = self.waiting(part.recipient).map(|(_, delivery)| delivery.length);
+        let lengths = seen.chain(self.fan_outs.lengths(part.recipient));
+        let (messages, bytes) = lengths.fold((0, 0_u64), |(messages, bytes), length| (messages + 1, bytes + length));
         let fits = messages < limits::MAILBOX_MESSAGES && bytes.saturating_add(part.length) <= limits::MAILBOX_BYTES;
         if fits { Ok(()) } else { Err(AcceptError::MailboxFull { recipient: part.recipient }) }
     }
@@ -88,20 +89,60 @@ impl State {
 
     fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let body = self.take_body(&acceptance)?;
-        let Acceptance { header, parts, retention, at, .. } = acceptance;
+        let deliveries = self.queue(&acceptance)?;
+        let queued = deliveries.keys().copied().collect();
+        let Acceptance { header, retention, at, .. } = acceptance;
         let is_kept = retention == Retention::UntilExpiry;
-        let mut message = Message { header, accepted_at: at, is_kept, body, deliveries: BTreeMap::new() };
-        let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: Vec::new() };
-        for part in parts {
-            self.check_room(&part)?;
-            let seq = self.next_change();
-            let record = DeliveryRecord::queued(part.recipient, message.header.hash(), part.hash, at, seq);
-            outcome.queued.push(part.recipient);
-            let delivery = Delivery { record, mailbox_seq: seq, length: part.length, content: Some(part.content) };
-            message.deliveries.insert(part.recipient, delivery);
-        }
+        let message = Message { header, accepted_at: at, is_kept, body, deliveries };
         self.messages.insert(message.header.message(), message);
-        Ok(outcome)
+        Ok(AcceptanceOutcome { at, queued, unused: Vec::new() })
+    }
+
+    /// Puts first attempts at the ends of their mailboxes.
+    fn queue(&mut self, acceptance: &Acceptance) -> Result<BTreeMap<AgentId, Delivery>, AcceptError> {
+        let header = acceptance.header.hash();
+        let mut deliveries = BTreeMap::new();
+        for part in &acceptance.parts {
+            self.check_room(part)?;
+            let seq = self.next_change();
+            let record = DeliveryRecord::queued(part.recipient, header, part.hash, acceptance.at, seq);
+            let content = Some(part.content.clone());
+            deliveries.insert(part.recipient, Delivery { record, mailbox_seq: seq, length: part.length, content });
+        }
+        Ok(deliveries)
+    }
+
+    pub(super) fn begin_fan_out(&mut self, first: &Acceptance) -> Result<FanOutId, AcceptError> {
+        if self.messages.contains_key(&first.header.message()) {
+            return Err(AcceptError::Conflict);
+        }
+        let id = FanOutId(self.next_change());
+        self.fan_outs.begin(id, first.header.message().sender);
+        Ok(id)
+    }
+
+    pub(super) fn continue_fan_out(&mut self, id: FanOutId, next: Acceptance) -> Result<(), AcceptError> {
+        self.fan_outs.check(id)?;
+        let deliveries = self.queue(&next)?;
+        self.fan_outs.add(id, deliveries);
+        Ok(())
+    }
+
+    pub(super) fn finish_fan_out(&mut self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let name = last.header.message();
+        if self.messages.contains_key(&name) {
+            return Err(AcceptError::Conflict);
+        }
+        let body = self.take_body(&last)?;
+        self.continue_fan_out(id, last.clone())?;
+        let deliveries = self.fan_outs.end(id);
+        let queued: Vec<_> = deliveries.keys().copied().collect();
+        if queued != last.header.fields().recipients.as_slice() {
+            return Err(AcceptError::Incomplete);
+        }
+        let is_kept = last.retention == Retention::UntilExpiry;
+        self.messages.insert(name, Message { header: last.header, accepted_at: last.at, is_kept, body, deliveries });
+        Ok(AcceptanceOutcome { at: last.at, queued, unused: Vec::new() })
     }
 
     fn accept_again(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
@@ -174,11 +215,7 @@ impl State {
         let signed = *batch.signed_head();
         let head = signed.head;
         let last = self.heads.get(&head.recipient).map(|last| last.signed.head);
-        let number = last.map_or(0, |last| last.number) + 1;
-        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-        if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
-            return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
-        }
+        RecordReceiptsError::unless_follows(last, head)?;
         self.heads.insert(head.recipient, CountersignedHead { signed, countersignature });
         let mut recorded = RecordedReceipts::default();
         for (index, proof) in batch.proofs().into_iter().enumerate() {

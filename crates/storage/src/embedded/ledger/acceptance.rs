@@ -5,7 +5,7 @@ use sealpost_core::{
     DeliveryRecord, PartDecision,
     ports::{AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, Handle, StoredPart, UploadName},
 };
-use sealpost_protocol::{AgentId, Timestamp};
+use sealpost_protocol::{AgentId, Header, Timestamp};
 
 use super::{
     Abort, StoreError,
@@ -29,33 +29,67 @@ pub(super) fn accept(
     }
 }
 
-fn accept_new(transaction: &Transaction<'_>, acceptance: Acceptance) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    let Acceptance { header, body, quota, parts, retention, at, .. } = acceptance;
+fn accept_new(
+    transaction: &Transaction<'_>,
+    mut acceptance: Acceptance,
+) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
     let mut numbers = ChangeNumbers::load(transaction)?;
-    let message = numbers.next();
+    let id = numbers.next();
+    let mut outcome = AcceptanceOutcome { at: acceptance.at, queued: Vec::new(), unused: Vec::new() };
+    let parts = std::mem::take(&mut acceptance.parts);
+    let new = NewMessage { id, header: &acceptance.header, at: acceptance.at };
+    for part in parts {
+        let seq = numbers.take();
+        outcome.queued.push(part.recipient);
+        queue(transaction, &new, seq, seq, part)?;
+    }
+    numbers.save(transaction)?;
+    show(transaction, id, acceptance)?;
+    Ok(outcome)
+}
+
+/// What its deliveries need of a new message.
+pub(super) struct NewMessage<'a> {
+    pub(super) id: u64,
+    pub(super) header: &'a Header,
+    pub(super) at: Timestamp,
+}
+
+/// Puts a first attempt at the end of its mailbox, as the delivery of this id.
+pub(super) fn queue(
+    transaction: &Transaction<'_>,
+    message: &NewMessage<'_>,
+    id: u64,
+    seq: u64,
+    part: StoredPart,
+) -> Result<(), Abort<AcceptError>> {
+    let &NewMessage { id: message, header, at } = message;
+    let delivery = Delivery {
+        id,
+        message,
+        sender: header.message().sender,
+        record: DeliveryRecord::queued(part.recipient, header.hash(), part.hash, at, seq),
+        part_length: part.length,
+        expires_at: header.fields().expires,
+        mailbox_seq: Some(seq),
+    };
+    delivery.insert(transaction)?;
+    mailboxes::enter(transaction, id, part, delivery.expires_at)
+}
+
+/// Records the message itself, whose parts are queued: from here on it is seen.
+pub(super) fn show(
+    transaction: &Transaction<'_>,
+    message: u64,
+    acceptance: Acceptance,
+) -> Result<(), Abort<AcceptError>> {
+    let Acceptance { header, body, quota, retention, at, .. } = acceptance;
     messages::insert(transaction, message, &header, at)?;
     retention::keep(transaction, message, retention, header.fields().expires)?;
     if let Some(body) = body {
         bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
     }
-    let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: Vec::new() };
-    for part in parts {
-        let seq = numbers.take();
-        let delivery = Delivery {
-            id: seq,
-            message,
-            sender: header.message().sender,
-            record: DeliveryRecord::queued(part.recipient, header.hash(), part.hash, at, seq),
-            part_length: part.length,
-            expires_at: header.fields().expires,
-            mailbox_seq: Some(seq),
-        };
-        outcome.queued.push(part.recipient);
-        delivery.insert(transaction)?;
-        mailboxes::enter(transaction, delivery.id, part, delivery.expires_at)?;
-    }
-    numbers.save(transaction)?;
-    Ok(outcome)
+    Ok(())
 }
 
 fn accept_again(

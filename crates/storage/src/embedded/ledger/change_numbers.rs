@@ -7,6 +7,8 @@ use super::{StoreError, columns::Number};
 pub(super) const LOAD: &str = "SELECT last FROM change_numbers WHERE only_row = 1";
 pub(super) const SAVE: &str = "UPDATE change_numbers SET last = ?1 WHERE only_row = 1";
 
+const RAISE: &str = "UPDATE change_numbers SET last = ?1 WHERE only_row = 1 AND last < ?1";
+
 /// The numbers a transaction may give out. What it used must be saved before it commits.
 pub(super) struct ChangeNumbers {
     saved: u64,
@@ -30,10 +32,22 @@ impl ChangeNumbers {
         self.last
     }
 
+    /// Gives out as many, one after the other, and returns the first.
+    pub(super) fn take_many(&mut self, count: u64) -> u64 {
+        let first = self.next();
+        self.last += count;
+        first
+    }
+
     pub(super) fn save(self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
         if self.last > self.saved {
             transaction.prepare_cached(SAVE)?.execute(params![Number(self.last)])?;
         }
         Ok(())
     }
+}
+
+/// Gives out no number up to this one any more; returns whether it might have been.
+pub(super) fn raise(transaction: &Transaction<'_>, used: u64) -> Result<bool, StoreError> {
+    Ok(transaction.prepare_cached(RAISE)?.execute([Number(used)])? > 0)
 }

@@ -1,7 +1,7 @@
 //! The feed of changes of one agent: what it sent, what is pending for it, what is in transit to it. Each of the three
 //! has an index in the order of the changes; a page of each holds every change of the page of all.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, params, types::ValueRef};
 use sealpost_core::ports::Change;
 use sealpost_protocol::{AgentId, Attempt, MessageId, MessageRef};
 
@@ -12,7 +12,7 @@ macro_rules! changes_where {
         concat!(
             "SELECT d.sender, m.message_id, d.recipient, d.attempt, d.state, d.reason,
                  d.acknowledged_at IS NOT NULL, d.change_seq
-             FROM deliveries AS d CROSS JOIN messages AS m ON m.id = d.message
+             FROM deliveries AS d LEFT JOIN messages AS m ON m.id = d.message
              WHERE ",
             $condition,
             " LIMIT ?3"
@@ -36,14 +36,21 @@ pub(super) fn changes(
     after: u64,
     limit: usize,
 ) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
+    let (mut changes, mut hidden) = (Vec::new(), None);
     for sql in [SENT, PENDING, IN_TRANSIT] {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query(params![agent.as_bytes(), Number(after), Number(limit as u64)])?;
         while let Some(row) = rows.next()? {
+            if row.get_ref(1)? == ValueRef::Null {
+                // Of a fan-out that is under way: what comes after it is shown after it.
+                let Number(seq) = row.get(7)?;
+                hidden = Some(hidden.map_or(seq, |hidden: u64| hidden.min(seq)));
+                break;
+            }
             changes.push(change(row)?);
         }
     }
+    changes.retain(|change: &Change| hidden.is_none_or(|hidden| change.change_seq < hidden));
     changes.sort_unstable_by_key(|change| change.change_seq);
     changes.truncate(limit);
     Ok(changes)

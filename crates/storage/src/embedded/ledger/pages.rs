@@ -1,6 +1,6 @@
 //! Reading a mailbox in its order, and noting what was handed over or is lost.
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::ValueRef};
 use sealpost_core::ports::{Handle, LostEntries, PageQuery, WaitingEntry};
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, PartHash, Timestamp};
 
@@ -13,11 +13,11 @@ use super::{
     mailboxes,
 };
 
-/// A part whose row is gone reads as empty, which no part is.
+/// A part whose row is gone reads as empty, which no part is. A delivery without a message is of a fan-out that is under way.
 pub(super) const PAGE: &str =
     "SELECT d.part_length, d.mailbox_seq, d.attempt, d.handed_over_at IS NOT NULL, d.queued_at,
          m.header, m.header_hash, d.part_hash, coalesce(p.content, x'')
-     FROM deliveries AS d CROSS JOIN messages AS m ON m.id = d.message LEFT JOIN parts AS p ON p.delivery = d.id
+     FROM deliveries AS d LEFT JOIN messages AS m ON m.id = d.message LEFT JOIN parts AS p ON p.delivery = d.id
      WHERE d.recipient = ?1 AND d.mailbox_seq > ?2 AND d.expires_at > ?3
      ORDER BY d.mailbox_seq LIMIT ?4";
 pub(super) const ENTRY: &str = "SELECT id FROM deliveries WHERE recipient = ?1 AND mailbox_seq = ?2";
@@ -40,7 +40,9 @@ pub(super) fn page(connection: &Connection, query: &PageQuery) -> Result<Vec<Wai
             }
             page.entries.push(entry);
         }
-        if !page.has_room(length) {
+        // What stands behind a hidden entry is shown after it: whoever reads on from there has seen both.
+        let is_hidden = row.get_ref(5)? == ValueRef::Null;
+        if is_hidden || !page.has_room(length) {
             return Ok(page.entries);
         }
         page.entries.push(entry(row)?);

@@ -1,8 +1,8 @@
 //! The ledger's statements use the indexes that were made for them.
 
 use super::{
-    bodies, change_numbers, changes, control_messages, deliveries, expiry, forgetting, mailboxes, messages, pages,
-    receipts, released, retention, uploads,
+    bodies, change_numbers, changes, control_messages, deliveries, expiry, fan_outs, forgetting, mailboxes, messages,
+    pages, receipts, released, retention, uploads,
 };
 use crate::embedded::{
     contents_mark, identity,
@@ -46,6 +46,11 @@ fn no_statement_reads_a_table_from_end_to_end() {
         expiry::SET_NEXT_EXPIRY,
         expiry::NOTE_SWEEP,
         expiry::SWEPT_AT,
+        fan_outs::BEGIN,
+        fan_outs::FIND,
+        fan_outs::RECORD,
+        fan_outs::END,
+        fan_outs::TAKE_BACK,
         identity::LOAD,
         identity::TAKE,
         identity::RENAME,
@@ -101,7 +106,7 @@ fn the_oldest_messages_are_read_in_the_order_of_their_rows() {
 fn a_page_goes_through_the_mailbox_and_fetches_by_row() {
     let expected = [
         "SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)",
-        "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH m USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
         "SEARCH p USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ];
     assert_eq!(plan(pages::PAGE), expected);
@@ -110,7 +115,7 @@ fn a_page_goes_through_the_mailbox_and_fetches_by_row() {
 
 #[test]
 fn each_part_of_the_feed_has_its_index() {
-    let by_row = "SEARCH m USING INTEGER PRIMARY KEY (rowid=?)";
+    let by_row = "SEARCH m USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN";
     assert_eq!(plan(changes::SENT), ["SEARCH d USING INDEX sent (sender=? AND change_seq>?)", by_row]);
     assert_eq!(plan(changes::PENDING), ["SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)", by_row]);
     assert_eq!(plan(changes::IN_TRANSIT), ["SEARCH d USING INDEX in_transit (recipient=? AND change_seq>?)", by_row]);
