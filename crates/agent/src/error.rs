@@ -86,6 +86,14 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// The message that is said to be read has not come from that agent, or was forgotten; nothing was stored.
+    #[error("no message {message} was received from {peer}")]
+    NotReceived {
+        /// Which.
+        message: MessageId,
+        /// From whom.
+        peer: AgentId,
+    },
     /// The agent's policy demands a stronger scheme for the message; nothing was stored.
     #[error("the policy demands {minimum} for this message, and it was to go under {scheme}")]
     BelowMinimum {
@@ -169,6 +177,7 @@ impl SendError {
             Self::Content(_)
             | Self::Header(_)
             | Self::ToItself
+            | Self::NotReceived { .. }
             | Self::ContentChanged
             | Self::ContentTooLong
             | Self::Body(_) => "invalid".to_owned(),

@@ -32,6 +32,7 @@ mod follow;
 mod groups;
 mod identity_file;
 mod inbox;
+mod marks;
 mod message_ids;
 mod outbox;
 mod policy;
@@ -55,6 +56,9 @@ mod sweep;
 mod sync;
 mod turns;
 
+#[cfg(test)]
+mod secrets;
+
 pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
 pub use bodies::{
@@ -67,6 +71,7 @@ pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
+pub use marks::Marked;
 pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
@@ -82,6 +87,6 @@ pub use turns::Turn;
 
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
-    Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
-    SessionId, SystemPrimitives,
+    Content, ContentKind, FileName, KeyFileProvider, Mark, MasterKeyProvider, Payload, PayloadError, Prelude,
+    Primitives, SessionId, SystemPrimitives,
 };

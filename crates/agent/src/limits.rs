@@ -188,3 +188,12 @@ const _: () = assert!(
         <= REQUEST,
     "every message that is sealed fits one request"
 );
+
+/// How long a peer is shown as writing after its last mark: a mark that waited for longer says nothing any more.
+pub const TYPING_LIFE: Duration = Duration::from_secs(30);
+
+/// How soon a peer is told again that the agent is still writing. Lowered, each keystroke is a control message; raised towards
+/// [`TYPING_LIFE`], one that is late makes the peer believe that the writing has stopped.
+pub const TYPING_INTERVAL: Duration = Duration::from_secs(5);
+
+const _: () = assert!(TYPING_INTERVAL.as_secs() * 2 < TYPING_LIFE.as_secs(), "one mark may be lost");

@@ -73,7 +73,7 @@ mod inbox;
 mod policy;
 
 pub(crate) use self::{
-    control::{ControlRecord, ForkRecord, SealedControlRecord},
+    control::{ControlRecord, ForkRecord, MarkRecord, SealedControlRecord},
     groups::{GroupKeyRecord, GroupRecord, group_key_key},
     inbox::{
         ArrivalRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, WaitingBodyRecord, WrittenToRecord,

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod groups;
+mod mark;
 mod policy;
 mod receiving;
 mod scheme;
@@ -16,6 +17,7 @@ use sealpost_protocol::{AgentId, MessageId};
 pub(crate) use self::{
     blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
     groups::{GroupCommand, GroupOfAgent},
+    mark::Mark,
     policy::PolicyCommand,
     receiving::Receive,
     scheme::SchemeName,
@@ -82,6 +84,8 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Show what became of a message.
     Status(Status),
+    /// Show a peer what was read of its messages, and that something is being written for it.
+    Mark(Mark),
     /// Show and take back messages that wait here because they could not go out.
     #[command(subcommand)]
     Outbox(OutboxCommand),

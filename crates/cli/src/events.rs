@@ -146,7 +146,7 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
         }
         Event::Missing { before, count } => {
             let (id, sender) = (before.id.to_string(), before.sender.to_string());
-            let what = if *count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+            let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
             let text = format!("{what} of {sender} before {id} did not come: lost, taken back, or late");
             let told = told("message:missing", id, String::new());
             (Told { sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
@@ -158,6 +158,15 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
                  `serve --restored`, or does not tell the truth; it is given no receipts"
             );
             (Told { id: None, advice: Some(FORK_ADVICE), ..told("relay:forked", String::new(), reason) }, text)
+        }
+        Event::Read { reader, up_to } => {
+            let text = format!("{reader} has read everything up to {up_to}");
+            let told = told("message:read", up_to.to_string(), String::new());
+            (Told { agent: Some(reader.to_string()), reason: None, ..told }, text)
+        }
+        Event::Typing { peer } => {
+            let told = told("agent:typing", String::new(), String::new());
+            (Told { id: None, agent: Some(peer.to_string()), reason: None, ..told }, format!("{peer} is writing"))
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

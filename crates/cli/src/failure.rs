@@ -244,6 +244,7 @@ impl From<SendError> for Failure {
             SendError::Content(_)
             | SendError::Header(_)
             | SendError::ToItself
+            | SendError::NotReceived { .. }
             | SendError::Input(_)
             | SendError::ContentChanged
             | SendError::ContentTooLong => Self::usage(chain(&error)),

@@ -15,6 +15,7 @@ mod control;
 mod damage;
 mod groups;
 mod lost_answers;
+mod marks;
 mod missing;
 mod other_ledger;
 mod other_node;

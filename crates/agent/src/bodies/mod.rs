@@ -15,6 +15,8 @@ mod transfers;
 mod uploading;
 mod waiting;
 
+use std::fmt;
+
 use sealpost_crypto::FileName;
 use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
@@ -32,7 +34,6 @@ pub(crate) use self::{
 };
 
 /// A content that is read as it is sealed, and what goes with it inside the seal.
-#[derive(Debug)]
 pub struct Streamed<R> {
     /// What it is, to the application.
     pub message_type: Option<MessageType>,
@@ -47,6 +48,13 @@ pub struct Streamed<R> {
     pub length: Option<u64>,
     /// Where the content comes from.
     pub content: R,
+}
+
+impl<R> fmt::Debug for Streamed<R> {
+    /// Shows nothing of what is to be sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Streamed").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl<R> Streamed<R> {

@@ -7,6 +7,8 @@
 mod notices;
 mod standing;
 
+use std::fmt;
+
 use sealpost_crypto::{EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Ordinary, Roster};
 use sealpost_protocol::{AgentId, GroupId, MessageId, Priority, encoding::DecodeError, limits as wire};
 
@@ -21,7 +23,7 @@ use crate::{
 };
 
 /// A group, as far as this agent knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its id, which the relay sees on the group's messages.
     pub id: GroupId,
@@ -35,6 +37,19 @@ pub struct Group {
     pub epoch: u32,
     /// Whether this agent belongs to it.
     pub standing: Standing,
+}
+
+impl fmt::Debug for Group {
+    /// Shows neither the name nor who belongs to it, which travel sealed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Group")
+            .field("id", &self.id)
+            .field("members", &self.members.len())
+            .field("epoch", &self.epoch)
+            .field("standing", &self.standing)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A change to a group, and how far the members have heard of it. What waits here goes out with a later round.

@@ -24,6 +24,13 @@ record! {
     }
 }
 
+impl InboxRecord {
+    /// Whether the message is here, or was, until the agent took it.
+    pub(crate) fn is_stored(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Stored | Verdict::Acknowledged))
+    }
+}
+
 record! {
     /// A received message that the agent has not taken.
     UnreadRecord in Unread {

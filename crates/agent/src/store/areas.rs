@@ -67,6 +67,8 @@ pub(crate) enum Area {
     Control,
     /// The highest id of a control message that was sealed.
     SealedControl,
+    /// How far was read, here and there, by peer.
+    Mark,
     /// Heads of receipts that exclude each other, by node and ledger.
     Fork,
     /// What is published in ledgers that were left, by node and ledger.
@@ -81,7 +83,7 @@ pub(crate) enum Area {
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 36] = [
+    const SEALED: [Self; 37] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -113,6 +115,7 @@ impl Area {
         Self::Policy,
         Self::Control,
         Self::SealedControl,
+        Self::Mark,
         Self::Fork,
         Self::Publication,
         Self::Obstacle,
@@ -160,6 +163,7 @@ impl Area {
             Self::Control => 40,
             Self::SealedControl => 41,
             Self::Fork => 42,
+            Self::Mark => 43,
             Self::Publication => 29,
             Self::Obstacle => 30,
             Self::WaitingBody => 60,
@@ -202,6 +206,7 @@ impl Area {
             Self::Control => "control",
             Self::SealedControl => "sealed-control",
             Self::Fork => "fork",
+            Self::Mark => "mark",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
             Self::WaitingBody => "waiting-body",

@@ -12,6 +12,30 @@ const BLOCKS_EXAMPLES: &str = "Examples:
   sealpost blocks verify --admin 127.0.0.1:7118
   sealpost blocks url --admin 127.0.0.1:7118 0190d3a8-0000-7000-8000-000000000001";
 
+const VERIFY_EXIT_CODES: &str = "Exit codes:
+  0  everything is as it was written, and agrees with everything else
+  1  something was found; it is listed by kind, in text and as JSON
+  3  no relay serves operators at this address
+  5  the store cannot be opened";
+
+const REPAIR_MENDS: &str = "Of the ledger's findings it mends:
+  database                  indexes are built anew from their tables
+  change-numbers            numbers that are in use are not given out again
+  contents-mark             the mark is raised to what it should cover
+  released-but-needed       the content is kept
+  state-and-mailbox         a delivery is put where its state says
+  lost-content              its sender is told that it is lost
+  held-for-nobody           the content is let go of
+  retained-without-message  the note of it goes
+  mailbox-sums, body-sums   they are counted anew
+It leaves damaged-row and message-incomplete: put back a backup if you can.
+
+Exit codes:
+  0  nothing was wrong, or everything is mended
+  1  something could not be mended; it is listed
+  3  no relay serves operators at this address
+  5  the store cannot be opened";
+
 const BACKUP_EXAMPLES: &str = "Examples:
   sealpost backup --data-dir ./relay --to ./backup
   sealpost backup --admin 127.0.0.1:7118 --to ./backup";
@@ -37,9 +61,12 @@ pub(crate) struct Place {
 pub(crate) enum BlocksCommand {
     /// Show what the block store holds.
     Stats(Place),
-    /// Look through all blocks, and rebuild every content that waits.
+    /// Look through blocks and ledger, and rebuild every content that is kept. Nothing is changed.
+    #[command(after_help = VERIFY_EXIT_CODES)]
     Verify(Place),
-    /// Mend tables and headers from each other. A block that is damaged has no other copy.
+    /// Mend what can be mended without guessing, and tell what was. A block that is damaged has no other copy: senders are
+    /// told that what was in it is lost.
+    #[command(after_help = REPAIR_MENDS)]
     Repair(Place),
     /// Let go of blocks that nobody needs: what crashes have left over.
     Gc(Place),

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, DeliveryState, Header, HeaderHash, MessageId, MessageRef, PartHash,
-    ReceiptBatch, Retention, Signature, Timestamp, UploadId, merkle,
+    ReceiptBatch, ReceiptHead, Retention, Signature, Timestamp, UploadId, merkle,
 };
 use thiserror::Error;
 
@@ -218,6 +218,22 @@ pub enum RecordReceiptsError {
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+impl RecordReceiptsError {
+    /// Whether a head of receipts may follow the `last` one that was recorded: the same again, or the next.
+    ///
+    /// # Errors
+    /// [`RecordReceiptsError::OutOfSequence`] with what the next one must name.
+    pub fn unless_follows(last: Option<ReceiptHead>, head: ReceiptHead) -> Result<(), Self> {
+        let number = last.map_or(0, |last| last.number) + 1;
+        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
+        if last == Some(head) || (head.number, head.previous_root) == (number, previous_root) {
+            Ok(())
+        } else {
+            Err(Self::OutOfSequence { number, previous_root })
+        }
+    }
 }
 
 /// What one step of the expiry sweep did.

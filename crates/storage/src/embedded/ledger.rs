@@ -19,6 +19,7 @@ mod receipts;
 mod released;
 mod retention;
 mod uploads;
+pub(super) mod verification;
 
 use std::sync::Arc;
 

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Retention, Signature,
-    Timestamp,
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptProof, Retention, Signature, Timestamp,
 };
 
 use super::super::{
@@ -216,11 +215,7 @@ impl State {
         let signed = *batch.signed_head();
         let head = signed.head;
         let last = self.heads.get(&head.recipient).map(|last| last.signed.head);
-        let number = last.map_or(0, |last| last.number) + 1;
-        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-        if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
-            return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
-        }
+        RecordReceiptsError::unless_follows(last, head)?;
         self.heads.insert(head.recipient, CountersignedHead { signed, countersignature });
         let mut recorded = RecordedReceipts::default();
         for (index, proof) in batch.proofs().into_iter().enumerate() {

@@ -23,6 +23,12 @@ pub(super) const COUNT: &str = "INSERT INTO body_bytes VALUES (?1, ?2)
      ON CONFLICT (sender) DO UPDATE SET bytes = bytes + excluded.bytes
      RETURNING bytes";
 pub(super) const DISCOUNT: &str = "UPDATE body_bytes SET bytes = bytes - ?2 WHERE sender = ?1";
+/// For a sender whose number is wrong.
+const RECOUNT: &str = "INSERT INTO body_bytes
+     SELECT ?1, coalesce(sum(length), 0) FROM (
+         SELECT length FROM bodies WHERE sender = ?1 UNION ALL SELECT length FROM uploads WHERE sender = ?1
+     ) WHERE true
+     ON CONFLICT (sender) DO UPDATE SET bytes = excluded.bytes";
 pub(super) const FORGET_SENDER: &str = "DELETE FROM body_bytes WHERE sender = ?1 AND bytes = 0";
 
 /// The body that a message brings.
@@ -144,5 +150,12 @@ pub(super) fn count(transaction: &Transaction<'_>, sender: AgentId, bytes: u64) 
 pub(super) fn discount(transaction: &Transaction<'_>, sender: AgentId, bytes: u64) -> Result<(), StoreError> {
     transaction.prepare_cached(DISCOUNT)?.execute(params![sender.as_bytes(), Number(bytes)])?;
     transaction.prepare_cached(FORGET_SENDER)?.execute([sender.as_bytes()])?;
+    Ok(())
+}
+
+/// Counts what a sender has.
+pub(super) fn recount(transaction: &Transaction<'_>, sender: &[u8]) -> Result<(), StoreError> {
+    transaction.prepare_cached(RECOUNT)?.execute([sender])?;
+    transaction.prepare_cached(FORGET_SENDER)?.execute([sender])?;
     Ok(())
 }
