@@ -132,18 +132,6 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let told = told("message:body-lost", message.to_string(), "lost".to_owned());
             (Told { sender: Some(sender.to_string()), ..told }, text)
         }
-        Event::JoinedGroup { group, founder } => {
-            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
-            (about_group("group:joined", group.to_string(), *founder, at), text)
-        }
-        Event::RemovedFromGroup { group, founder } => {
-            let text = format!("{founder} has removed this agent from the group {group_in_words}");
-            (about_group("group:removed", group.to_string(), *founder, at), text)
-        }
-        Event::LeftGroup { group, member } => {
-            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
-            (about_group("group:left", group.to_string(), *member, at), text)
-        }
         Event::Missing { before, count } => {
             let (id, sender) = (before.id.to_string(), before.sender.to_string());
             let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
@@ -172,6 +160,25 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");
             let told = told("agent:restored-copy", String::new(), sign.clone());
             (Told { id: None, ..told }, text)
+        }
+        _ => return group_words(noted, group_in_words),
+    })
+}
+
+fn group_words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
+    let at = noted.at.to_string();
+    Some(match &noted.event {
+        Event::JoinedGroup { group, founder } => {
+            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
+            (about_group("group:joined", group.to_string(), *founder, at), text)
+        }
+        Event::RemovedFromGroup { group, founder } => {
+            let text = format!("{founder} has removed this agent from the group {group_in_words}");
+            (about_group("group:removed", group.to_string(), *founder, at), text)
+        }
+        Event::LeftGroup { group, member } => {
+            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
+            (about_group("group:left", group.to_string(), *member, at), text)
         }
         _ => return None,
     })
