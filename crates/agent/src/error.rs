@@ -340,6 +340,14 @@ pub enum GroupError {
     /// There is no such group here.
     #[error("this agent knows no group {0}")]
     Unknown(GroupId),
+    /// The agent belongs to a group of that name.
+    #[error("this agent belongs to a group called {name:?} already: {group}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The group that has it.
+        group: GroupId,
+    },
     /// Another agent has founded it, and only that one may change it.
     #[error("only its founder changes a group")]
     NotFounder,

@@ -45,6 +45,13 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
+    /// A message was received whose body the relay has lost or damaged, for good: it will not come.
+    BodyLost {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// A recipient lacked the key of a group, and signed for that; the message goes again as it is.
     SentAgain {
         /// The message.
@@ -186,6 +193,7 @@ impl Encode for Event {
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
+            Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
             Self::SentAgain { message, recipient, attempt, reason } => {
                 writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
             }
@@ -230,6 +238,7 @@ impl Decode for Event {
             53 => Self::Typing { peer: AgentId::decode(reader)? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

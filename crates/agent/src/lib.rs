@@ -41,6 +41,7 @@ mod printable;
 mod receipt_check;
 mod receipts;
 mod records;
+mod relay_access;
 mod relay_client;
 mod renewal;
 mod restored;
@@ -50,6 +51,7 @@ mod standing;
 mod status;
 mod store;
 mod store_key;
+mod surroundings;
 mod sweep;
 mod sync;
 mod turns;
@@ -57,9 +59,11 @@ mod turns;
 #[cfg(test)]
 mod secrets;
 
-pub use agent::{Agent, Lock, MasterKeySource, Surroundings};
+pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
-pub use bodies::{BodyReader, Streamed, Transfer};
+pub use bodies::{
+    BodyReader, FetchAnswer, ReceivingLimits, Streamed, Transfer, TransferKind, WaitingBody, WaitingReason,
+};
 pub use contacts::{Contact, Fingerprint};
 pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
@@ -68,7 +72,7 @@ pub use groups::{Group, GroupChange, Standing};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
 pub use marks::Marked;
-pub use outbox::{Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
+pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
@@ -77,6 +81,7 @@ pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use schemes::{OutgoingScheme, ReceivedScheme};
 pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
+pub use surroundings::Surroundings;
 pub use sync::Synced;
 pub use turns::Turn;
 

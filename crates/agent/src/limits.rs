@@ -80,6 +80,17 @@ pub const SHORT_BODY: u64 = sealpost_protocol::limits::CIPHERTEXT as u64 + 1_024
 /// at the relay until others are taken; higher, and strangers fill a disk that is the agent's.
 pub const SPOOL: u64 = sealpost_protocol::limits::BODY;
 
+/// Bytes of one body that is fetched unasked from an agent that is neither a contact nor was ever written to: above the 25 MB
+/// that mail servers commonly take as an attachment. Higher, and strangers fill lines and disks that are the agent's.
+pub const STRANGER_BODY: u64 = 32 << 20;
+
+/// Bytes of such bodies in the spool, all strangers together: identities cost nothing, so each one's own bound bounds nothing.
+pub const STRANGER_BODIES: u64 = 256 << 20;
+
+/// Bytes that the spool leaves free on its disk: the agent's store must still take small messages in, and the machine has
+/// other uses. The relay keeps as many.
+pub const DISK_RESERVE: u64 = 256 << 20;
+
 /// How long a round moves bodies before it looks after everything else, if no mail comes earlier.
 pub const TRANSFER_SLICE: Duration = Duration::from_secs(5);
 

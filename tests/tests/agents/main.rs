@@ -29,6 +29,7 @@ mod sending;
 mod sessions;
 mod sweeping;
 mod time;
+mod waiting;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};
 use sealpost_protocol::{DeliveryState, DeliveryStatus, MessageId};

@@ -13,6 +13,7 @@ mod copied_back;
 mod exit_codes;
 mod groups;
 mod identity;
+mod interrupted;
 mod json_forms;
 mod marks;
 mod measuring;
@@ -22,6 +23,7 @@ mod passphrases;
 mod receiving;
 mod schemes;
 mod terminals;
+mod waiting;
 
 use sealpost_tests::{Home, TestRelay};
 use serde_json::Value;

@@ -13,18 +13,24 @@ mod spool;
 mod staging;
 mod transfers;
 mod uploading;
+mod waiting;
 
 use std::fmt;
 
 use sealpost_crypto::FileName;
 use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
-pub use self::{reading::BodyReader, transfers::Transfer};
+pub use self::{
+    reading::BodyReader,
+    transfers::{Transfer, TransferKind},
+    waiting::{FetchAnswer, ReceivingLimits, WaitingBody, WaitingReason},
+};
 pub(crate) use self::{
     sealing::saves_by_a_body,
     spool::{Spool, SpoolFile, Spooled},
     transfers::{Stop, Transfers},
     uploading::Uploaded,
+    waiting::Wanted,
 };
 
 /// A content that is read as it is sealed, and what goes with it inside the seal.

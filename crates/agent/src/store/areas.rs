@@ -75,11 +75,15 @@ pub(crate) enum Area {
     Publication,
     /// Why messages wait that the relay, or something about them, keeps from going out, by id.
     Obstacle,
+    /// Received messages whose bodies stay at the relay until they are asked for or there is room, by reason and arrival.
+    WaitingBody,
+    /// Agents that this one has written to, by id.
+    WrittenTo,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 35] = [
+    const SEALED: [Self; 37] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -115,6 +119,8 @@ impl Area {
         Self::Fork,
         Self::Publication,
         Self::Obstacle,
+        Self::WaitingBody,
+        Self::WrittenTo,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -160,6 +166,8 @@ impl Area {
             Self::Mark => 43,
             Self::Publication => 29,
             Self::Obstacle => 30,
+            Self::WaitingBody => 60,
+            Self::WrittenTo => 61,
         }
     }
 
@@ -201,6 +209,8 @@ impl Area {
             Self::Mark => "mark",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
+            Self::WaitingBody => "waiting-body",
+            Self::WrittenTo => "written-to",
         }
     }
 }
