@@ -154,6 +154,7 @@ pub(crate) mod tests {
             contents: Arc::new(disk),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
+            monotonic: clock.clone(),
             node: keys,
         });
         App::new(services, authenticator, clock, Tasks::default())

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use sealpost_core::{Ports, Services};
+use sealpost_core::{Ports, Services, Uptime};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
 use sealpost_storage::{Embedded, OpenContentsError, OpenError};
 use thiserror::Error;
@@ -106,6 +106,7 @@ impl Relay {
             contents: contents.clone(),
             prekeys: storage.prekeys(),
             clock: clock.clone(),
+            monotonic: Arc::new(Uptime::default()),
             node: keys as Arc<dyn Signer + Send + Sync>,
         });
         let tasks = Tasks::default();

@@ -13,7 +13,9 @@ mod copied_back;
 mod exit_codes;
 mod groups;
 mod identity;
+mod interrupted;
 mod json_forms;
+mod marks;
 mod measuring;
 mod operators;
 mod outbox;
@@ -21,6 +23,7 @@ mod passphrases;
 mod receiving;
 mod schemes;
 mod terminals;
+mod waiting;
 
 use sealpost_tests::{Home, TestRelay};
 use serde_json::Value;

@@ -36,6 +36,17 @@ fn path(path: &Path) -> &str {
 }
 
 #[tokio::test]
+async fn the_operators_endpoint_may_be_named_and_the_wrong_one_is_told_apart() {
+    let (relay, home, admin, _) = relay_with_mail().await;
+    let (_, port) = admin.rsplit_once(':').unwrap();
+    home.run(["blocks", "stats", "--admin", &format!("localhost:{port}")]).await.succeeded();
+    let address = relay.address().to_string();
+    let wrong = home.run(["blocks", "stats", "--admin", &address, "--json"]).await.exited(2);
+    assert!(error(&wrong).contains("--admin-listen") && error(&wrong).contains(&address), "{}", wrong.err);
+    home.run(["blocks", "stats", "--admin", "192.0.2.1.example:1"]).await.exited(2);
+}
+
+#[tokio::test]
 async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
     let (mut relay, home, admin, message) = relay_with_mail().await;
     let data_dir = relay.data_dir();

@@ -1,6 +1,9 @@
 //! What can be typed about a relay's store.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 
@@ -49,7 +52,7 @@ pub(crate) struct Place {
     pub(crate) data_dir: Option<PathBuf>,
 
     /// The operators' endpoint of a relay that runs: what it was given as --admin-listen.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -86,7 +89,7 @@ pub(crate) struct UrlPlace {
     pub(crate) data_dir: Option<PathBuf>,
 
     /// The operators' endpoint of a relay that runs.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -111,4 +114,14 @@ pub(crate) struct Restore {
     /// The data folder to be; it must be missing or empty.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: PathBuf,
+}
+
+/// An address, or a name that means this machine to itself: operators are served on loopback only.
+fn admin_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}: give HOST:PORT, as in 127.0.0.1:7118"))?;
+    let loopback = found.filter(|address| address.ip().is_loopback()).min_by_key(SocketAddr::is_ipv6);
+    loopback.ok_or_else(|| "operators are served on loopback only, and that is no name of it".to_owned())
 }

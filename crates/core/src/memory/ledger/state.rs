@@ -14,7 +14,7 @@ use super::super::{
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ExpireStep, FanOutId, Handle, ReceiptRefusal,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, FanOutId, GiveUp, GivenUp, Handle, ReceiptRefusal,
         RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
     },
 };
@@ -243,14 +243,27 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn expire_message(&mut self, reference: MessageRef, step: &mut ExpireStep) {
-        let Some(message) = self.messages.get_mut(&reference) else { return };
+    pub(super) fn give_up(&mut self, reference: MessageRef, reason: &GiveUp) -> GivenUp {
+        let mut given_up = GivenUp::default();
+        let Some(message) = self.messages.get_mut(&reference).filter(|message| message.is_given_up(reason)) else {
+            return given_up;
+        };
         for (recipient, delivery) in &mut message.deliveries {
-            if delivery.record.expire(self.last_change + 1) {
-                self.last_change += 1;
-                step.agents.extend([*recipient, reference.sender]);
+            let next = self.last_change + 1;
+            let is_news = match reason {
+                GiveUp::LifeOver(_) => delivery.record.expire(next),
+                GiveUp::BodyLost { .. } => delivery.record.lose(next),
+            };
+            if is_news {
+                self.last_change = next;
+                given_up.agents.extend([*recipient, reference.sender]);
             }
         }
+        if let GiveUp::BodyLost { .. } = reason {
+            given_up.released.extend(message.body.take().into_iter().flat_map(|body| body.pieces));
+        }
+        self.release(reference, &mut given_up.released);
+        given_up
     }
 
     /// Takes back the contents of a message that nobody waits for any more.
@@ -266,6 +279,16 @@ impl State {
 }
 
 impl Message {
+    fn is_given_up(&self, reason: &GiveUp) -> bool {
+        match reason {
+            GiveUp::LifeOver(now) => self.header.fields().expires <= *now,
+            GiveUp::BodyLost { place, content } => {
+                let place = usize::try_from(*place).ok();
+                self.body.as_ref().zip(place).is_some_and(|(body, place)| body.pieces.get(place) == Some(content))
+            }
+        }
+    }
+
     pub(super) fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {
         let delivery = self.deliveries.get(&recipient)?;
         delivery.is_waiting().then_some((self, delivery))

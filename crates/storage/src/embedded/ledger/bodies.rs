@@ -16,6 +16,7 @@ pub(super) const RELEASE: &str = "DELETE FROM bodies
          WHERE id >= ?1 AND id < ?1 + (SELECT recipients FROM messages WHERE id = ?1) AND mailbox_seq IS NOT NULL
      )
      RETURNING sender, length, pieces";
+pub(super) const TAKE_OUT: &str = "DELETE FROM bodies WHERE message = ?1 RETURNING sender, length, pieces";
 pub(super) const INSERT_PIECE: &str = "INSERT INTO pieces (pieces, place, hash, content) VALUES (?1, ?2, ?3, ?4)";
 pub(super) const RELEASE_PIECES: &str = "DELETE FROM pieces WHERE pieces = ?1 RETURNING content";
 pub(super) const COUNT: &str = "INSERT INTO body_bytes VALUES (?1, ?2)
@@ -82,7 +83,25 @@ pub(super) fn release(
     message: u64,
     released: &mut Vec<Handle>,
 ) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(RELEASE)?;
+    delete(transaction, RELEASE, message, released)
+}
+
+/// Takes the body out, whoever waits for the message.
+pub(super) fn take_out(
+    transaction: &Transaction<'_>,
+    message: u64,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    delete(transaction, TAKE_OUT, message, released)
+}
+
+fn delete(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    message: u64,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    let mut statement = transaction.prepare_cached(statement)?;
     let row = statement.query_one([Number(message)], |row| {
         let (Number(length), Number(pieces)) = (row.get(1)?, row.get(2)?);
         Ok((AgentId::from_array(row.get(0)?), length, pieces))
