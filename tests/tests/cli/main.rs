@@ -14,6 +14,7 @@ mod exit_codes;
 mod groups;
 mod identity;
 mod json_forms;
+mod keeping;
 mod measuring;
 mod operators;
 mod outbox;

@@ -5,6 +5,7 @@
 
 mod checking;
 mod downloading;
+mod following;
 mod leftovers;
 mod reading;
 mod sealing;
