@@ -322,16 +322,15 @@ async fn a_damaged_piece_is_found_when_it_comes_and_fetched_again_alone() {
 
 #[tokio::test]
 async fn a_relay_that_damages_a_piece_again_and_again_is_left_and_what_is_good_is_kept() {
-    let relay = ScriptedRelay::start().await;
     let content = content(6 * PIECE);
     let (key, body) = sealed(&content);
     type Damaged = fn(u64, usize) -> Option<u8>;
     let each_time_otherwise: Damaged = |place, before| (place == 3).then(|| u8::try_from(before + 1).unwrap());
     let each_time_the_same: Damaged = |place, _| (place == 3).then_some(1);
     for (is_damaged, most) in [(each_time_otherwise, 4), (each_time_the_same, 2)] {
+        let relay = ScriptedRelay::start().await;
         let bob = SdkAgent::new(relay.origin()).await;
         let mail = Writer::to(&relay, &bob).body(bob.id(), 1, &key, &body);
-        relay.script().receipts.clear();
         relay.script().mailbox = vec![mail];
         let (answer, asked) = damaging(&body, is_damaged);
         relay.script().body = Some(answer);
