@@ -102,10 +102,6 @@ pub const CLAIMS_AT_A_TIME: usize = 16;
 /// bring nothing on one connection.
 pub const PIECES_AT_A_TIME: usize = 4;
 
-/// How often a piece of a body that does not open is fetched again in one round. Damage on the way is gone the first time, and a
-/// relay that answers otherwise each time is left for a while.
-pub const PIECE_REPETITIONS: usize = 2;
-
 /// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
 /// Before that its name must be known, or it could be shown again; after that the message is refused unread.
 pub const KEPT_AFTER_LIFE: Duration = Duration::from_secs(5 * 24 * 3600);

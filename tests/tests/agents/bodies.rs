@@ -1,10 +1,6 @@
 //! Contents that travel as bodies: any length, cut off anywhere, by two processes, and from a relay that lies.
 
-use std::{
-    io::Read,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io::Read, sync::Arc, time::Duration};
 
 use sealpost_agent::{Event, InboxMessage, LocalState, Outgoing, SendError, Sent, Streamed, SyncError};
 use sealpost_api::v1;
@@ -280,74 +276,6 @@ async fn another_body_than_the_header_s_is_dropped_and_fetched_again_and_the_mes
         bob.take(&[inbox[0].message]).await.unwrap();
         within("the receipts", bob.give_receipts()).await.unwrap();
         assert!(bob.spooled().is_empty());
-    }
-}
-
-/// A relay that damages one byte of the answers that `is_damaged` names by place and by how often it has been asked for that
-/// place, and the places that it was asked for.
-fn damaging(body: &[u8], is_damaged: fn(u64, usize) -> Option<u8>) -> (BodyAnswer, Arc<Mutex<Vec<u64>>>) {
-    let (body, asked) = (body.to_vec(), Arc::<Mutex<Vec<u64>>>::default());
-    let noted = Arc::clone(&asked);
-    let answer = move |request: &v1::GetBodyRequest| {
-        let place = request.offset / wire::BODY_PIECE;
-        let mut asked = noted.lock().unwrap();
-        let before = asked.iter().filter(|earlier| **earlier == place).count();
-        asked.push(place);
-        let mut answer = piece_of(&body, request);
-        if let Some(change) = is_damaged(place, before) {
-            // In the middle of a piece lies one chunk that lies in no other.
-            answer.body[PIECE / 2] ^= change;
-        }
-        Ok(answer)
-    };
-    (Box::new(answer), asked)
-}
-
-#[tokio::test]
-async fn a_damaged_piece_is_found_when_it_comes_and_fetched_again_alone() {
-    let relay = ScriptedRelay::start().await;
-    let bob = SdkAgent::new(relay.origin()).await;
-    let content = content(6 * PIECE);
-    let (key, body) = sealed(&content);
-    let mail = Writer::to(&relay, &bob).body(bob.id(), 1, &key, &body);
-    relay.script().mailbox = vec![mail];
-    let (answer, asked) = damaging(&body, |place, before| (place == 3 && before == 0).then_some(1));
-    relay.script().body = Some(answer);
-    let inbox = bob.sync_inbox().await;
-    assert!(inbox.len() == 1 && read(&bob, &inbox[0]).await == content);
-    let mut asked = asked.lock().unwrap().clone();
-    asked.sort_unstable();
-    assert_eq!(asked, [0, 1, 2, 3, 3, 4, 5, 6], "each piece once, and the damaged one once more");
-}
-
-#[tokio::test]
-async fn a_relay_that_damages_a_piece_again_and_again_is_left_and_what_is_good_is_kept() {
-    let content = content(6 * PIECE);
-    let (key, body) = sealed(&content);
-    type Damaged = fn(u64, usize) -> Option<u8>;
-    let each_time_otherwise: Damaged = |place, before| (place == 3).then(|| u8::try_from(before + 1).unwrap());
-    let each_time_the_same: Damaged = |place, _| (place == 3).then_some(1);
-    for (is_damaged, most) in [(each_time_otherwise, 4), (each_time_the_same, 2)] {
-        let relay = ScriptedRelay::start().await;
-        let bob = SdkAgent::new(relay.origin()).await;
-        let mail = Writer::to(&relay, &bob).body(bob.id(), 1, &key, &body);
-        relay.script().mailbox = vec![mail];
-        let (answer, asked) = damaging(&body, is_damaged);
-        relay.script().body = Some(answer);
-        let synced = within("a sync", bob.sync(Duration::ZERO)).await;
-        assert!(matches!(synced, Err(SyncError::OtherBody(_))), "{synced:?}");
-        assert!(bob.inbox().await.is_empty() && relay.script().receipts.is_empty());
-        let times = asked.lock().unwrap().iter().filter(|place| **place == 3).count();
-        assert!((2..=most).contains(&times), "asked {times} times for it");
-
-        let (answer, asked) = damaging(&body, |_, _| None);
-        relay.script().body = Some(answer);
-        let bob = bob.reopen(relay.origin()).await;
-        let inbox = bob.sync_inbox().await;
-        assert!(inbox.len() == 1 && read(&bob, &inbox[0]).await == content);
-        let mut asked = asked.lock().unwrap().clone();
-        asked.sort_unstable();
-        assert_eq!(asked, [3, 4, 5, 6], "what was good is not fetched again");
     }
 }
 

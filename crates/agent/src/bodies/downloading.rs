@@ -4,10 +4,7 @@
 //! A body that is not the one that the header describes is the relay's fault: it is fetched again, later. One that is,
 //! and does not open, is its sender's: the message is refused.
 
-use std::{
-    io::{Seek, SeekFrom, Write},
-    ops::Range,
-};
+use std::io::{Seek, SeekFrom, Write};
 
 use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
@@ -17,10 +14,8 @@ use sealpost_protocol::{
 
 use super::{
     checking::{Checked, NotRead, check, open_short},
-    following::Following,
     spool::{SpoolFile, Spooled, blocking},
     transfers::{Stop, Transfer},
-    uploading::read_at,
 };
 use crate::{
     Agent, RelayError, SyncError, limits,
@@ -164,8 +159,7 @@ impl Agent {
                 return Ok(Fetched::Done);
             }
         }
-        let mut following = Following::new(body)?;
-        if !self.fill(awaited, &file, &mut following, stop).await? {
+        if !self.fill(awaited, &file, stop).await? {
             return Ok(Fetched::InPart);
         }
         file.sync().await.map_err(SyncError::Spool)?;
@@ -176,10 +170,7 @@ impl Agent {
             }
             Checked::Opens(_) => self.settle_body(*message, ContentRecord::Body(body.clone())).await?,
             Checked::Other => {
-                match following.good() {
-                    Some(good) => cut(&file, good).await?,
-                    None => file.discard(),
-                }
+                file.discard();
                 return Err(SyncError::OtherBody(message.id));
             }
             Checked::Unreadable => {
@@ -200,13 +191,7 @@ impl Agent {
 
     /// Fetches what a file lacks of a body, several pieces at a time, and writes them in their order: the file's length
     /// says how far it is. Returns whether it got to the end.
-    async fn fill(
-        &self,
-        awaited: &Awaited,
-        file: &SpoolFile,
-        following: &mut Following,
-        stop: &Stop,
-    ) -> Result<bool, SyncError> {
+    async fn fill(&self, awaited: &Awaited, file: &SpoolFile, stop: &Stop) -> Result<bool, SyncError> {
         let Awaited { message, body: BodyRecord { description, .. }, .. } = awaited;
         let handle = || file.handle().map_err(SyncError::Spool);
         let length = handle()?.metadata().map_err(SyncError::Spool)?.len();
@@ -215,9 +200,6 @@ impl Agent {
         let mut transfer =
             Transfer { message: message.id, done: begin, length: description.sealed_length, is_upload: false };
         self.transfers.show(transfer);
-        if begin < description.sealed_length {
-            self.check_arrived(awaited, file, following, begin).await?;
-        }
         let first = begin.div_ceil(wire::BODY_PIECE);
         let mut places = first..description.pieces();
         let mut on_their_way = FuturesOrdered::new();
@@ -237,51 +219,9 @@ impl Agent {
                 handle.write_all(&piece)
             };
             blocking(write).await.map_err(SyncError::Spool)?;
-            self.check_arrived(awaited, file, following, transfer.done).await?;
             self.transfers.show(transfer);
         }
         Ok(transfer.done == description.sealed_length)
-    }
-
-    /// Opens what has come up to `end`. Of a chunk that does not open, the pieces are fetched again.
-    async fn check_arrived(
-        &self,
-        awaited: &Awaited,
-        file: &SpoolFile,
-        following: &mut Following,
-        end: u64,
-    ) -> Result<(), SyncError> {
-        for _ in 0..=limits::PIECE_REPETITIONS {
-            let Some(bad) = following.open_up_to(file, end).await? else { return Ok(()) };
-            tracing::warn!(message = %awaited.message.id, at = bad.start, "a piece of a body is damaged, and fetched again");
-            if !self.fetch_again(awaited, file, &bad).await? {
-                following.give_up();
-                return Ok(());
-            }
-        }
-        // Other bytes each time, and none that open: that is the relay.
-        let good = following.open_up_to(file, end).await?.map_or(end, |bad| bad.start);
-        cut(file, good).await?;
-        Err(SyncError::OtherBody(awaited.message.id))
-    }
-
-    /// Fetches the pieces in which these bytes lie once more. Returns whether they are others than before.
-    async fn fetch_again(&self, awaited: &Awaited, file: &SpoolFile, bad: &Range<u64>) -> Result<bool, SyncError> {
-        let mut is_other = false;
-        for place in bad.start / wire::BODY_PIECE..bad.end.div_ceil(wire::BODY_PIECE) {
-            let piece = self.piece(awaited.message, awaited.body.description, place).await?;
-            let (mut handle, at) = (file.handle().map_err(SyncError::Spool)?, place * wire::BODY_PIECE);
-            let replace = move || {
-                let is_same = read_at(&handle, at, piece.len())? == piece;
-                if !is_same {
-                    handle.seek(SeekFrom::Start(at))?;
-                    handle.write_all(&piece)?;
-                }
-                Ok(!is_same)
-            };
-            is_other |= blocking(replace).await.map_err(SyncError::Spool)?;
-        }
-        Ok(is_other)
     }
 
     /// One piece, as long as it must be.
@@ -295,11 +235,4 @@ impl Agent {
             && Some(answer.body.len() as u64) == body.piece_length(place);
         if is_it { Ok(answer.body) } else { Err(SyncError::OtherBody(message.id)) }
     }
-}
-
-/// Keeps the whole pieces that end at `good` of the file at the latest.
-async fn cut(file: &SpoolFile, good: u64) -> Result<(), SyncError> {
-    let handle = file.handle().map_err(SyncError::Spool)?;
-    let length = good / wire::BODY_PIECE * wire::BODY_PIECE;
-    blocking(move || handle.set_len(length)).await.map_err(SyncError::Spool)
 }

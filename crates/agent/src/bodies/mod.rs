@@ -5,7 +5,6 @@
 
 mod checking;
 mod downloading;
-mod following;
 mod leftovers;
 mod reading;
 mod sealing;
