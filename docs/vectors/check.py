@@ -22,9 +22,10 @@ from x3dh.types import SecretType
 
 import bodies
 import double_ratchet
+import payloads
 import specification as spec
 
-TEXT = {"suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text", "scheme"}
+TEXT = {"suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text", "scheme", "group_name"}
 outcomes = []
 
 
@@ -257,9 +258,14 @@ async def check_bodies(agents):
         check(name, holds)
 
 
+async def check_payloads(_agents):
+    for name, holds in payloads.checks(vectors("payloads")):
+        check(name, holds)
+
+
 async def main():
     agents = vectors("prekeys")
-    for part in check_prekeys, check_handshakes, check_conversation, check_receipts, check_bodies:
+    for part in check_prekeys, check_handshakes, check_conversation, check_receipts, check_bodies, check_payloads:
         try:
             await part(agents)
         except Exception:

@@ -3,12 +3,14 @@
 use std::{error::Error, fs, path::Path};
 
 use sealpost_crypto::{
-    Content, Control, KeyFileProvider, MasterKeyProvider, PassphraseParameters, Payload, Vault,
+    BodyKey, BodySeal, BodySealer, Content, ContentKey, ContentKind, Control, EndedMembership, GroupKey, GroupName,
+    GroupNotice, HandOver, KeyFileProvider, Mark, MasterKeyProvider, Member, OneTimeCurvePrekey, OneTimeKemPrekey,
+    Ordinary, PassphraseParameters, Payload, Prelude, PrivatePrekey, Roster, SystemPrimitives, Validity, Vault,
 };
-use sealpost_crypto::{OneTimeCurvePrekey, OneTimeKemPrekey, PrivatePrekey, SystemPrimitives, Validity};
 use sealpost_fuzz::targets::{AGENT, ROW, Seeded, World, world::first_envelope};
 use sealpost_protocol::{
-    Attempt, KeyId, PartHash, ReceiptBatch, ReceiptLeaf, RefusalReason, Timestamp, Verdict, encoding::Encode, limits,
+    Attempt, BodyAccess, BodyDescription, KeyId, PartHash, ReceiptBatch, ReceiptLeaf, RefusalReason, SenderSeal, SignedPart,
+    Timestamp, Verdict, encoding::Encode, limits,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_351_425_123);
@@ -98,7 +100,51 @@ fn seeds() -> Result<Vec<Seed>, Box<dyn Error>> {
             b"\0\x05\0\x02\0\0\x02\x03\0\x01\x01\0\x05\0\0\x02\0\0\x04\0\x40\0\x90\0\x02\0\0\x02\x91\0".to_vec(),
         ),
     ]);
+    let read = Mark { read: Some(later_header.message().id), typing: false };
+    let (founder, other) = (world.alice.agent_id(), world.bob.agent_id());
+    let members = [founder, other].map(|agent| Member { agent, since: 1 }).to_vec();
+    let roster = Roster::new([7; 16], GroupName::new("the team")?, 1, members)?;
+    let group = roster.group(&founder);
+    let group_key = GroupKey::generate(&Seeded::new(9), group, 0)?;
+    let (_, shared) = group_key.new_content_key(&Seeded::new(10), &later_header.message())?;
+    let content_key = ContentKey::generate(&Seeded::new(8))?;
+    let (open, sealed) = (body(&BodySeal::Open)?, body(&BodySeal::Sealed(&content_key))?);
+    let body_key = BodyKey::new(&content_key, BodyDescription::of(&sealed))?;
+    let seal = SenderSeal::sign(&world.alice, later_header.hash());
+    seeds.extend([
+        ("payload", "mark", Control::Mark(read).to_bytes()),
+        ("payload", "typing", Control::Mark(Mark { read: None, typing: true }).to_bytes()),
+        ("payload", "body_key", body_key.to_bytes()),
+        ("payload", "end", Ordinary::Group(GroupNotice::End(EndedMembership { group, since: 1 })).to_bytes()),
+        ("stored_state", "group_key", group_key.encode().to_vec()),
+        ("payload", "hand_over", Ordinary::Group(GroupNotice::Key(HandOver { roster, key: group_key })).to_bytes()),
+        ("signed_part", "open", SignedPart { seal, access: BodyAccess::Open }.to_bytes()),
+        ("signed_part", "shared", SignedPart { seal, access: BodyAccess::Shared(shared) }.to_bytes()),
+        ("body", "open", open),
+        ("body", "sealed", sealed),
+    ]);
     Ok(seeds)
+}
+
+fn body(seal: &BodySeal<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
+    let content = b"a content";
+    let prelude = Prelude {
+        message_type: None,
+        thread: None,
+        reply_to: None,
+        file_name: None,
+        kind: ContentKind::Text,
+        content_length: content.len() as u64,
+    };
+    let mut sealer = BodySealer::new(seal, &prelude)?;
+    let (mut body, mut rest) = (Vec::new(), content.as_slice());
+    while let Some(room) = sealer.room() {
+        let (now, later) = rest.split_at(room.len());
+        room.copy_from_slice(now);
+        rest = later;
+        body.extend_from_slice(sealer.seal()?);
+    }
+    Ok(body)
 }
 
 fn message(text: &str) -> sealpost_crypto::Plaintext {

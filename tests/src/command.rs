@@ -288,8 +288,24 @@ impl Running {
     /// # Panics
     /// When it does not end in time, or by the signal itself.
     pub async fn interrupt(mut self) -> i32 {
+        self.signal("-INT").await;
+        self.ended().await
+    }
+
+    /// Sends the process a signal, by its name for `kill`.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub async fn signal(&mut self, signal: &str) {
         let id = self.process.id().expect("it goes on").to_string();
-        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+        assert!(Command::new("kill").args([signal, &id]).status().await.unwrap().success());
+    }
+
+    /// Waits for the process to end, and returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end in time, or by a signal.
+    pub async fn ended(&mut self) -> i32 {
         let status = within("the command's end", self.process.wait()).await.unwrap();
         status.code().unwrap_or_else(|| panic!("it was ended by a signal: {status:?}"))
     }

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use sealpost_agent::{Agent, IdentityFile, InboxMessage, MasterKeySource, Outgoing, RelayAddress, Sent, Surroundings};
+use sealpost_agent::{
+    Agent, IdentityFile, InboxMessage, MasterKeySource, Outgoing, ReceivingLimits, RelayAddress, Sent, Surroundings,
+};
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
 use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
 use tempfile::TempDir;
@@ -41,6 +43,7 @@ pub struct SdkAgent {
     agent: Agent,
     folder: Arc<TempDir>,
     clock: Arc<dyn Clock>,
+    receiving: ReceivingLimits,
 }
 
 impl SdkAgent {
@@ -58,7 +61,17 @@ impl SdkAgent {
     /// When that fails.
     pub async fn by_clock<C: Clock + 'static>(origin: &str, clock: &Arc<C>) -> Self {
         let clock: Arc<dyn Clock> = Arc::<C>::clone(clock);
-        let agent = Self::make(origin, clock).await;
+        let agent = Self::make(origin, clock, ReceivingLimits::default()).await;
+        within("the first publication", agent.publish_prekeys()).await.unwrap();
+        agent
+    }
+
+    /// A new agent that fetches no more than that unasked.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn receiving(origin: &str, receiving: ReceivingLimits) -> Self {
+        let agent = Self::make(origin, Arc::new(SystemClock), receiving).await;
         within("the first publication", agent.publish_prekeys()).await.unwrap();
         agent
     }
@@ -68,14 +81,14 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn unpublished(origin: &str) -> Self {
-        Self::make(origin, Arc::new(SystemClock)).await
+        Self::make(origin, Arc::new(SystemClock), ReceivingLimits::default()).await
     }
 
-    async fn make(origin: &str, clock: Arc<dyn Clock>) -> Self {
+    async fn make(origin: &str, clock: Arc<dyn Clock>, receiving: ReceivingLimits) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let path = folder.path().join("agent");
-        let agent = Agent::create_with(&path, master_key(), surroundings(&clock)).await.unwrap();
-        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder, clock }
+        let agent = Agent::create_with(&path, master_key(), surroundings(&clock, receiving)).await.unwrap();
+        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder, clock, receiving }
     }
 
     /// The same agent once more, as another process of it would open it, by way of `origin`.
@@ -83,10 +96,18 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn reopen(&self, origin: &str) -> Self {
+        self.reopen_receiving(origin, self.receiving).await
+    }
+
+    /// The same, fetching no more than that unasked.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn reopen_receiving(&self, origin: &str, receiving: ReceivingLimits) -> Self {
         let path = self.folder.path().join("agent");
-        let agent = Agent::open_with(&path, master_key(), surroundings(&self.clock)).await.unwrap();
+        let agent = Agent::open_with(&path, master_key(), surroundings(&self.clock, receiving)).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
-        Self { agent, folder: Arc::clone(&self.folder), clock: Arc::clone(&self.clock) }
+        Self { agent, folder: Arc::clone(&self.folder), clock: Arc::clone(&self.clock), receiving }
     }
 
     /// What is stored in an area, of all rows whose key begins so: their keys, and how many bytes each has.
@@ -152,7 +173,12 @@ impl SdkAgent {
     /// When it does not open.
     pub async fn restored(backup: Arc<TempDir>, origin: &str) -> Self {
         let agent = Agent::open(&backup.path().join("agent"), master_key()).await.unwrap();
-        Self { agent: agent.connect(&address(origin)).await.unwrap(), folder: backup, clock: Arc::new(SystemClock) }
+        Self {
+            agent: agent.connect(&address(origin)).await.unwrap(),
+            folder: backup,
+            clock: Arc::new(SystemClock),
+            receiving: ReceivingLimits::default(),
+        }
     }
 
     /// The identity once more, in a folder of its own, by way of a file.
@@ -181,7 +207,7 @@ impl SdkAgent {
         let agent = identity.import(&folder.path().join("agent"), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
         within("the first publication", agent.publish_prekeys()).await.unwrap();
-        Self { agent, folder, clock: Arc::new(SystemClock) }
+        Self { agent, folder, clock: Arc::new(SystemClock), receiving: ReceivingLimits::default() }
     }
 
     /// Sends a text.
@@ -263,8 +289,8 @@ fn master_key() -> MasterKeySource {
     MasterKeySource::Provider(Box::new(KeyFileProvider::from_contents(&[7; 32]).unwrap()))
 }
 
-fn surroundings(clock: &Arc<dyn Clock>) -> Surroundings {
-    Surroundings { clock: Arc::clone(clock), ..Surroundings::default() }
+fn surroundings(clock: &Arc<dyn Clock>, receiving: ReceivingLimits) -> Surroundings {
+    Surroundings { clock: Arc::clone(clock), receiving, ..Surroundings::default() }
 }
 
 fn address(origin: &str) -> RelayAddress {

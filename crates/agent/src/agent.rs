@@ -5,30 +5,31 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use sealpost_crypto::{
     IdentityPrivateKey, MasterKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, Primitives,
-    PrimitivesError, SystemPrimitives, Vault,
+    PrimitivesError, Vault,
 };
 use sealpost_protocol::{
-    AgentId, Clock, IdentityKey, Signer, SystemClock,
+    AgentId, Clock, IdentityKey, Signer,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    bodies::{Spool, Transfer, Transfers},
+    bodies::{ReceivingLimits, Spool, Transfer, Transfers, Wanted},
     control::OwedSteps,
     error::{OpenError, StateError},
     limits,
     message_ids::MessageIds,
     outbox::Holds,
-    records::{IdentityRecord, LedgerName, RelayRecord},
-    relay_client::{RelayAddress, RelayClient, RelayError},
+    records::{IdentityRecord, RelayRecord},
+    relay_client::{RelayAddress, RelayClient},
     store::{Area, Changes, SealedStore, SqliteStore, Store, StoreAccessError, StoreError, Write, look},
+    surroundings::Surroundings,
     turns::{Turn, Turns},
 };
 
@@ -44,28 +45,6 @@ pub enum MasterKeySource {
     Provider(Box<dyn MasterKeyProvider>),
     /// A passphrase; how it is stretched is kept beside the store.
     Passphrase(Zeroizing<String>),
-}
-
-/// What an agent has from outside: the time and randomness.
-#[derive(Clone)]
-pub struct Surroundings {
-    /// The wall clock.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness, and what is computed with it.
-    pub primitives: Arc<dyn Primitives>,
-    /// One-time prekeys of each kind that a full set has: fewer for an agent that few strangers write to.
-    pub one_time_prekeys: usize,
-}
-
-impl Default for Surroundings {
-    /// The operating system's.
-    fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            primitives: Arc::new(SystemPrimitives),
-            one_time_prekeys: limits::ONE_TIME_PREKEYS,
-        }
-    }
 }
 
 /// An agent's runtime.
@@ -88,6 +67,10 @@ pub struct Agent {
     pub(crate) holds: Holds,
     /// Whose bodies are not fetched again just yet.
     pub(crate) fetch_holds: Holds,
+    /// What is fetched unasked.
+    pub(crate) receiving: ReceivingLimits,
+    /// Whose bodies were asked for here.
+    pub(crate) wanted: Wanted,
     /// Up to where the mailbox holds nothing that could still be answered.
     pub(crate) passed: AtomicU64,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
@@ -100,7 +83,7 @@ pub struct Agent {
     pub(crate) control_taken: AtomicU64,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
-    relay: Option<RelayClient>,
+    pub(crate) relay: Option<RelayClient>,
 }
 
 /// What opens an agent's store.
@@ -236,6 +219,8 @@ impl Agent {
             transfers: Transfers::default(),
             holds: Holds::default(),
             fetch_holds: Holds::default(),
+            receiving: surroundings.receiving,
+            wanted: Wanted::default(),
             passed: AtomicU64::new(0),
             is_current: AtomicBool::new(false),
             is_forked: AtomicBool::new(false),
@@ -280,6 +265,13 @@ impl Agent {
         self.identity.identity_key()
     }
 
+    /// Whether the relay's ledger was found to contradict what it has countersigned, when it was last asked: it is given no
+    /// receipts then.
+    #[must_use]
+    pub fn relay_is_forked(&self) -> bool {
+        self.is_forked.load(Ordering::Relaxed)
+    }
+
     /// What is on its way to or from the relay, for whoever shows it.
     #[must_use]
     pub fn transfers(&self) -> tokio::sync::watch::Receiver<Option<Transfer>> {
@@ -292,77 +284,7 @@ impl Agent {
         self.primitives.fill_random(&mut random)?;
         Ok(u32::from_le_bytes(random))
     }
-
-    /// The relay, which is pinned at the first contact.
-    pub(crate) async fn relay(&self) -> Result<&RelayClient, RelayAccessError> {
-        let relay = self.relay.as_ref().ok_or(RelayError::NotConfigured)?;
-        let origin = relay.origin().as_bytes();
-        if self.store.find::<RelayRecord>(origin).await?.is_none() {
-            let mut changes = Changes::default();
-            changes.insert(origin, &RelayRecord { node: relay.node_id().await? });
-            ignore_conflict(self.store.commit(changes).await)?;
-        }
-        // Another process of the agent may have met another node first.
-        if let Some(known) = self.store.find::<RelayRecord>(origin).await? {
-            relay.hold_to(known.value.node).await?;
-        }
-        Ok(relay)
-    }
-
-    /// The relay's ledger: what is said to one ledger means nothing to another, of the same node or of another.
-    pub(crate) async fn ledger(&self) -> Result<LedgerName, RelayAccessError> {
-        let relay = self.relay().await?;
-        Ok(LedgerName { node: relay.node_id().await?, ledger: relay.ledger().await? })
-    }
-
-    /// Forgets which node was met at `origin`: the next one met is trusted anew. How receipts and events stand is kept for
-    /// each ledger of each node, so another begins at the beginning.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub async fn forget_relay(&self, origin: &str) -> Result<(), StateError> {
-        let mut changes = Changes::default();
-        if let Some(known) = self.store.find::<RelayRecord>(origin.trim_end_matches('/').as_bytes()).await? {
-            changes.delete(&known);
-        }
-        Ok(self.store.commit(changes).await?)
-    }
 }
-
-/// Why there is no relay to call.
-#[derive(Debug)]
-pub(crate) enum RelayAccessError {
-    Relay(RelayError),
-    State(StoreAccessError),
-}
-
-impl From<RelayError> for RelayAccessError {
-    fn from(error: RelayError) -> Self {
-        Self::Relay(error)
-    }
-}
-
-impl From<StoreAccessError> for RelayAccessError {
-    fn from(error: StoreAccessError) -> Self {
-        Self::State(error)
-    }
-}
-
-/// Each use case says in its own words that there is no relay.
-macro_rules! relay_access {
-    ($($error:ty),+) => {
-        $(impl From<RelayAccessError> for $error {
-            fn from(error: RelayAccessError) -> Self {
-                match error {
-                    RelayAccessError::Relay(error) => error.into(),
-                    RelayAccessError::State(error) => error.into(),
-                }
-            }
-        })+
-    };
-}
-
-relay_access!(crate::SendError, crate::SyncError, crate::PrekeysError, crate::StatusError, crate::CancelError);
 
 /// Someone else having written the same first is as good.
 pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<(), StoreAccessError> {

@@ -3,7 +3,7 @@
 //! A peer that has sent for long without a step of the ratchet asks for one inside a message. Whatever is sealed next in that
 //! session answers; when everything that waited has been taken in and nothing was sealed, a control message does. The moved
 //! ratchet and the envelope are committed together before it leaves. One that is lost is made good by a later request, and
-//! none is ever answered.
+//! none is ever answered. Marks go the same way ([`marks`](crate::marks)).
 
 use std::{
     collections::BTreeSet,
@@ -66,7 +66,7 @@ impl Agent {
             retry_conflicts(|| self.answer_step(peer, session)).await?;
             self.owed_steps.remove(&(peer, session));
         }
-        self.send_control().await
+        self.send_control().await.map(drop)
     }
 
     /// Tells the relay that the control messages of a page are taken in. If it does not hear so, it hands them out again.
@@ -94,24 +94,38 @@ impl Agent {
         self.ensure_current().await?;
         let key = [peer.as_bytes().as_slice(), &session.0].concat();
         let Some(row) = self.store.find::<SessionRecord>(&key).await? else { return Ok(()) };
-        let mut session = Session::decode(&row.value.session)?;
+        let session = Session::decode(&row.value.session)?;
         if !session.owes_step() {
             return Ok(());
         }
-        let now = self.clock.now();
+        let mut changes = Changes::default();
+        let control = self.step_for(peer, &mut changes).await?;
+        self.seal_control(&row, session, control, &mut changes).await?;
+        Ok(self.store.commit(changes).await?)
+    }
+
+    /// Seals a control message in a session that is stored in `row`, and notes both among `changes`, in the place of one that
+    /// has not left.
+    pub(crate) async fn seal_control(
+        &self,
+        row: &Versioned<SessionRecord>,
+        mut session: Session,
+        control: Control,
+        changes: &mut Changes,
+    ) -> Result<(), SendError> {
+        let (now, peer) = (self.clock.now(), session.peer());
         let header = self.control_header(peer)?;
-        let envelope = session.seal(self.primitives.as_ref(), &header, &Control::Step.to_plaintext(), now)?;
+        let envelope = session.seal(self.primitives.as_ref(), &header, &control.to_plaintext(), now)?;
         let superseded = self.store.find::<ControlRecord>(peer.as_bytes()).await?;
         let highest = self.store.find::<SealedControlRecord>(&[]).await?;
         let id = header.message().id;
         let last = highest.as_ref().map_or(id, |highest| highest.value.last.max(id));
         let control = ControlRecord { header: header.as_bytes().to_vec(), envelope: envelope.to_bytes() };
-        let mut changes = Changes::default();
         changes
-            .replace(&row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now })
+            .replace(row, &SessionRecord { session: session.encode(), sends: row.value.sends, used: now })
             .upsert(peer.as_bytes(), superseded.as_ref(), &control)
             .upsert(&[], highest.as_ref(), &SealedControlRecord { last });
-        Ok(self.store.commit(changes).await?)
+        Ok(())
     }
 
     fn control_header(&self, peer: AgentId) -> Result<Header, SendError> {
@@ -132,22 +146,25 @@ impl Agent {
         })?)
     }
 
-    /// Hands over what was sealed. What the relay has no use or room for is let go of.
-    async fn send_control(&self) -> Result<(), SendError> {
-        let mut after = Vec::new();
+    /// Hands over what was sealed. What the relay has no use or room for is let go of; returns for whom it was, and why.
+    pub(crate) async fn send_control(&self) -> Result<Vec<(Vec<u8>, SendError)>, SendError> {
+        let (mut after, mut not_taken) = (Vec::new(), Vec::new());
         while let Some(row) = self.next_control(&after).await? {
             after.clone_from(&row.key);
             let sent = self.relay().await?.send(request(&row)?).await.map_err(SendError::from);
             match sent {
                 Err(error) if fate(&error) == Fate::AllWait => return Err(error),
-                Err(error) => tracing::debug!(%error, "a control message is not taken"),
+                Err(error) => {
+                    tracing::debug!(%error, "a control message is not taken");
+                    not_taken.push((row.key.clone(), error));
+                }
                 Ok(_) => {}
             }
             let mut changes = Changes::default();
             changes.delete(&row);
             crate::agent::ignore_conflict(self.store.commit(changes).await)?;
         }
-        Ok(())
+        Ok(not_taken)
     }
 
     async fn next_control(&self, after: &[u8]) -> Result<Option<Versioned<ControlRecord>>, StoreAccessError> {
@@ -155,7 +172,7 @@ impl Agent {
     }
 
     /// Whether something that is sealed for `peer` has not left yet.
-    async fn has_mail_for(&self, peer: AgentId) -> Result<bool, StoreAccessError> {
+    pub(crate) async fn has_mail_for(&self, peer: AgentId) -> Result<bool, StoreAccessError> {
         let mut after = Vec::new();
         loop {
             let page = self.store.page::<OutgoingRecord>(&[], &after, 1).await?;

@@ -86,6 +86,14 @@ pub enum SendError {
     /// An agent cannot write to itself; nothing was stored.
     #[error("an agent cannot send to itself")]
     ToItself,
+    /// The message that is said to be read has not come from that agent, or was forgotten; nothing was stored.
+    #[error("no message {message} was received from {peer}")]
+    NotReceived {
+        /// Which.
+        message: MessageId,
+        /// From whom.
+        peer: AgentId,
+    },
     /// The agent's policy demands a stronger scheme for the message; nothing was stored.
     #[error("the policy demands {minimum} for this message, and it was to go under {scheme}")]
     BelowMinimum {
@@ -169,6 +177,7 @@ impl SendError {
             Self::Content(_)
             | Self::Header(_)
             | Self::ToItself
+            | Self::NotReceived { .. }
             | Self::ContentChanged
             | Self::ContentTooLong
             | Self::Body(_) => "invalid".to_owned(),
@@ -331,6 +340,14 @@ pub enum GroupError {
     /// There is no such group here.
     #[error("this agent knows no group {0}")]
     Unknown(GroupId),
+    /// The agent belongs to a group of that name.
+    #[error("this agent belongs to a group called {name:?} already: {group}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The group that has it.
+        group: GroupId,
+    },
     /// Another agent has founded it, and only that one may change it.
     #[error("only its founder changes a group")]
     NotFounder,

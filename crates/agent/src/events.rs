@@ -45,6 +45,13 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
+    /// A message was received whose body the relay has lost or damaged, for good: it will not come.
+    BodyLost {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// A recipient lacked the key of a group, and signed for that; the message goes again as it is.
     SentAgain {
         /// The message.
@@ -82,7 +89,7 @@ pub enum Event {
     Missing {
         /// The message that came, and whose it is.
         before: MessageRef,
-        /// How many are missing before it.
+        /// How many are missing before it; if more than one, at most so many.
         count: u32,
     },
     /// The relay's ledger contradicts a head of receipts that it has countersigned: it was forked or cut, or put back from a
@@ -92,6 +99,19 @@ pub enum Event {
         store: u64,
         /// The number of the last batch that it has; 0 for none.
         relay: u64,
+    },
+    /// A peer shows that it has read all of this agent's messages up to one, which was sent to it. Of a peer the newest is
+    /// kept.
+    Read {
+        /// Who.
+        reader: AgentId,
+        /// The last of them, by its id.
+        up_to: MessageId,
+    },
+    /// A peer shows that it is writing; good for 30 seconds, and taken back when it shows otherwise.
+    Typing {
+        /// Who.
+        peer: AgentId,
     },
     /// A recipient refused a message, and it is not sealed again.
     Refused {
@@ -146,12 +166,17 @@ impl Agent {
 
     /// Notes an event along with the `changes` that make it so.
     pub(crate) fn note(&self, changes: &mut Changes, event: Event) -> Result<(), StoreAccessError> {
+        self.note_at(changes, event).map(drop)
+    }
+
+    /// The same, and says where.
+    pub(crate) fn note_at(&self, changes: &mut Changes, event: Event) -> Result<Vec<u8>, StoreAccessError> {
         let at = self.clock.now();
         let mut apart = [0; 8];
         self.primitives.fill_random(&mut apart)?;
         let key = [at.to_bytes().as_slice(), &apart].concat();
-        changes.insert(key, &EventRecord { at, event });
-        Ok(())
+        changes.insert(key.clone(), &EventRecord { at, event });
+        Ok(key)
     }
 }
 
@@ -163,9 +188,12 @@ impl Encode for Event {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
             Self::Missing { before, count } => writer.u8(50).value(before).u32(*count),
+            Self::Read { reader, up_to } => writer.u8(52).value(reader).value(up_to),
+            Self::Typing { peer } => writer.u8(53).value(peer),
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
+            Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
             Self::SentAgain { message, recipient, attempt, reason } => {
                 writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
             }
@@ -206,8 +234,11 @@ impl Decode for Event {
             34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             50 => Self::Missing { before: MessageRef::decode(reader)?, count: reader.u32()? },
+            52 => Self::Read { reader: AgentId::decode(reader)?, up_to: MessageId::decode(reader)? },
+            53 => Self::Typing { peer: AgentId::decode(reader)? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

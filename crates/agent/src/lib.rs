@@ -32,6 +32,7 @@ mod follow;
 mod groups;
 mod identity_file;
 mod inbox;
+mod marks;
 mod message_ids;
 mod outbox;
 mod policy;
@@ -40,6 +41,7 @@ mod printable;
 mod receipt_check;
 mod receipts;
 mod records;
+mod relay_access;
 mod relay_client;
 mod renewal;
 mod restored;
@@ -49,13 +51,19 @@ mod standing;
 mod status;
 mod store;
 mod store_key;
+mod surroundings;
 mod sweep;
 mod sync;
 mod turns;
 
-pub use agent::{Agent, Lock, MasterKeySource, Surroundings};
+#[cfg(test)]
+mod secrets;
+
+pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
-pub use bodies::{BodyReader, Streamed, Transfer};
+pub use bodies::{
+    BodyReader, FetchAnswer, ReceivingLimits, Streamed, Transfer, TransferKind, WaitingBody, WaitingReason,
+};
 pub use contacts::{Contact, Fingerprint};
 pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
@@ -63,7 +71,8 @@ pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
-pub use outbox::{Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
+pub use marks::Marked;
+pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
@@ -72,11 +81,12 @@ pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use schemes::{OutgoingScheme, ReceivedScheme};
 pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
+pub use surroundings::Surroundings;
 pub use sync::Synced;
 pub use turns::Turn;
 
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
-    Content, ContentKind, FileName, KeyFileProvider, MasterKeyProvider, Payload, PayloadError, Prelude, Primitives,
-    SessionId, SystemPrimitives,
+    Content, ContentKind, FileName, KeyFileProvider, Mark, MasterKeyProvider, Payload, PayloadError, Prelude,
+    Primitives, SessionId, SystemPrimitives,
 };

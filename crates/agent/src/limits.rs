@@ -80,6 +80,17 @@ pub const SHORT_BODY: u64 = sealpost_protocol::limits::CIPHERTEXT as u64 + 1_024
 /// at the relay until others are taken; higher, and strangers fill a disk that is the agent's.
 pub const SPOOL: u64 = sealpost_protocol::limits::BODY;
 
+/// Bytes of one body that is fetched unasked from an agent that is neither a contact nor was ever written to: above the 25 MB
+/// that mail servers commonly take as an attachment. Higher, and strangers fill lines and disks that are the agent's.
+pub const STRANGER_BODY: u64 = 32 << 20;
+
+/// Bytes of such bodies in the spool, all strangers together: identities cost nothing, so each one's own bound bounds nothing.
+pub const STRANGER_BODIES: u64 = 256 << 20;
+
+/// Bytes that the spool leaves free on its disk: the agent's store must still take small messages in, and the machine has
+/// other uses. The relay keeps as many.
+pub const DISK_RESERVE: u64 = 256 << 20;
+
 /// How long a round moves bodies before it looks after everything else, if no mail comes earlier.
 pub const TRANSFER_SLICE: Duration = Duration::from_secs(5);
 
@@ -177,3 +188,12 @@ const _: () = assert!(
         <= REQUEST,
     "every message that is sealed fits one request"
 );
+
+/// How long a peer is shown as writing after its last mark: a mark that waited for longer says nothing any more.
+pub const TYPING_LIFE: Duration = Duration::from_secs(30);
+
+/// How soon a peer is told again that the agent is still writing. Lowered, each keystroke is a control message; raised towards
+/// [`TYPING_LIFE`], one that is late makes the peer believe that the writing has stopped.
+pub const TYPING_INTERVAL: Duration = Duration::from_secs(5);
+
+const _: () = assert!(TYPING_INTERVAL.as_secs() * 2 < TYPING_LIFE.as_secs(), "one mark may be lost");

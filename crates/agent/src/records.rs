@@ -4,8 +4,6 @@ mod content;
 mod form;
 mod parts;
 
-use std::time::Duration;
-
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
@@ -71,11 +69,16 @@ macro_rules! record {
 
 mod control;
 mod groups;
+mod inbox;
 mod policy;
 
 pub(crate) use self::{
-    control::{ControlRecord, ForkRecord, SealedControlRecord},
+    control::{ControlRecord, ForkRecord, MarkRecord, SealedControlRecord},
     groups::{GroupKeyRecord, GroupRecord, group_key_key},
+    inbox::{
+        ArrivalRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord, WaitingBodyRecord, WrittenToRecord,
+        arrival_key,
+    },
     policy::PolicyRecord,
 };
 
@@ -267,47 +270,6 @@ record! {
 }
 
 record! {
-    /// A message received, refused, or on its way.
-    InboxRecord in Inbox {
-        header: HeaderHash => value,
-        part: PartHash => value,
-        attempt: Attempt => value,
-        /// What its receipt says; none is due while its body is at the relay.
-        verdict: Option<Verdict> => option,
-        sent: Timestamp => value,
-        received: Timestamp => value,
-        /// Where it is among the unread, until the agent takes it.
-        arrival: Vec<u8> => bytes,
-        priority: Priority => value,
-        scheme: ReceivedScheme => value,
-        /// Erased once the agent has taken it, or if it was refused. A body is in the spool, all of it once there is a
-        /// verdict.
-        content: ContentRecord => content,
-    }
-}
-
-record! {
-    /// A received message that the agent has not taken.
-    UnreadRecord in Unread {
-        message: MessageRef => value,
-    }
-}
-
-record! {
-    /// A received message that waits for a body, its own or that of an earlier message of its sender.
-    HeldRecord in Held {
-        message: MessageRef => value,
-    }
-}
-
-record! {
-    /// A message whose body is at the relay still.
-    DownloadRecord in Download {
-        message: MessageRef => value,
-    }
-}
-
-record! {
     /// A receipt that the relay has not confirmed.
     ReceiptRecord in Receipt {
         leaf: ReceiptLeaf => value,
@@ -398,32 +360,6 @@ record! {
 }
 
 record! {
-    /// The last place given in the order of arrival.
-    ArrivalRecord in Arrival {
-        at: Timestamp => value,
-        number: u64 => number,
-    }
-}
-
-impl ArrivalRecord {
-    /// The next place, if something arrives at `at` with a number in the relay's order. The order of arrival does not go
-    /// back with the clock, nor where another relay begins to count anew.
-    pub(crate) fn after(last: Option<&Self>, at: Timestamp, number: u64) -> Self {
-        match last {
-            Some(last) if (last.at, last.number) >= (at, number) => match last.number.checked_add(1) {
-                Some(number) => Self { at: last.at, number },
-                None => Self { at: last.at.saturating_add(Duration::from_millis(1)), number: 0 },
-            },
-            _ => Self { at, number },
-        }
-    }
-
-    pub(crate) fn key(&self) -> Vec<u8> {
-        arrival_key(self.at, self.number)
-    }
-}
-
-record! {
     /// How far the old rows of an area have been swept out.
     SweepRecord in Sweep {
         /// The last key looked at; empty at the beginning.
@@ -437,13 +373,6 @@ record! {
 pub(crate) fn prekey_key(kind: PrekeyKind, id: KeyId) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.value(&kind).value(&id);
-    writer.into_bytes()
-}
-
-/// A place in the order of arrival: the local clock, which does not go back here, then the relay's order.
-pub(crate) fn arrival_key(at: Timestamp, mailbox_seq: u64) -> Vec<u8> {
-    let mut writer = Writer::new();
-    writer.value(&at).u64(mailbox_seq);
     writer.into_bytes()
 }
 

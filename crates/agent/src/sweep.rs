@@ -7,6 +7,7 @@
 //! | sealed body in the spool | as long as a row needs it; what a crash has left, until the next round | |
 //! | sent and unsent message, what the relay said of it | 35 days after it was composed | its status is unknown |
 //! | event that was not taken | 35 days | it is not told |
+//! | how far was read, here and by a peer | for good: one row for each peer | |
 //! | session that only receives | 31 days after its last use | its messages are `unknown-session`, and sealed anew |
 //! | key of a group that has a successor | 31 days after that | messages under it are `unknown-prekey` |
 //! | key of a skipped message | 31 days | the message is `undecryptable`, and sealed anew |

@@ -35,7 +35,8 @@ impl Turns {
         let in_process = self.in_process.lock().await;
         let path = self.file.clone();
         let locked = tokio::task::spawn_blocking(move || {
-            let file = File::options().create(true).truncate(false).write(true).open(path)?;
+            sealpost_sqlite::create_file(&path)?;
+            let file = File::options().write(true).open(path)?;
             file.lock()?;
             Ok::<_, std::io::Error>(file)
         });

@@ -78,15 +78,26 @@ pub struct Overheads {
     pub large: f64,
 }
 
+impl BlockOptions {
+    /// Whether these can be measured.
+    ///
+    /// # Errors
+    /// What is asked for instead.
+    pub fn check(&self) -> Result<(), BenchError> {
+        match self.mib < 16 || self.messages < 1_000 {
+            true => Err("at least 16 MiB and 1,000 messages, or the figures say nothing".into()),
+            false => Ok(()),
+        }
+    }
+}
+
 /// Measures the block store on disk, and removes everything.
 ///
 /// # Errors
 /// [`BenchError`].
 pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError> {
     let BlockOptions { mib, messages, .. } = *options;
-    if mib < 16 || messages < 1_000 {
-        return Err("at least 16 MiB and 1,000 messages, or the figures say nothing".into());
-    }
+    options.check()?;
     let folder = folder_in(&options.folder)?;
     let path = |name: &str| folder.path().join(name);
 

@@ -3,7 +3,13 @@
 mod blocks;
 mod relay;
 
-use std::{error::Error, io, path::Path, time::Instant};
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
 
 pub use self::{
     blocks::{BlockFigures, BlockOptions, Overheads, measure_blocks},
@@ -15,11 +21,31 @@ pub type BenchError = Box<dyn Error + Send + Sync>;
 
 type Outcome<T> = Result<T, BenchError>;
 
+/// Folders of measurements that are, or were, under way.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// How often a folder is removed until it is gone: each time, what writes into it finds less to go on with.
+const REMOVALS: usize = 100;
+
 const MIB: usize = 1 << 20;
 
 /// A folder of our own on the disk to measure; removed with what it holds.
 fn folder_in(folder: &Path) -> io::Result<tempfile::TempDir> {
-    tempfile::Builder::new().prefix("sealpost-bench-").tempdir_in(folder)
+    let made = tempfile::Builder::new().prefix("sealpost-bench-").tempdir_in(folder)?;
+    FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(made.path().to_owned());
+    Ok(made)
+}
+
+/// Removes what measurements that are under way have written: for a process that is about to end in the middle of one.
+pub fn remove_folders() {
+    for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        // What is being measured goes on writing: some of it may come while the rest goes.
+        for _ in 0..REMOVALS {
+            if matches!(fs::remove_dir_all(&folder), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+                break;
+            }
+        }
+    }
 }
 
 /// Per second since `start`.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::{
     address::{Address, Mark},
     handle::Handle,
+    limits,
     log::BlockError,
     reader::ReadError,
     record::Kind,
@@ -21,6 +22,15 @@ pub struct Collection {
     pub needed: u64,
     /// Blocks that none needs, and that were let go of.
     pub collected: u64,
+}
+
+/// What is needed of what was appended between two marks, as far as it has been told. It holds addresses of that range
+/// only, whatever else there is.
+#[derive(Debug)]
+pub struct Needs {
+    from: Mark,
+    before: Mark,
+    addresses: HashSet<Address>,
 }
 
 /// Why nothing was collected.
@@ -73,5 +83,62 @@ impl BlockStore {
             .log
             .bury_all(&|record| matches!(record.kind, Kind::Whitened | Kind::Own) && is_orphan(record.address))?;
         Ok(Collection { needed: addresses.len() as u64, collected })
+    }
+
+    /// Begins a collection of what was appended between two marks, of [`limits::COLLECTED_SEGMENTS`] segments at most.
+    #[must_use]
+    pub fn needs(&self, from: Mark, before: Mark) -> Needs {
+        let before = self.inner().first_writer().map_or(before, |writer| writer.min(before));
+        let most = Mark::new(from.segment().saturating_add(limits::COLLECTED_SEGMENTS), 0);
+        Needs { from, before: before.min(most), addresses: HashSet::new() }
+    }
+
+    /// Tells that a content is needed. Of one that ends before the range, nothing is read.
+    ///
+    /// # Errors
+    /// [`CollectError::Unreadable`]: the collection cannot go on then.
+    pub fn need(&self, needs: &mut Needs, handle: &Handle) -> Result<(), CollectError> {
+        if handle.lies_before(needs.from) {
+            return Ok(());
+        }
+        let (from, before) = (needs.from, needs.before);
+        let mut take = |block: crate::StoredBlock| {
+            if !from.covers(block.address) && before.covers(block.address) {
+                needs.addresses.insert(block.address);
+            }
+        };
+        self.inner().blocks_of(handle, &mut take).map_err(CollectError::Unreadable)
+    }
+
+    /// Lets go of what lies in the range and was not told to be needed. Every content that is needed must have been told:
+    /// what was needed at some time since [`BlockStore::needs`], and is not now, may be missing.
+    ///
+    /// # Errors
+    /// What the file layer reports.
+    pub fn collect_within(&self, needs: &Needs) -> Result<Collection, CollectError> {
+        let is_orphan = |address: Address| needs.holds(address) && !needs.addresses.contains(&address);
+        let segments = needs.from.segment()..=needs.before.segment();
+        let collected = self.inner().log.bury_within(segments, &|record| {
+            matches!(record.kind, Kind::Whitened | Kind::Own) && is_orphan(record.address)
+        })?;
+        Ok(Collection { needed: needs.addresses.len() as u64, collected })
+    }
+}
+
+impl Needs {
+    /// Where the range ends.
+    #[must_use]
+    pub fn before(&self) -> Mark {
+        self.before
+    }
+
+    /// Whether nothing lies in the range.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.before <= self.from
+    }
+
+    fn holds(&self, address: Address) -> bool {
+        !self.from.covers(address) && self.before.covers(address)
     }
 }

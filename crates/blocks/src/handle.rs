@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::{
+    address::Mark,
     block_id::BlockId,
     block_size::{BlockSize, Selection},
     encoding::{Fields, Short},
@@ -118,6 +119,12 @@ impl Handle {
         url += &format!("&x.bs={size}&x.ts={tuple}&x.cbl={}", u8::from(self.is_cbl()));
         self.block_ids().for_each(|id| url += &format!("&x.b={id}"));
         url
+    }
+
+    /// Whether everything of the content was appended before this mark: what lists blocks comes after them.
+    #[must_use]
+    pub fn lies_before(&self, mark: Mark) -> bool {
+        self.tuples.iter().flat_map(Tuple::blocks).all(|block| mark.covers(block.address))
     }
 
     /// Where its random blocks come from.

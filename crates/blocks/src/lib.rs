@@ -43,7 +43,7 @@ mod writer;
 pub use address::{Address, Mark};
 pub use block_id::BlockId;
 pub use block_size::{BlockSize, Selection};
-pub use collection::{CollectError, Collection};
+pub use collection::{CollectError, Collection, Needs};
 #[cfg(feature = "object-store")]
 pub use files::ObjectFiles;
 pub use files::{DiskFiles, Files, MemoryFiles};

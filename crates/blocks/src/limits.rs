@@ -48,6 +48,10 @@ pub const POOL_CACHE: usize = 40 << 20;
 /// tells at most this much.
 pub const RESEED: usize = 16 << 20;
 
+/// Segments that one collection between two marks goes through: what it remembers of them is at most 8 MiB, when all their
+/// blocks are the smallest. Higher takes more memory, lower asks more often what is needed.
+pub const COLLECTED_SEGMENTS: u32 = 4;
+
 /// Tables of compacted segments kept in memory, 8 bytes for each block: at most 16 MiB.
 pub const TABLES: usize = 32;
 

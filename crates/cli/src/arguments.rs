@@ -2,20 +2,26 @@
 
 mod blocks;
 mod groups;
+mod mark;
 mod policy;
+mod receiving;
 mod scheme;
+mod sending;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sealpost_protocol::{AgentId, MessageId, Priority, Retention};
+use sealpost_protocol::{AgentId, MessageId};
 
 pub(crate) use self::{
     blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
     groups::{GroupCommand, GroupOfAgent},
+    mark::Mark,
     policy::PolicyCommand,
+    receiving::Receive,
     scheme::SchemeName,
+    sending::Send,
 };
 use crate::failure::EXIT_CODES;
 
@@ -25,24 +31,6 @@ const EXAMPLES: &str = "Examples:
   sealpost agent new alice
   sealpost send --as alice bob \"hello\"
   sealpost receive --as bob --wait 30s";
-
-const SEND_EXAMPLES: &str = "Examples:
-  sealpost send --as alice bob \"hello\"
-  sealpost send --as alice agent1…,carol --file report.pdf --priority high
-  sealpost send --as alice --group team \"hello, all of you\"
-  sealpost send --as alice bob,carol \"once\" --scheme recipient-keys
-  date | sealpost send --as alice bob - --json | jq -r .id
-  SEALPOST_AGENT=alice sealpost send bob \"for an hour\" --life 1h";
-
-/// The library cannot say that one of two is needed.
-const SEND_USAGE: &str = "sealpost send [OPTIONS] --as <NAME> <RECIPIENT> <TEXT>
-       sealpost send [OPTIONS] --as <NAME> <RECIPIENT> --file <FILE>";
-
-const RECEIVE_EXAMPLES: &str = "Examples:
-  sealpost receive --as bob
-  sealpost receive --as bob --follow --json
-  sealpost receive --as bob --wait 30s --limit 1
-  sealpost receive --as bob --save ./inbox";
 
 const STATUS_EXAMPLES: &str = "Examples:
   sealpost status --as alice 0190d3a8-0000-7000-8000-000000000001
@@ -96,6 +84,8 @@ pub(crate) enum Command {
     Receive(Receive),
     /// Show what became of a message.
     Status(Status),
+    /// Show a peer what was read of its messages, and that something is being written for it.
+    Mark(Mark),
     /// Show and take back messages that wait here because they could not go out.
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -159,7 +149,7 @@ pub(crate) enum BenchCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchPlace {
-    /// A folder on the disk to measure; what is written there is removed again, unless the command is interrupted.
+    /// A folder on the disk to measure; what is written there is removed again.
     #[arg(long, default_value = ".", value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
 }
@@ -189,6 +179,10 @@ pub(crate) struct Serve {
     /// Serve other than loopback without TLS. For networks that encrypt by themselves.
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+
+    /// Stop when standard input ends: whoever started the relay and holds the other end is gone then, however it ended.
+    #[arg(long, hide = true)]
+    pub(crate) until_input_ends: bool,
 
     /// The data folder was put back from a copy by hand. Say so once: agents then begin their receipts anew and publish
     /// new one-time prekeys, and those of the copy are not handed out again.
@@ -302,116 +296,6 @@ pub(crate) struct As {
     /// The agent here that does it.
     #[arg(long = "as", env = "SEALPOST_AGENT", value_name = "NAME")]
     pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = SEND_EXAMPLES, override_usage = SEND_USAGE)]
-pub(crate) struct Send {
-    #[command(flatten)]
-    pub(crate) agent: As,
-
-    /// For whom: an id, or the name of an agent here; several are separated by commas. Left out with --group.
-    #[arg(value_name = "RECIPIENT", required_unless_present = "group")]
-    pub(crate) to: Option<String>,
-
-    /// The text; "-" reads standard input.
-    #[arg(required_unless_present_any = ["file", "group"], conflicts_with = "file")]
-    pub(crate) text: Option<String>,
-
-    /// Send a file's bytes and its name instead; "-" reads standard input.
-    #[arg(long)]
-    pub(crate) file: Option<PathBuf>,
-
-    /// How it is sealed: by a ratchet with each recipient, under a key wrapped for each, or not at all, for the relay and
-    /// everybody else to read.
-    #[arg(long, value_enum, default_value_t = SchemeName::Ratchet, conflicts_with = "group")]
-    pub(crate) scheme: SchemeName,
-
-    /// For the members of a group, sealed under its key: its name, or its id.
-    #[arg(long, value_name = "GROUP")]
-    pub(crate) group: Option<String>,
-
-    /// How urgent it is; the relay sees it.
-    #[arg(long, value_enum, default_value_t = Urgency::Normal)]
-    pub(crate) priority: Urgency,
-
-    /// How long it may wait, at most 30 days.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "30days", value_name = "DURATION")]
-    pub(crate) life: Duration,
-
-    /// Until when the relay keeps it; left out, until delivery under a ratchet, and otherwise until its life ends.
-    #[arg(long, value_enum, value_name = "UNTIL")]
-    pub(crate) keep: Option<Keep>,
-
-    /// What the message is, to the application; sealed.
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) message_type: Option<String>,
-
-    /// The conversation, a UUID; sealed.
-    #[arg(long, value_name = "UUID")]
-    pub(crate) thread: Option<sealpost_protocol::ThreadId>,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Urgency {
-    Low,
-    Normal,
-    High,
-}
-
-/// Until when a relay keeps a message.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Keep {
-    /// Until the last recipient has it, and then no trace of it stays.
-    Delivery,
-    /// Until its life ends, for its sender and recipients to read again.
-    Expiry,
-}
-
-impl From<Keep> for Retention {
-    fn from(keep: Keep) -> Self {
-        match keep {
-            Keep::Delivery => Self::UntilDelivered,
-            Keep::Expiry => Self::UntilExpiry,
-        }
-    }
-}
-
-impl From<Urgency> for Priority {
-    fn from(urgency: Urgency) -> Self {
-        match urgency {
-            Urgency::Low => Self::Low,
-            Urgency::Normal => Self::Normal,
-            Urgency::High => Self::High,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = RECEIVE_EXAMPLES)]
-pub(crate) struct Receive {
-    #[command(flatten)]
-    pub(crate) agent: As,
-
-    /// Go on until interrupted.
-    #[arg(long)]
-    pub(crate) follow: bool,
-
-    /// How long to wait for the first message.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
-    pub(crate) wait: Duration,
-
-    /// Show messages without taking them: they are shown again, and their senders do not hear that they were taken.
-    #[arg(long)]
-    pub(crate) peek: bool,
-
-    /// Write files and other bytes into this folder. Without it, and without --json, they stay in the inbox.
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) save: Option<PathBuf>,
-
-    /// At most so many messages.
-    #[arg(long, value_name = "COUNT", conflicts_with = "follow")]
-    pub(crate) limit: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -1,15 +1,18 @@
 //! What happened to an agent's messages while nobody asked: told once, on standard error.
 
 use sealpost_agent::{Agent, Event, Noted};
-use sealpost_protocol::AgentId;
+use sealpost_protocol::{AgentId, GroupId};
 use serde::Serialize;
 
-use crate::{failure::Failure, output};
+use crate::{
+    failure::{FORK_ADVICE, Failure},
+    output,
+};
 
 /// Events told and taken at a time.
 const PAGE: usize = 100;
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Told {
     event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,39 +27,77 @@ struct Told {
     count: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_name: Option<String>,
     /// Whose doing it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// What can be done about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
     at: String,
 }
 
+/// What was heard that a script may want to know.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Heard {
+    /// Messages whose content will never come.
+    pub(crate) lost: usize,
+}
+
 /// Tells what the agent has not heard of yet.
-pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<(), Failure> {
+pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<Heard, Failure> {
+    let mut heard = Heard::default();
     loop {
         let events = agent.events(PAGE).await?;
-        for (told, text) in events.iter().filter_map(words) {
+        for noted in &events {
+            heard.lost += usize::from(matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. }));
+            let Some((mut told, text)) = words(noted, &group_in_words(agent, noted).await) else { continue };
+            told.group_name = match group_of(noted) {
+                Some(group) => agent.group(group).await.ok().map(|group| group.name),
+                None => None,
+            };
             if json { output::say_json(&told) } else { output::say(&text) }
         }
         agent.take_events(&events).await?;
         if events.len() < PAGE {
-            return Ok(());
+            return Ok(heard);
         }
     }
 }
 
-fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
-    let (group, agent) = (Some(group), Some(agent.to_string()));
-    Told { event, id: None, sender: None, recipient: None, attempt: None, group, agent, count: None, reason: None, at }
+fn group_of(noted: &Noted) -> Option<GroupId> {
+    match noted.event {
+        Event::JoinedGroup { group, .. } | Event::RemovedFromGroup { group, .. } | Event::LeftGroup { group, .. } => {
+            Some(group)
+        }
+        _ => None,
+    }
 }
 
-fn words(noted: &Noted) -> Option<(Told, String)> {
+/// The group that it is about, by its name and short id.
+async fn group_in_words(agent: &Agent, noted: &Noted) -> String {
+    let Some(id) = group_of(noted) else { return String::new() };
+    match agent.group(id).await {
+        Ok(group) => output::named_group(Some(&group.name), &id.to_string()),
+        Err(_) => output::named_group(None, &id.to_string()),
+    }
+}
+
+fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
+    Told { event, group: Some(group), agent: Some(agent.to_string()), at, ..Told::default() }
+}
+
+fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
     let at = noted.at.to_string();
-    let told = |event, id: String, reason| {
-        let (id, reason, at) = (Some(id), Some(reason), at.clone());
-        let (sender, recipient, attempt, group, agent, count) = (None, None, None, None, None, None);
-        Told { event, id, sender, recipient, attempt, group, agent, count, reason, at }
+    let told = |event, id: String, reason| Told {
+        event,
+        id: Some(id),
+        reason: Some(reason),
+        at: at.clone(),
+        ..Told::default()
     };
     Some(match &noted.event {
         Event::Unsent { message, code } => {
@@ -86,21 +127,26 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
             let told = told("message:body-gone", message.to_string(), "body-gone".to_owned());
             (Told { sender: Some(sender.to_string()), ..told }, text)
         }
+        Event::BodyLost { message, sender } => {
+            let text = format!("{message} from {sender} is lost: the relay has lost or damaged its content");
+            let told = told("message:body-lost", message.to_string(), "lost".to_owned());
+            (Told { sender: Some(sender.to_string()), ..told }, text)
+        }
         Event::JoinedGroup { group, founder } => {
-            let text = format!("{founder} has made this agent a member of the group {group}");
+            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
             (about_group("group:joined", group.to_string(), *founder, at), text)
         }
         Event::RemovedFromGroup { group, founder } => {
-            let text = format!("{founder} has removed this agent from the group {group}");
+            let text = format!("{founder} has removed this agent from the group {group_in_words}");
             (about_group("group:removed", group.to_string(), *founder, at), text)
         }
         Event::LeftGroup { group, member } => {
-            let text = format!("{member} has left the group {group}; a new epoch has begun");
+            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
             (about_group("group:left", group.to_string(), *member, at), text)
         }
         Event::Missing { before, count } => {
             let (id, sender) = (before.id.to_string(), before.sender.to_string());
-            let what = if *count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
+            let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
             let text = format!("{what} of {sender} before {id} did not come: lost, taken back, or late");
             let told = told("message:missing", id, String::new());
             (Told { sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
@@ -111,7 +157,16 @@ fn words(noted: &Noted) -> Option<(Told, String)> {
                 "the relay's ledger contradicts itself ({reason}): it was put back from a copy without \
                  `serve --restored`, or does not tell the truth; it is given no receipts"
             );
-            (Told { id: None, ..told("relay:forked", String::new(), reason) }, text)
+            (Told { id: None, advice: Some(FORK_ADVICE), ..told("relay:forked", String::new(), reason) }, text)
+        }
+        Event::Read { reader, up_to } => {
+            let text = format!("{reader} has read everything up to {up_to}");
+            let told = told("message:read", up_to.to_string(), String::new());
+            (Told { agent: Some(reader.to_string()), reason: None, ..told }, text)
+        }
+        Event::Typing { peer } => {
+            let told = told("agent:typing", String::new(), String::new());
+            (Told { id: None, agent: Some(peer.to_string()), reason: None, ..told }, format!("{peer} is writing"))
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");

@@ -18,7 +18,14 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   2  the command line is not understood
   3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept here and goes out later
   4  the relay refused
-  5  the agent, its key or its store cannot be used";
+  5  the agent, its key or its store cannot be used
+  6  mail was lost: what came is shown, and the content of a message will never come
+  7  the relay's ledger contradicts itself: what came is shown, and the relay is given no receipts
+  130  interrupted before anything was kept, or, of `send`, before it was sent: then it is kept, and its id is printed";
+
+/// What whoever runs a relay can do about a fork.
+pub(crate) const FORK_ADVICE: &str =
+    "if its data folder was put back from a copy, whoever runs it starts it once with `sealpost serve --restored`";
 
 const KEY_REPLACED: &str = "key-replaced";
 
@@ -31,6 +38,9 @@ pub(crate) enum ExitCode {
     Unreachable = 3,
     Refused = 4,
     LocalState = 5,
+    Lost = 6,
+    Forked = 7,
+    Interrupted = 130,
 }
 
 impl From<ExitCode> for std::process::ExitCode {
@@ -94,6 +104,30 @@ impl Failure {
 
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Unreachable, "unreachable", message)
+    }
+
+    /// The content of so many messages will never come.
+    pub(crate) fn lost(messages: usize) -> Self {
+        let what = if messages == 1 { "a message".to_owned() } else { format!("{messages} messages") };
+        Self::new(ExitCode::Lost, "lost", format!("the relay no longer has the content of {what}: it will not come"))
+    }
+
+    /// The relay's ledger contradicts what it has countersigned.
+    pub(crate) fn forked() -> Self {
+        let message = format!("the relay's ledger contradicts itself, and is given no receipts; {FORK_ADVICE}");
+        Self::new(ExitCode::Forked, "forked", message)
+    }
+
+    pub(crate) fn no_room(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Other, "no-room", message)
+    }
+
+    pub(crate) fn not_waiting(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Other, "not-waiting", message)
+    }
+
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(ExitCode::Interrupted, "interrupted", message)
     }
 
     /// A message that is kept, for that reason.
@@ -210,6 +244,7 @@ impl From<SendError> for Failure {
             SendError::Content(_)
             | SendError::Header(_)
             | SendError::ToItself
+            | SendError::NotReceived { .. }
             | SendError::Input(_)
             | SendError::ContentChanged
             | SendError::ContentTooLong => Self::usage(chain(&error)),
@@ -262,6 +297,7 @@ impl From<GroupError> for Failure {
         let message = chain(&error);
         match error {
             GroupError::Unknown(_) => Self::new(ExitCode::Other, "not-found", message),
+            GroupError::NameTaken { .. } => Self::new(ExitCode::Other, "name-taken", message),
             GroupError::NotFounder => Self::new(ExitCode::Other, "not-founder", message),
             GroupError::Ended => Self::new(ExitCode::Other, "not-member", message),
             GroupError::State(_) | GroupError::Damaged(_) => Self::local_state(message),

@@ -100,6 +100,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Send(send) => commands::send::run(&context, send).await,
         Command::Receive(receive) => commands::receive::run(&context, receive).await,
         Command::Status(status) => commands::status::run(&context, status).await,
+        Command::Mark(mark) => commands::mark::run(&context, mark).await,
         Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
         Command::Group(group) => commands::group::run(&context, group).await,
         Command::Policy(policy) => commands::policy::run(&context, policy).await,

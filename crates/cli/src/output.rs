@@ -13,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{arguments::Command, failure::Failure};
 
+/// Characters of a group's id that tell a few groups apart.
+const SHORT_ID: usize = 8;
+
 /// Prints one result: as JSON on a line of its own, or as text.
 pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = if json { to_json(value)? } else { text() };
@@ -62,6 +65,12 @@ pub(crate) fn say_json(value: &impl Serialize) {
 /// Says something that has its form already.
 pub(crate) fn say_as_it_is(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+}
+
+/// A group by its name, which others may have too, and the beginning of its id.
+pub(crate) fn named_group(name: Option<&str>, id: &str) -> String {
+    let short: String = id.chars().take(SHORT_ID).collect();
+    name.map_or(short.clone(), |name| format!("{} ({short})", one_line(name)))
 }
 
 /// Another's words, on one line and without what steers a terminal.

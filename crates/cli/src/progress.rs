@@ -1,16 +1,27 @@
 //! A sign of life for what takes over a second, on a terminal only.
 
-use std::{io::IsTerminal, pin::pin, time::Duration};
+use std::{
+    io::{self, IsTerminal, Read},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use sealpost_agent::{Agent, Transfer};
+use sealpost_agent::{Agent, Transfer, TransferKind};
 
 /// How a body is shown on its way.
 const BAR: &str = "{msg} [{wide_bar}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
 
+/// How often is looked how far something has come.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Runs `work`, and says `doing` if it takes over a second.
 pub(crate) async fn during<T>(doing: &'static str, work: impl Future<Output = T>) -> T {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return work.await;
     }
     let mut work = pin!(work);
@@ -25,7 +36,7 @@ pub(crate) async fn during<T>(doing: &'static str, work: impl Future<Output = T>
 
 /// The same, and shows how far the bodies are that `agent` moves meanwhile.
 pub(crate) async fn moving<T>(agent: &Agent, doing: &'static str, work: impl Future<Output = T>) -> T {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         return work.await;
     }
     let mut work = pin!(work);
@@ -53,18 +64,71 @@ pub(crate) async fn moving<T>(agent: &Agent, doing: &'static str, work: impl Fut
     done
 }
 
-fn show(shown: &mut ProgressBar, transfer: Transfer) {
-    if shown.length() != Some(transfer.length) {
+/// How far something has come, counted where it is read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Counter(Arc<AtomicU64>);
+
+/// A reader whose bytes are counted.
+pub(crate) struct Counted<R> {
+    pub(crate) reader: R,
+    pub(crate) counter: Counter,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.counter.0.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Runs `work`, and shows how far it has come, in bytes of `length`, if it takes over a second.
+pub(crate) async fn counting<T>(
+    doing: &'static str,
+    (length, counter): (u64, Counter),
+    work: impl Future<Output = T>,
+) -> T {
+    if !io::stderr().is_terminal() {
+        return work.await;
+    }
+    let mut work = pin!(work);
+    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs(1), LOOK);
+    let mut shown: Option<ProgressBar> = None;
+    let done = loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = looks.tick() => {
+                let shown = shown.get_or_insert_with(|| bar(doing, length));
+                shown.set_position(counter.0.load(Ordering::Relaxed));
+            }
+        }
+    };
+    if let Some(shown) = shown {
         shown.finish_and_clear();
-        let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let message = if transfer.is_upload { "uploading" } else { "downloading" };
-        *shown = ProgressBar::new(transfer.length).with_message(message).with_style(style);
+    }
+    done
+}
+
+fn show(shown: &mut ProgressBar, transfer: Transfer) {
+    let message = match transfer.kind {
+        TransferKind::Sealing => "sealing",
+        TransferKind::Upload => "uploading",
+        TransferKind::Download => "downloading",
+    };
+    if shown.length() != Some(transfer.length) || shown.message() != message {
+        shown.finish_and_clear();
+        *shown = bar(message, transfer.length);
         // What was moved before tells nothing of how fast it is now.
         shown.reset_eta();
         shown.set_position(transfer.done);
         shown.reset_elapsed();
     }
     shown.set_position(transfer.done);
+}
+
+fn bar(message: &'static str, length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(BAR).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_message(message).with_style(style)
 }
 
 fn spinner(doing: &'static str) -> ProgressBar {

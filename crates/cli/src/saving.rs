@@ -4,17 +4,22 @@
 use std::{
     fs::{self, File},
     io::{self, BufReader, Read, Seek, SeekFrom},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use sealpost_agent::steers;
-use tempfile::Builder;
+use tempfile::{Builder, NamedTempFile};
 
 /// Bytes of a file's name, as the usual file systems have it.
 const NAME_BYTES: usize = 255;
 
 /// Names that are tried for one file. Only who sends under the same id and name again and again needs more than two.
 const NAMES: usize = 100;
+
+/// What a file is called until it is whole: between these are six letters and digits.
+const PART: (&str, &str) = (".sealpost-", ".part");
+const PART_RANDOM: usize = 6;
 
 /// What is to be saved.
 pub(crate) struct Saving<'a> {
@@ -29,7 +34,7 @@ impl Saving<'_> {
     /// its names that holds the same content serves as well: this very message was saved before, and not taken.
     pub(crate) fn write_into(&self, folder: &Path, content: &mut impl Read) -> io::Result<PathBuf> {
         fs::create_dir_all(folder)?;
-        let mut part = Builder::new().prefix(".sealpost-").suffix(".part").tempfile_in(folder)?;
+        let mut part = part_in(folder)?;
         io::copy(content, &mut part)?;
         part.as_file().sync_all()?;
         for name in self.names() {
@@ -63,6 +68,40 @@ impl Saving<'_> {
             }
         });
         own.into_iter().chain(others)
+    }
+}
+
+/// Removes what saves that were cut short have left in a folder. Whoever writes a part holds its lock, so one that can be
+/// locked is nobody's any more.
+pub(crate) fn tidy(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_name().to_str().is_some_and(is_part)) {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let Some(file) = File::open(entry.path()).ok().filter(|_| is_file) else { continue };
+        if file.try_lock().is_ok()
+            && let Err(error) = fs::remove_file(entry.path())
+        {
+            tracing::warn!(%error, path = %entry.path().display(), "what a save that was cut short has left stays");
+        }
+    }
+}
+
+fn is_part(name: &str) -> bool {
+    let random = name.strip_prefix(PART.0).and_then(|rest| rest.strip_suffix(PART.1));
+    random.is_some_and(|random| random.len() == PART_RANDOM && random.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// A new part, locked; another process that tidies up may have come in between and removed it.
+fn part_in(folder: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let part = Builder::new().prefix(PART.0).rand_bytes(PART_RANDOM).suffix(PART.1).tempfile_in(folder)?;
+        part.as_file().lock()?;
+        let is_there = fs::symlink_metadata(part.path()).is_ok_and(|found| {
+            part.as_file().metadata().is_ok_and(|open| (open.dev(), open.ino()) == (found.dev(), found.ino()))
+        });
+        if is_there {
+            return Ok(part);
+        }
     }
 }
 
@@ -132,6 +171,23 @@ mod tests {
         assert_eq!((fs::read(name).unwrap(), fs::read(other).unwrap()), (b"another's".to_vec(), b"cont".to_vec()));
         assert_eq!(save(Some("file.bin"), b"content", folder.path()), saved, "saved before");
         assert_eq!(names_in(folder.path()).len(), 3, "nothing else is left behind");
+    }
+
+    #[test]
+    fn what_a_save_that_was_cut_short_left_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let others = [".sealpost-notes", ".sealpost-abcdefg.part", ".sealpost-abc/.part", "x.sealpost-abcdef.part"];
+        for name in others.iter().map(|name| name.replace('/', "_")) {
+            fs::write(folder.path().join(name), "another's").unwrap();
+        }
+        fs::create_dir(folder.path().join(".sealpost-folder.part")).unwrap();
+        fs::write(folder.path().join(".sealpost-a1B2c3.part"), "cut short").unwrap();
+        let under_way = part_in(folder.path()).unwrap();
+        tidy(folder.path());
+        assert!(under_way.path().exists(), "another process writes it");
+        assert!(!folder.path().join(".sealpost-a1B2c3.part").exists());
+        assert_eq!(names_in(folder.path()).len(), others.len() + 2);
+        tidy(&folder.path().join("missing"));
     }
 
     #[test]

@@ -33,6 +33,12 @@ impl ClockWatch {
         Self { believed: Sight { wall: believed.unwrap_or(sight.wall), ..sight }, doubted: None }
     }
 
+    /// Whether the wall clock has gone along with the monotonic one since it was last believed. After a jump only
+    /// [`ClockWatch::believes`] finds that a new time has lasted.
+    pub(crate) fn trusts(&self, sight: Sight) -> bool {
+        sight.agrees_with(self.believed)
+    }
+
     /// Whether the wall clock can be believed now: it has gone along with the monotonic one since it was last believed, or
     /// for long enough since it jumped.
     pub(crate) fn believes(&mut self, sight: Sight) -> bool {

@@ -1,14 +1,13 @@
 //! Background sweeps: messages whose life has ended fail, and what has been kept long enough is forgotten.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use sealpost_protocol::{Clock, Timestamp};
-use tokio::sync::Mutex;
+use sealpost_protocol::Timestamp;
 
 use crate::{
     WakeUps,
-    clock_watch::{ClockWatch, Sight},
     fan_out::FanOutWriter,
+    life_clock::LifeClock,
     limits,
     ports::{BackendError, Contents, Handle, Ledger, Prekeys},
     release,
@@ -19,8 +18,7 @@ pub struct Expiry {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) contents: Arc<dyn Contents>,
     pub(crate) prekeys: Arc<dyn Prekeys>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) clock_watch: Mutex<Option<ClockWatch>>,
+    pub(crate) clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) fan_outs: Arc<FanOutWriter>,
 }
@@ -35,18 +33,14 @@ pub struct ExpirySweep {
 }
 
 impl Expiry {
-    /// Goes once through everything, in small steps; `monotonic` is the time since some fixed moment of this run, by a
-    /// clock that does not jump. `None` while the wall clock cannot be believed: nothing is ended then.
+    /// Goes once through everything, in small steps. `None` while the wall clock cannot be believed: nothing is ended then.
     ///
     /// # Errors
     /// The first [`BackendError`]; a part that fails stops no other, and what was done stays done.
-    pub async fn sweep(&self, monotonic: Duration) -> Result<Option<ExpirySweep>, BackendError> {
+    pub async fn sweep(&self) -> Result<Option<ExpirySweep>, BackendError> {
         // No clock has a part in this.
         let given_back = self.give_back_space().await;
-        let now = self.clock.now();
-        if !self.believes(Sight { wall: now, monotonic }).await? {
-            return given_back.map(|()| None);
-        }
+        let Some(now) = self.clock.sweep_time().await? else { return given_back.map(|()| None) };
         let mut swept = ExpirySweep::default();
         let parts = [
             given_back,
@@ -126,15 +120,6 @@ impl Expiry {
         let before = now.saturating_sub(limits::CLAIM_REMEMBERED);
         while add(&mut swept.forgotten, self.prekeys.forget(before, limits::SWEEP_ROWS).await?) {}
         Ok(())
-    }
-
-    async fn believes(&self, sight: Sight) -> Result<bool, BackendError> {
-        let mut watch = self.clock_watch.lock().await;
-        let watch = match &mut *watch {
-            Some(watch) => watch,
-            none => none.insert(ClockWatch::new(self.ledger.swept_at().await?, sight)),
-        };
-        Ok(watch.believes(sight))
     }
 }
 

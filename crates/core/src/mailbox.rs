@@ -7,7 +7,9 @@ use sealpost_protocol::{Attempt, Clock, ErrorCode, Header, PartHash, Timestamp, 
 use thiserror::Error;
 
 use crate::{
-    Principal, WakeUps, limits,
+    Principal, WakeUps,
+    life_clock::LifeClock,
+    limits,
     ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
     release,
 };
@@ -18,6 +20,7 @@ pub struct Mailboxes {
     pub(crate) contents: Arc<dyn Contents>,
     pub(crate) prekeys: Arc<dyn Prekeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) life_clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
 }
 
@@ -127,7 +130,7 @@ impl Mailboxes {
         let entries = loop {
             let ring = bell.next_ring();
             room.take(limits::PAGE_BYTES)?;
-            let waiting = self.ledger.page(self.query(caller, request)).await?;
+            let waiting = self.ledger.page(self.query(caller, request).await?).await?;
             let nothing_waits = waiting.is_empty();
             let entries = self.hand_over(caller, waiting).await?;
             if entries.is_empty() {
@@ -142,13 +145,15 @@ impl Mailboxes {
         Ok(Page { entries, prekeys })
     }
 
-    fn query(&self, caller: &Principal, request: PageRequest) -> PageQuery {
+    async fn query(&self, caller: &Principal, request: PageRequest) -> Result<PageQuery, BackendError> {
         let entries = match request.entries {
             0 => limits::PAGE_ENTRIES,
             asked => asked.min(limits::PAGE_ENTRIES),
         };
         let bytes = limits::PAGE_BYTES as u64;
-        PageQuery { recipient: caller.agent(), after: request.after, entries, bytes, now: self.clock.now() }
+        // While the clock is in doubt no life ends, and none is said to have ended.
+        let now = self.life_clock.now().await?.unwrap_or_default();
+        Ok(PageQuery { recipient: caller.agent(), after: request.after, entries, bytes, now })
     }
 
     async fn hand_over(

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::{DeliveryStatus, ErrorCode, MessageRef, limits as wire};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, ErrorCode, FailureReason, MessageRef, limits as wire};
 use thiserror::Error;
 
 use crate::{
-    Bell, Principal, WakeUps, limits,
-    ports::{BackendError, Change, Contents, Ledger, Standing},
+    Bell, Principal, WakeUps,
+    life_clock::LifeClock,
+    limits,
+    ports::{BackendError, Change, Contents, GiveUp, Ledger, Standing},
+    release,
 };
 
 /// Answers questions about messages.
 pub struct MessageQuery {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) contents: Arc<dyn Contents>,
+    pub(crate) life_clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
 }
 
@@ -30,7 +34,7 @@ pub enum QueryError {
         /// Bytes of the whole body.
         length: u64,
     },
-    /// The store no longer has it as it was accepted.
+    /// The store no longer has it as it was accepted; whoever waited for it has failed as lost.
     #[error("the relay's store has lost it")]
     Lost,
     /// The store failed.
@@ -63,16 +67,46 @@ impl QueryError {
 }
 
 impl MessageQuery {
-    /// The statuses of a message: all of them for its sender, its own for a recipient.
+    /// The statuses of a message: all of them for its sender, its own for a recipient. A life that has ended is over then
+    /// and there, whenever the next sweep comes.
     ///
     /// # Errors
     /// [`QueryError`].
     pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
+        let visible = self.visible(caller, message).await?;
+        if visible.iter().any(|status| status.state.is_waiting())
+            && let Some(now) = self.life_clock.now().await?
+            && self.give_up(message, GiveUp::LifeOver(now)).await?
+        {
+            return self.visible(caller, message).await;
+        }
+        Ok(visible)
+    }
+
+    async fn visible(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
         let records = self.ledger.records(message).await?;
         let is_visible =
             |status: &DeliveryStatus| message.sender == caller.agent() || status.recipient == caller.agent();
         let visible: Vec<_> = records.into_iter().map(|record| record.status).filter(is_visible).collect();
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
+    }
+
+    /// What was lost is said to be lost, whoever found that out.
+    async fn why_there_is_none(&self, caller: &Principal, message: MessageRef) -> Result<QueryError, BackendError> {
+        let is_lost = |status: &DeliveryStatus| status.state == DeliveryState::Failed(FailureReason::Lost);
+        match self.visible(caller, message).await {
+            Ok(visible) if visible.iter().any(is_lost) => Ok(QueryError::Lost),
+            Err(QueryError::Backend(error)) => Err(error),
+            _ => Ok(QueryError::NotFound),
+        }
+    }
+
+    /// Returns whether anyone still waited.
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<bool, BackendError> {
+        let given_up = self.ledger.give_up(message, reason).await?;
+        self.wake_ups.ring(&given_up.agents);
+        release::let_go(&*self.ledger, &*self.contents, given_up.released).await;
+        Ok(!given_up.agents.is_empty())
     }
 
     /// A message's sealed body from `offset` to the end of the piece that `offset` lies in: who wants more asks again from
@@ -82,7 +116,9 @@ impl MessageQuery {
     /// [`QueryError`].
     pub async fn body(&self, caller: &Principal, message: MessageRef, offset: u64) -> Result<BodyPart, QueryError> {
         let (place, skipped) = (offset / wire::BODY_PIECE, offset % wire::BODY_PIECE);
-        let piece = self.ledger.body_piece(message, caller.agent(), place).await?.ok_or(QueryError::NotFound)?;
+        let Some(piece) = self.ledger.body_piece(message, caller.agent(), place).await? else {
+            return Err(self.why_there_is_none(caller, message).await?);
+        };
         let length = piece.length;
         if offset > length {
             return Err(QueryError::BeyondEnd { length });
@@ -90,7 +126,11 @@ impl MessageQuery {
         let Some(content) = piece.content.filter(|_| offset < length) else {
             return Ok(BodyPart { length, offset, bytes: Vec::new() });
         };
-        let mut bytes = self.contents.read(vec![content]).await?.pop().flatten().ok_or(QueryError::Lost)?;
+        let Some(mut bytes) = self.contents.read(vec![content.clone()]).await?.pop().flatten() else {
+            tracing::error!(sender = %message.sender, message = %message.id, "the store has lost or damaged a body");
+            self.give_up(message, GiveUp::BodyLost { place, content }).await?;
+            return Err(QueryError::Lost);
+        };
         bytes.drain(..bytes.len().min(usize::try_from(skipped).unwrap_or(usize::MAX)));
         Ok(BodyPart { length, offset, bytes })
     }

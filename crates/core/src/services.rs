@@ -6,8 +6,9 @@ use sealpost_protocol::{Clock, Signer};
 use tokio::sync::Mutex;
 
 use crate::{
-    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Readiness, Receipts, Uploading, WakeUps,
+    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Monotonic, Readiness, Receipts, Uploading, WakeUps,
     fan_out::FanOutWriter,
+    life_clock::LifeClock,
     ports::{Contents, Ledger, Prekeys},
 };
 
@@ -22,6 +23,8 @@ pub struct Ports {
     pub prekeys: Arc<dyn Prekeys>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// A clock that does not jump, by which the wall clock is doubted.
+    pub monotonic: Arc<dyn Monotonic>,
     /// The node's own key, for countersignatures.
     pub node: Arc<dyn Signer + Send + Sync>,
 }
@@ -50,8 +53,14 @@ impl Services {
     /// Builds them over `ports`.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        let Ports { ledger, contents, prekeys, clock, node } = ports;
+        let Ports { ledger, contents, prekeys, clock, monotonic, node } = ports;
         let wake_ups = Arc::new(WakeUps::default());
+        let life_clock = Arc::new(LifeClock {
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+            monotonic,
+            watch: Mutex::default(),
+        });
         let fan_outs = FanOutWriter::new(Arc::clone(&ledger), Arc::clone(&contents), Arc::clone(&wake_ups));
         let fan_outs = Arc::new(fan_outs);
         Self {
@@ -74,23 +83,25 @@ impl Services {
                 contents: Arc::clone(&contents),
                 prekeys: Arc::clone(&prekeys),
                 clock: Arc::clone(&clock),
+                life_clock: Arc::clone(&life_clock),
                 wake_ups: Arc::clone(&wake_ups),
             },
             receipts: Receipts {
                 ledger: Arc::clone(&ledger),
                 contents: Arc::clone(&contents),
                 prekeys: Arc::clone(&prekeys),
-                clock: Arc::clone(&clock),
+                clock,
                 wake_ups: Arc::clone(&wake_ups),
                 node,
             },
             message_query: MessageQuery {
                 ledger: Arc::clone(&ledger),
                 contents: Arc::clone(&contents),
+                life_clock: Arc::clone(&life_clock),
                 wake_ups: Arc::clone(&wake_ups),
             },
             readiness: Readiness { ledger: Arc::clone(&ledger), contents: Arc::clone(&contents) },
-            expiry: Expiry { ledger, contents, prekeys, clock, clock_watch: Mutex::default(), wake_ups, fan_outs },
+            expiry: Expiry { ledger, contents, prekeys, clock: life_clock, wake_ups, fan_outs },
         }
     }
 }

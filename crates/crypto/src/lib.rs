@@ -57,7 +57,7 @@ pub use master_key::{
     KeyFileProvider, MasterKey, MasterKeyError, MasterKeyProvider, PassphraseParameters, PassphraseProvider,
 };
 pub use payload::{
-    BodyKey, Content, ContentKind, Control, EndedMembership, FileName, GroupName, GroupNotice, HandOver, Member,
+    BodyKey, Content, ContentKind, Control, EndedMembership, FileName, GroupName, GroupNotice, HandOver, Mark, Member,
     Ordinary, Payload, PayloadError, Plaintext, Roster, RosterError,
 };
 pub use prekeys::{

@@ -45,6 +45,17 @@ pub const MESSAGES_WITHOUT_STEP: u32 = 100;
 /// received for as many requests, and then the rest counts as missing messages.
 pub const CONTROLS_COUNTED: u8 = 127;
 
+/// Control messages in a row after which no mark is sealed, until a message is, or the peer has answered: what a peer that is
+/// away is shown of another's reading and writing.
+///
+/// Raised to [`CONTROLS_COUNTED`], answers to requests that follow are not counted; lowered, a peer that only listens is
+/// shown less.
+pub const MARKS_IN_A_ROW: u8 = 100;
+
+/// Unanswered messages of a session beyond which no mark is sealed: the rest of [`UNANSWERED_MESSAGES`] is for mail, so that
+/// marks do not bring about new sessions, which take one-time keys.
+pub const UNANSWERED_WITH_MARKS: u32 = UNANSWERED_MESSAGES / 2;
+
 /// Time in a session without a ratchet step, after which the next message asks for one: the document's figure.
 pub const TIME_WITHOUT_STEP: Duration = Duration::from_secs(3600);
 
@@ -128,6 +139,7 @@ const _: () =
     assert!(LOST_RANGES > RETIRED_RATCHET_KEYS + 1, "more ranges than chains: two of one chain can be joined");
 const _: () = assert!(SKIPPED_KEY_LIFE.as_secs() > wire::MESSAGE_LIFE.as_secs(), "no message outlives its key");
 const _: () = assert!(MESSAGES_WITHOUT_STEP < UNANSWERED_MESSAGES, "a step is asked for before the chain ends");
+const _: () = assert!(MARKS_IN_A_ROW < CONTROLS_COUNTED, "what follows a row of marks counts them all");
 const _: () = assert!(SKIPPED_KEYS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(RETIRED_RATCHET_KEYS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(wire::CIPHERTEXT.is_power_of_two(), "a padded payload of the greatest length is not longer");

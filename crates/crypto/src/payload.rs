@@ -6,6 +6,7 @@
 
 mod body_key;
 mod content;
+mod control;
 mod group;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use sealpost_protocol::{
 pub use self::{
     body_key::BodyKey,
     content::{Content, ContentKind, FileName, PayloadError},
+    control::{Control, Mark},
     group::{EndedMembership, GroupName, GroupNotice, HandOver, Member, Roster, RosterError},
 };
 use crate::{
@@ -67,13 +69,6 @@ pub enum Ordinary {
     Message(Payload),
     /// For its runtime: what must arrive all the same.
     Group(GroupNotice),
-}
-
-/// What runtimes say to each other, under a header of the class `control`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
-    /// Nothing but the sender's newest ratchet key, which is in the envelope: the answer to a request for a step.
-    Step,
 }
 
 /// The padded encoding of a payload or control; wiped when dropped.
@@ -125,24 +120,6 @@ impl Ordinary {
     }
 }
 
-impl Control {
-    /// The padded encoding, to be sealed.
-    #[must_use]
-    pub fn to_plaintext(self) -> Plaintext {
-        let mut bytes = encode_secret(limits::SHORTEST_PADDED, |writer| {
-            writer.value(&self);
-        });
-        bytes.pad_to(limits::SHORTEST_PADDED);
-        Plaintext::new(bytes)
-    }
-
-    fn to_byte(self) -> u8 {
-        match self {
-            Self::Step => 1,
-        }
-    }
-}
-
 impl Plaintext {
     fn new(bytes: SecretBytes) -> Self {
         Self { bytes, missing_before: 0 }
@@ -156,8 +133,9 @@ impl Plaintext {
         opened
     }
 
-    /// How many messages of the session, control messages apart, were sealed before this one and after all that had been
-    /// opened: they are lost, or late. Told of an opened one, once for each.
+    /// How many messages of the session were sealed before this one and after all that had been opened: they are lost, or
+    /// late. Told of an opened one, once for each. Control messages are none, but for those directly before a message that is
+    /// lost: it alone has counted them, so of more than one it is the most that there can be.
     #[must_use]
     pub fn missing_before(&self) -> u32 {
         self.missing_before
@@ -299,18 +277,6 @@ impl Decode for Ordinary {
             MESSAGE => Payload::decode_fields(reader).map(Self::Message),
             kind => GroupNotice::decode_fields(kind, reader).map(Self::Group),
         }
-    }
-}
-
-impl Encode for Control {
-    fn encode(&self, writer: &mut Writer) {
-        writer.u8(FORMAT).u8(self.to_byte()).u8(0);
-    }
-}
-
-impl Decode for Control {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        read_head(reader, &[Self::Step.to_byte()], CONTROLS_BEFORE).map(|_| Self::Step)
     }
 }
 

@@ -118,9 +118,9 @@ impl Session {
         let ad = self.ad.of_message(&envelope.header, &header.hash());
         let (plaintext, commit) = pending.open(envelope.nonce, &ad, &envelope.ciphertext, &envelope.tag)?;
         let plaintext = Plaintext::authenticated(plaintext, self.ratchet.overtaken_by(&envelope.header));
-        let stepped = matches!(commit.change(), Received::Step(_));
+        let answered = matches!(commit.change(), Received::Step(_)).then(|| self.unanswered());
         self.ratchet.commit_received(commit);
-        self.steps.opened(stepped, asks_for_step(header, &plaintext), now);
+        self.steps.opened(answered, asks_for_step(header, &plaintext), now);
         self.side.answered();
         self.age(now);
         Ok(plaintext)
@@ -161,7 +161,7 @@ impl Session {
             steps: Steps::new(now),
             retired: false,
         };
-        session.steps.opened(true, asks_for_step(header, &plaintext), now);
+        session.steps.opened(Some(0), asks_for_step(header, &plaintext), now);
         Ok((session, plaintext))
     }
 
@@ -241,6 +241,16 @@ impl Session {
     #[must_use]
     pub fn owes_step(&self) -> bool {
         self.steps.are_owed() && self.may_seal()
+    }
+
+    /// Whether a [`Mark`](crate::Mark) may be sealed in it: the peer is known to have it, and is not shown so much already that it has not
+    /// answered ([`MARKS_IN_A_ROW`](limits::MARKS_IN_A_ROW), [`UNANSWERED_WITH_MARKS`](limits::UNANSWERED_WITH_MARKS)).
+    #[must_use]
+    pub fn may_mark(&self) -> bool {
+        self.is_answered()
+            && self.may_seal()
+            && self.steps.controls_before() < limits::MARKS_IN_A_ROW
+            && self.unanswered() < limits::UNANSWERED_WITH_MARKS
     }
 
     /// Erases the keys of messages that can come no more: whoever was overtaken

@@ -85,7 +85,7 @@ pub enum AfterRefusal {
 pub fn after_refusal(refusal: &Refusal, sending: Option<&Session>, now: Timestamp) -> AfterRefusal {
     let curable = match refusal.reason {
         RefusalReason::Undecryptable | RefusalReason::UnknownPrekey | RefusalReason::UnknownSession => true,
-        RefusalReason::Replay | RefusalReason::Policy => false,
+        RefusalReason::Replay | RefusalReason::Policy | RefusalReason::NotMember => false,
     };
     if !curable || refusal.attempt.number() > limits::SEALED_ANEW {
         return AfterRefusal::Failed;

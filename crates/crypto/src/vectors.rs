@@ -7,6 +7,7 @@
 mod bodies;
 mod conversation;
 mod handshakes;
+mod payloads;
 mod prekeys;
 mod receipts;
 mod stored_session;
@@ -22,6 +23,7 @@ fn the_files_hold_what_the_code_does() {
     check("handshakes.json", &handshakes::vectors());
     check("conversation.json", &conversation::vectors());
     check("bodies.json", &bodies::vectors());
+    check("payloads.json", &payloads::vectors());
     check("receipts.json", &receipts::vectors());
 }
 

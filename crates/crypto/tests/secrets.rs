@@ -116,7 +116,7 @@ const BY_OTHERS: [&str; 15] = [
 ];
 
 /// Those that hold no secret.
-const OPEN: [&str; 41] = [
+const OPEN: [&str; 42] = [
     "AfterRefusal",
     "BodyError",
     "BundleError",
@@ -127,6 +127,7 @@ const OPEN: [&str; 41] = [
     "Generation",
     "Kind",
     "LastResortKem",
+    "Mark",
     "MasterKeyError",
     "MasterKeyProvider",
     "Member",

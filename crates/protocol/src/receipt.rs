@@ -29,6 +29,8 @@ byte_enum! {
         Replay = 4, "replay";
         /// The recipient does not want it.
         Policy = 5, "policy";
+        /// The sender, or the recipient itself, does not belong to the group whose key it is under.
+        NotMember = 6, "not-member";
     }
 }
 

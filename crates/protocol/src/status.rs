@@ -127,6 +127,7 @@ impl FailureReason {
                 RefusalReason::UnknownSession => "refused-unknown-session",
                 RefusalReason::Replay => "refused-replay",
                 RefusalReason::Policy => "refused-policy",
+                RefusalReason::NotMember => "refused-not-member",
             },
         }
     }
@@ -189,6 +190,7 @@ mod tests {
             RefusalReason::UnknownSession,
             RefusalReason::Replay,
             RefusalReason::Policy,
+            RefusalReason::NotMember,
         ];
         let failures = refusals.map(FailureReason::Refused).into_iter().chain([
             FailureReason::Expired,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_core::Services;
-use sealpost_protocol::Clock;
+use sealpost_protocol::{Clock, ErrorCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     limits,
     memory::{Memory, Share},
     tasks::Tasks,
+    transport::Refusal,
 };
 
 /// The use cases, who calls them, and what they run on.
@@ -25,6 +26,8 @@ pub(crate) struct App {
     pub(crate) tasks: Tasks,
     /// Whether the store did the last background write.
     pub(crate) store_works: watch::Sender<bool>,
+    /// Whether the relay was ready when it last looked, for those who watch.
+    pub(crate) is_ready: watch::Sender<bool>,
     /// Whether it serves the benchmark's echo.
     pub(crate) echoes: bool,
     writes: Arc<Semaphore>,
@@ -42,9 +45,19 @@ impl App {
             open_memory,
             tasks,
             store_works: watch::Sender::new(true),
+            is_ready: watch::Sender::new(true),
             echoes: false,
             writes,
         }
+    }
+
+    /// Whether the relay can do its whole work, and did the last background write: what every form of the question is
+    /// answered with.
+    pub(crate) async fn ready(&self) -> Result<(), Refusal> {
+        if !*self.store_works.borrow() {
+            return Err(Refusal::new(ErrorCode::Unavailable, "the store failed"));
+        }
+        Ok(self.services.readiness.check().await?)
     }
 
     /// Does `work` to its end, even if the client that asked for it goes away meanwhile: half of it would leave what was
@@ -66,31 +79,82 @@ impl App {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicBool, Ordering},
+        time::Duration,
+    };
 
     use futures::FutureExt;
     use sealpost_core::{
         Ports,
         conformance::HandClock,
         memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
+        ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents},
     };
     use sealpost_protocol::LedgerId;
     use tokio::sync::oneshot;
+    use tonic::async_trait;
 
     use super::*;
     use crate::node_keys::NodeKeys;
 
+    /// Contents in memory, on a disk that may be full.
+    #[derive(Clone)]
+    pub(crate) struct Disk(Arc<(MemoryContents, AtomicBool)>);
+
+    impl Default for Disk {
+        fn default() -> Self {
+            Self(Arc::new((MemoryContents::default(), AtomicBool::new(true))))
+        }
+    }
+
+    impl Disk {
+        pub(crate) fn set_room(&self, has_room: bool) {
+            self.0.1.store(has_room, Ordering::SeqCst);
+        }
+    }
+
+    #[async_trait]
+    impl Contents for Disk {
+        async fn has_room(&self) -> Result<bool, BackendError> {
+            Ok(self.0.1.load(Ordering::SeqCst))
+        }
+
+        async fn append(&self, policy: ContentPolicy, contents: Vec<Vec<u8>>) -> Result<StoredContents, BackendError> {
+            self.0.0.append(policy, contents).await
+        }
+
+        async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+            self.0.0.read(handles).await
+        }
+
+        async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+            self.0.0.discard(handles).await
+        }
+
+        async fn compact(&self) -> Result<bool, BackendError> {
+            self.0.0.compact().await
+        }
+    }
+
     /// An app over memory, under a clock that stands still.
     pub(crate) fn app() -> App {
+        app_on(Disk::default())
+    }
+
+    /// The same, with contents on this disk.
+    pub(crate) fn app_on(disk: Disk) -> App {
         let folder = tempfile::tempdir().unwrap();
         let keys = Arc::new(NodeKeys::create(folder.path()).unwrap());
         let clock = Arc::<HandClock>::default();
         let authenticator = Authenticator::new(Arc::clone(&keys), LedgerId([7; 16]), clock.clone(), BTreeSet::new());
         let services = Services::new(Ports {
             ledger: Arc::<MemoryLedger>::default(),
-            contents: Arc::<MemoryContents>::default(),
+            contents: Arc::new(disk),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
+            monotonic: clock.clone(),
             node: keys,
         });
         App::new(services, authenticator, clock, Tasks::default())

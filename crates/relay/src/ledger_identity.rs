@@ -77,6 +77,9 @@ pub(crate) async fn establish(
         (Some(keys), _) => keys,
         (None, None) => NodeKeys::create(data_dir)?,
     };
+    if identity.node.is_some() {
+        NodeKeys::add_hash(data_dir)?;
+    }
     storage.belong_to(keys.node_id()).await?;
     if let Some(at) = restored {
         identity = storage.begin_anew(at).await?;

@@ -111,6 +111,19 @@ pub const DETAIL_CHARACTERS: usize = 500;
 /// How often expired messages are looked for. Expired ones are not handed out in the meantime.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How often what a crash has left of contents is looked for. It costs space only; each look reads all handles once.
+pub const COLLECTION_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// How long the relay has been up before it first looks: clients that come back have the disk until then.
+pub const COLLECTION_DELAY: Duration = Duration::from_secs(60);
+
+/// What lies between two reads of such a look, of 256 handles each: a million take 80 s, and nobody notices.
+pub const COLLECTION_PAUSE: Duration = Duration::from_millis(20);
+
+/// How often the relay looks whether it is ready, for those who watch its health. So late they learn that the disk is full;
+/// each look costs one read of the ledger and one question to the file system.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
+
 const _: () = assert!(MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
 const _: () =
     assert!(STRANGER_IDLE.as_secs() > REQUEST_TIMEOUT.as_secs(), "a request is answered before its connection ends");

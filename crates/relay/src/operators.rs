@@ -6,13 +6,14 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use sealpost_core::ports::BackendError;
 use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
 use sealpost_storage::{
-    BackupError, BackupReport, BlocksReport, CollectionReport, Embedded, EmbeddedContents, OpenContentsError,
-    OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
+    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Embedded, EmbeddedContents,
+    OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, is_inside, restore_files,
 };
 use thiserror::Error;
 
@@ -55,6 +56,22 @@ pub enum OperatorError {
     /// The folder for the data has something in it.
     #[error("{} is not empty: a backup is put back into a folder that is not there, or is empty", .0.display())]
     InUse(PathBuf),
+    /// A backup would be put back into itself.
+    #[error(
+        "the data folder {} and the backup {} lie in each other: a backup is put back elsewhere", data_dir.display(),
+        backup.display()
+    )]
+    Overlap {
+        /// The data folder to be.
+        data_dir: PathBuf,
+        /// The backup.
+        backup: PathBuf,
+    },
+    /// What a restore that was cut short left, or another one is filling.
+    #[error(
+        "{} is there: another restore is filling it, or was cut short; if none runs, remove it and begin again", .0.display()
+    )]
+    Unfinished(PathBuf),
     /// The folder could not be put into its place.
     #[error("cannot put the data into {}", path.display())]
     Place {
@@ -100,7 +117,7 @@ impl Operations {
         Ok(self.contents.stats().await?)
     }
 
-    /// Looks through all blocks and contents.
+    /// Looks through blocks, ledger and contents.
     ///
     /// # Errors
     /// [`OperatorError::Backend`].
@@ -124,6 +141,11 @@ impl Operations {
         Ok(self.contents.collect().await?)
     }
 
+    /// One step of letting go of what crashes have left over; `None` if there is nothing to look at.
+    pub(crate) async fn collect_some(&self, pause: Duration) -> Result<Option<CollectionReport>, OperatorError> {
+        Ok(self.contents.collect_some(pause).await?)
+    }
+
     /// Rebuilds one content; `None` if its handle leads to nothing any more.
     ///
     /// # Errors
@@ -140,15 +162,28 @@ impl Operations {
         Ok(self.contents.contents_of(message).await?)
     }
 
-    /// Makes a backup of ledger, blocks and the node's keys in `folder`, at one point in time.
+    /// Makes a backup of ledger, blocks and the node's keys in `folder`, at one point in time. If nobody waits for it any
+    /// more, it stops, and takes away what it has written.
     ///
     /// # Errors
     /// [`OperatorError::Backup`].
     pub async fn back_up(&self, folder: PathBuf) -> Result<BackupReport, OperatorError> {
         let contents = Arc::clone(&self.contents);
         let further = NodeKeys::FILE_NAME;
-        let made = tokio::task::spawn_blocking(move || contents.back_up(&folder, &[further])).await;
+        let stop = StopOnDrop::default();
+        let stopped = stop.0.clone();
+        let made = tokio::task::spawn_blocking(move || contents.back_up(&folder, &[further], &stopped)).await;
         Ok(made.map_err(BackendError::new)??)
+    }
+}
+
+/// Stops a backup whose request has ended.
+#[derive(Default)]
+struct StopOnDrop(BackupStop);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -159,6 +194,10 @@ impl Operations {
 /// [`OperatorError`].
 pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, OperatorError> {
     let place = |source| OperatorError::Place { path: data_dir.clone(), source };
+    let (lies_in, holds) = (is_inside(&data_dir, &backup), is_inside(&backup, &data_dir));
+    if lies_in.map_err(place)? || holds.map_err(place)? {
+        return Err(OperatorError::Overlap { data_dir, backup });
+    }
     match fs::read_dir(&data_dir).map(|mut entries| entries.next().is_some()) {
         Ok(true) => return Err(OperatorError::InUse(data_dir)),
         Ok(false) => {}
@@ -176,7 +215,9 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
     let begun = match put {
         Ok(backup) => begin_anew(&unfinished).await.map(|ledger| Restored { backup, ledger }),
         // What is there is another's.
-        Err(error @ OperatorError::Backup(BackupError::NotEmpty(_))) => return Err(error),
+        Err(OperatorError::Backup(BackupError::NotEmpty(unfinished))) => {
+            return Err(OperatorError::Unfinished(unfinished));
+        }
         Err(error) => Err(error),
     };
     let restored = match begun {
@@ -203,4 +244,92 @@ async fn begin_anew(data_dir: &Path) -> Result<LedgerId, OperatorError> {
     let (keys, ledger) = ledger_identity::establish(&storage, data_dir, Some(SystemClock.now())).await?;
     storage.open_contents(Arc::new(keys), Arc::new(SystemClock)).await?;
     Ok(ledger)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::{fs::File, io::Write, process::Command};
+
+    use super::*;
+
+    /// A data directory of a node, in a folder of its own.
+    async fn data_in(folder: &Path) -> PathBuf {
+        let data_dir = folder.join("data");
+        let storage = Embedded::open(&data_dir).unwrap();
+        ledger_identity::establish(&storage, &data_dir, None).await.unwrap();
+        data_dir
+    }
+
+    async fn until(mut is_so: impl FnMut() -> bool) {
+        let wait = async {
+            while !is_so() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("it comes to be");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_backup_that_nobody_waits_for_stops_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let operations = Operations::offline(&data_dir).await.unwrap();
+        // Copying the key blocks until somebody writes it.
+        let key = NodeKeys::path(&data_dir);
+        let bytes = fs::read(&key).unwrap();
+        fs::remove_file(&key).unwrap();
+        assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+        for was_there in [false, true] {
+            let backup = folder.path().join("backup");
+            if was_there {
+                fs::create_dir(&backup).unwrap();
+            }
+            let making = tokio::spawn({
+                let (operations, backup) = (operations.clone(), backup.clone());
+                async move { operations.back_up(backup).await }
+            });
+            until(|| backup.join("ledger.sqlite3").exists()).await;
+            making.abort();
+            assert!(making.await.unwrap_err().is_cancelled());
+            until(|| {
+                // Open for both it waits for nobody; who has it open by now reads to its end.
+                File::options().read(true).write(true).open(&key).unwrap().write_all(&bytes).unwrap();
+                fs::read_dir(&backup).map_or(!was_there, |mut left| was_there && left.next().is_none())
+            })
+            .await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backup_and_the_data_do_not_go_into_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let operations = Operations::offline(&data_dir).await.unwrap();
+        for inside in [data_dir.join("backup"), data_dir.join("blocks/backup"), data_dir.clone()] {
+            let refused = operations.back_up(inside.clone()).await;
+            assert!(matches!(refused, Err(OperatorError::Backup(BackupError::InsideData { .. }))), "{refused:?}");
+            assert!(inside == data_dir || !inside.exists());
+        }
+        let backup = folder.path().join("backups/one");
+        operations.back_up(backup.clone()).await.unwrap();
+        for target in [backup.clone(), backup.join("data"), backup.join("new/data"), folder.path().join("backups")] {
+            let refused = restore(backup.clone(), target.clone()).await;
+            assert!(matches!(refused, Err(OperatorError::Overlap { .. })), "{target:?}: {refused:?}");
+        }
+        restore(backup, folder.path().join("target")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_restore_left_that_was_cut_short_is_told_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let backup = folder.path().join("backup");
+        Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
+        let (target, left) = (folder.path().join("target"), folder.path().join("target.restoring"));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("ledger.sqlite3"), b"half").unwrap();
+        let refused = restore(backup, target.clone()).await;
+        assert!(matches!(refused, Err(OperatorError::Unfinished(_))), "{refused:?}");
+        assert!(!target.exists() && left.join("ledger.sqlite3").exists());
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc};
 
-use sealpost_core::{Ports, Services};
+use sealpost_core::{Ports, Services, Uptime};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
 use sealpost_storage::{Embedded, OpenContentsError, OpenError};
 use thiserror::Error;
@@ -106,18 +106,21 @@ impl Relay {
             contents: contents.clone(),
             prekeys: storage.prekeys(),
             clock: clock.clone(),
+            monotonic: Arc::new(Uptime::default()),
             node: keys as Arc<dyn Signer + Send + Sync>,
         });
         let tasks = Tasks::default();
         let mut app = App::new(services, authenticator, clock, tasks.clone());
         app.echoes = config.echo;
         let app = Arc::new(app);
+        let operations = Operations::new(contents);
+        tasks.spawn(jobs::collect_orphans(operations.clone(), tasks.clone()));
         if let Some((listener, address)) = operators {
-            let operations = Operations::new(contents);
             tasks.spawn(transport::serve_operators(listener, operations, tasks.clone()));
             tracing::info!(%address, "operators are served");
         }
         tasks.spawn(jobs::sweep_expired(Arc::clone(&app)));
+        tasks.spawn(jobs::watch_readiness(Arc::clone(&app)));
         tasks.spawn(transport::serve(listener, tls, app));
         tracing::info!(%address, node = %node_id, ledger = %ledger_id, data_dir = %config.data_dir.display(), "relay started");
         Ok(Self { address, admin_address, node_id, ledger_id, tasks })

@@ -3,13 +3,14 @@
 //! Kept: nothing is written to a file before [`Schema::inspect`] accepted it, and a commit returns only after the
 //! write-ahead log reached the disk.
 
-use std::{fs::File, io, path::Path, time::Instant};
+use std::{io, path::Path, time::Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{
     database::OpenOptions,
     limits::{BUSY_TIMEOUT, CACHE_KIB, LOG_BYTES_PER_PAGE, STATEMENTS},
+    private_files::{create_file, make_private},
     schema::{ApplicationId, Schema},
 };
 
@@ -66,6 +67,11 @@ pub enum OpenError {
 /// Opens the connection that may change the database, with the schema brought up to date.
 pub(crate) fn open_writer(path: &Path, schema: Schema, options: OpenOptions) -> Result<Connection, OpenError> {
     create_file(path).map_err(OpenError::File)?;
+    for log in ["-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(log);
+        make_private(Path::new(&name)).map_err(OpenError::File)?;
+    }
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema.inspect(&*connection.transaction()?)?;
     use_write_ahead_log(&connection)?;
@@ -86,22 +92,6 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
-}
-
-/// Makes the file, readable by its owner only, whatever the folder lets others do; SQLite gives its log the same rights.
-/// Nothing happens if it exists.
-///
-/// # Errors
-/// The file system's, and a folder that does not exist.
-pub fn create_file(path: &Path) -> io::Result<()> {
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        created => created.map(drop),
-    }
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {

@@ -12,6 +12,8 @@ use std::{
     process,
 };
 
+use crate::private_files::create_file;
+
 /// The file inside the directory that carries the lock, and the process id of its holder for people to read.
 const FILE_NAME: &str = "lock";
 
@@ -86,7 +88,8 @@ impl fmt::Display for Holder {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
+    create_file(path)?;
+    File::options().read(true).write(true).open(path)
 }
 
 fn write_holder(file: &mut File) -> io::Result<()> {

@@ -42,13 +42,15 @@ mod directory_lock;
 mod job;
 mod join_on_drop;
 mod limits;
+mod private_files;
 mod readers;
 mod schema;
 mod writer;
 
-pub use connection::{OpenError, create_file};
+pub use connection::OpenError;
 pub use database::{Database, OpenOptions};
 pub use directory_lock::{DirectoryLock, Holder, LockError};
 pub use job::JobError;
 pub use join_on_drop::JoinOnDrop;
+pub use private_files::{create_file, make_private, private_options};
 pub use schema::{ApplicationId, Schema};

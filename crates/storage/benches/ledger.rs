@@ -3,7 +3,7 @@
 //! `cargo bench -p sealpost-storage --bench ledger [-- FOLDER]` works in a new directory inside FOLDER (default: the
 //! target directory, which must be a real disk for the figures to mean anything). Compare with the first rows: what the
 //! disk does, with 64 records appended per flush, and what SQLite does with one table, one index and 64 rows per
-//! commit.
+//! commit. Whatever the disk, it ends within two minutes: each measurement stops after [`AT_MOST`], and says what it got to.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
@@ -31,6 +31,8 @@ use tokio::task::JoinSet;
 const CALLERS: usize = 64;
 const MESSAGES: usize = 128_000;
 const AGENTS: u64 = 2_000;
+/// How long one of the measurements runs at most.
+const AT_MOST: Duration = Duration::from_secs(15);
 const NOW: Timestamp = Timestamp::from_millis(1_795_351_425_123);
 
 fn main() {
@@ -42,9 +44,10 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let embedded = Embedded::open(&directory.path().join("relay")).unwrap();
-        accept(embedded.ledger(), "accept, 1 caller", 1, 0..MESSAGES / 32).await;
-        accept(embedded.ledger(), "accept, 64 callers", CALLERS, MESSAGES..2 * MESSAGES).await;
-        accept(embedded.ledger(), "accept again, 64 callers", CALLERS, MESSAGES..2 * MESSAGES).await;
+        accept(embedded.ledger(), "accept, 1 caller", vec![messages(0..MESSAGES / 32, 0, 1)]).await;
+        let shares = (0..CALLERS).map(|caller| messages(MESSAGES..2 * MESSAGES, caller, CALLERS));
+        let accepted = accept(embedded.ledger(), "accept, 64 callers", shares.collect()).await;
+        accept(embedded.ledger(), "accept again, 64 callers", accepted).await;
         hand_over(embedded.ledger()).await;
         known(embedded.prekeys()).await;
     });
@@ -88,33 +91,44 @@ fn sqlite(directory: &Path) {
     watch.report("SQLite, one index, 64 a commit", rows as usize, Vec::new());
 }
 
-async fn accept(ledger: Arc<dyn Ledger>, name: &str, callers: usize, numbers: std::ops::Range<usize>) {
-    let messages: Vec<_> = numbers.map(|number| message(number as u64)).collect();
-    let total = messages.len();
-    let share = |caller| messages.iter().skip(caller).step_by(callers).cloned().collect();
-    let shares: Vec<Vec<_>> = (0..callers).map(share).collect();
+/// What one of several callers sends.
+fn messages(numbers: std::ops::Range<usize>, caller: usize, callers: usize) -> Vec<Acceptance> {
+    numbers.skip(caller).step_by(callers).map(|number| message(number as u64)).collect()
+}
+
+/// Each caller sends its share, one message after the other; returns what was accepted of each.
+async fn accept(ledger: Arc<dyn Ledger>, name: &str, shares: Vec<Vec<Acceptance>>) -> Vec<Vec<Acceptance>> {
     let mut calling = JoinSet::new();
     let watch = Stopwatch::start();
-    for share in shares {
-        let ledger = Arc::clone(&ledger);
+    for mut share in shares {
+        let (ledger, begin) = (Arc::clone(&ledger), watch.start);
         calling.spawn(async move {
             let mut times = Vec::with_capacity(share.len());
-            for acceptance in share {
+            for acceptance in &share {
                 let start = Instant::now();
-                ledger.accept(acceptance).await.unwrap();
+                if begin.elapsed() > AT_MOST {
+                    break;
+                }
+                ledger.accept(acceptance.clone()).await.unwrap();
                 times.push(start.elapsed());
             }
-            times
+            share.truncate(times.len());
+            (share, times)
         });
     }
-    let times = calling.join_all().await.concat();
-    watch.report(name, total, times);
+    let (accepted, times): (Vec<_>, Vec<_>) = calling.join_all().await.into_iter().unzip();
+    let times = times.concat();
+    watch.report(name, times.len(), times);
+    accepted
 }
 
 /// Pages of 100 entries, each noted as handed over.
 async fn hand_over(ledger: Arc<dyn Ledger>) {
     let (watch, mut entries) = (Stopwatch::start(), 0);
     for number in 0..500 {
+        if watch.start.elapsed() > AT_MOST {
+            break;
+        }
         let recipient = agent(AGENTS + number);
         let query = PageQuery { recipient, after: 0, entries: 100, bytes: 2 << 20, now: NOW };
         let page = ledger.page(query).await.unwrap();
@@ -127,7 +141,7 @@ async fn hand_over(ledger: Arc<dyn Ledger>) {
 
 /// What the router asks before it accepts: whether the recipient has published prekeys.
 async fn known(prekeys: Arc<dyn Prekeys>) {
-    const QUESTIONS: u64 = 2_000;
+    const QUESTIONS: usize = 2_000;
     for number in 0..100 {
         prekeys.publish(Agent::new(number).upload(1, []), NOW).await.unwrap();
     }
@@ -135,15 +149,18 @@ async fn known(prekeys: Arc<dyn Prekeys>) {
     let mut calling = JoinSet::new();
     for caller in 0..CALLERS as u8 {
         let prekeys = Arc::clone(&prekeys);
-        let asked = [Agent::new(caller).id()];
+        let (asked, begin) = ([Agent::new(caller).id()], watch.start);
         calling.spawn(async move {
-            for _ in 0..QUESTIONS {
+            let mut questions = 0;
+            while questions < QUESTIONS && begin.elapsed() < AT_MOST {
                 assert_eq!(prekeys.first_unknown(&asked).await.unwrap(), None);
+                questions += 1;
             }
+            questions
         });
     }
-    calling.join_all().await;
-    watch.report("recipient known?, 64 callers", CALLERS * QUESTIONS as usize, Vec::new());
+    let asked = calling.join_all().await.into_iter().sum();
+    watch.report("recipient known?, 64 callers", asked, Vec::new());
 }
 
 /// A message from anyone to anyone. As from a clock, ids ascend with time: ten messages per millisecond.
@@ -221,7 +238,7 @@ impl Stopwatch {
         times.sort_unstable();
         let percentile = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
         let rate = count as f64 / self.start.elapsed().as_secs_f64();
-        let bytes = self.written.zip(written()).map_or(0, |(before, after)| (after - before) / count as u64);
+        let bytes = self.written.zip(written()).map_or(0, |(before, after)| (after - before) / count.max(1) as u64);
         println!(
             "{name:30} {rate:>9.0} /s   p50 {:>9.1?}   p99 {:>9.1?}   {bytes:>6} bytes written for each",
             percentile(50),

@@ -9,6 +9,7 @@ mod embedded;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{
-    BackupError, BackupReport, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents, LedgerIdentity,
-    LockError, OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, restore_files,
+    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents,
+    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, StoredContent,
+    Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
 };

@@ -10,12 +10,13 @@ pub mod world;
 use std::str::FromStr;
 
 use sealpost_crypto::{
-    Control, KeyFileProvider, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, PassphraseParameters, Payload,
-    RowAddress, SealingPrekey, Session, SignedPrekey, Vault,
+    BodyKey, BodyOpener, BodySeal, ContentKey, Control, GroupKey, KeyFileProvider, LastResortKemPrekey,
+    OneTimeCurvePrekey, OneTimeKemPrekey, Ordinary, PassphraseParameters, Payload, Prelude, RowAddress, SealingPrekey,
+    Session, SignedPrekey, Vault,
 };
 use sealpost_protocol::{
-    AgentId, Bundle, CurveKey, Envelope, Header, KemKey, MessageId, NodeId, OneTimePrekey, ReceiptBatch, ReceiptProof,
-    SignedManifest, SignedReceiptHead,
+    AgentId, Bundle, CountersignedHead, CurveKey, Envelope, Header, KemKey, MessageId, NodeId, OneTimePrekey,
+    ReceiptBatch, ReceiptProof, SignedManifest, SignedPart, SignedReceiptHead,
     encoding::{Decode, Encode},
 };
 
@@ -25,7 +26,7 @@ pub use self::world::{AGENT, Seeded, World};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("header", header),
     ("envelope", envelope),
     ("manifest", manifest),
@@ -34,6 +35,8 @@ pub const TARGETS: [Target; 12] = [
     ("receipts", receipts),
     ("ids", ids),
     ("payload", payload),
+    ("signed_part", signed_part),
+    ("body", body),
     ("stored_state", stored_state),
     ("sealed_row", sealed_row),
     ("opening", opening),
@@ -85,6 +88,7 @@ fn bundle(input: &[u8]) {
 
 fn receipts(input: &[u8]) {
     let _ = reads_canonically::<SignedReceiptHead>(input);
+    let _ = reads_canonically::<CountersignedHead>(input);
     let _ = reads_canonically::<ReceiptProof>(input);
     if let Some(batch) = reads_canonically::<ReceiptBatch>(input) {
         assert_eq!(batch.proofs().len(), batch.leaves().len());
@@ -113,7 +117,46 @@ fn payload(input: &[u8]) {
         assert_eq!(payload.to_bytes(), canonical, "a payload differs in the request for a step alone");
         assert_eq!(payload.to_plaintext().to_payload(), Ok(payload));
     }
-    let _ = reads_canonically::<Control>(input);
+    // Flags are the sealing session's, and written anew.
+    let unflagged = || {
+        let mut canonical = input.to_vec();
+        canonical[2] = 0;
+        canonical
+    };
+    if let Ok(ordinary) = Ordinary::from_bytes(input) {
+        assert_eq!(ordinary.to_bytes(), unflagged(), "what is ordinary has one encoding");
+        assert!(ordinary.to_plaintext().to_ordinary().is_ok() && ordinary.to_plaintext().to_control().is_err());
+    }
+    if let Ok(control) = Control::from_bytes(input) {
+        assert_eq!(control.to_bytes(), unflagged(), "a control message has one encoding");
+        assert_eq!(control.to_plaintext().to_control(), Ok(control));
+        assert!(Ordinary::from_bytes(input).is_err() && Payload::from_bytes(input).is_err(), "of one class");
+    }
+    if let Ok(key) = BodyKey::from_bytes(input) {
+        assert_eq!(key.to_bytes(), unflagged(), "a body's key has one encoding");
+    }
+}
+
+fn signed_part(input: &[u8]) {
+    let _ = reads_canonically::<SignedPart>(input);
+}
+
+/// Any bytes as a body, sealed under a key and open.
+fn body(input: &[u8]) {
+    let key = ContentKey::generate(&Seeded::new(8)).expect("randomness");
+    for seal in [BodySeal::Open, BodySeal::Sealed(&key)] {
+        let Ok(mut opener) = BodyOpener::new(&seal, input.len() as u64) else { continue };
+        let (mut rest, mut content) = (input, 0);
+        while opener.needed() > 0 {
+            let (piece, later) = rest.split_at(opener.needed());
+            let Ok(opened) = opener.open(piece) else { return };
+            content += opened.len() as u64;
+            rest = later;
+        }
+        assert!(rest.is_empty(), "a body ends with its bytes");
+        assert_eq!(opener.prelude().map(|prelude| prelude.content_length), Some(content));
+    }
+    let _ = reads_canonically::<Prelude>(input);
 }
 
 fn stored_state(input: &[u8]) {
@@ -130,6 +173,9 @@ fn stored_state(input: &[u8]) {
         assert_eq!(*key.encode(), *input);
     }
     let _ = (LastResortKemPrekey::decode(input), SealingPrekey::decode(input));
+    if let Ok(key) = GroupKey::decode(input) {
+        assert_eq!(*key.encode(), *input);
+    }
     let _ = reads_canonically::<PassphraseParameters>(input);
 }
 

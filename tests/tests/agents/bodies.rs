@@ -1,6 +1,13 @@
 //! Contents that travel as bodies: any length, cut off anywhere, by two processes, and from a relay that lies.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{
+    io::Read,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use sealpost_agent::{Event, InboxMessage, LocalState, Outgoing, SendError, Sent, Streamed, SyncError};
 use sealpost_api::v1;
@@ -305,13 +312,6 @@ async fn a_body_that_does_not_open_is_refused_with_a_receipt_and_leaves_nothing(
 
 #[tokio::test]
 async fn mail_passes_a_body_that_does_not_come_and_its_sender_s_own_waits_behind_it() {
-    // What the relay's store has lost may be put back.
-    for reason in [ErrorCode::Internal, ErrorCode::Lost] {
-        mail_passes_a_body_that_is_refused_as(reason).await;
-    }
-}
-
-async fn mail_passes_a_body_that_is_refused_as(reason: ErrorCode) {
     let relay = ScriptedRelay::start().await;
     let bob = SdkAgent::new(relay.origin()).await;
     let content = content(2 * PIECE);
@@ -323,7 +323,7 @@ async fn mail_passes_a_body_that_is_refused_as(reason: ErrorCode) {
         carol.text(bob.id(), 3, "by another"),
     ];
     relay.script().mailbox = mail;
-    relay.script().body = Some(Box::new(move |_| Err(reason)));
+    relay.script().body = Some(Box::new(move |_| Err(ErrorCode::Internal)));
     within("a sync", bob.sync(Duration::ZERO)).await.unwrap_err();
     let shown = bob.inbox().await;
     assert_eq!(shown.iter().map(words).collect::<Vec<_>>(), ["by another"]);
@@ -350,5 +350,32 @@ async fn a_body_that_the_relay_has_no_more_is_told_of_and_holds_nothing_up() {
     assert_eq!(inbox.iter().map(words).collect::<Vec<_>>(), ["after the body"]);
     let events: Vec<_> = bob.events(9).await.unwrap().into_iter().map(|noted| noted.event).collect();
     assert!(matches!(&events[..], [Event::BodyGone { sender, .. }] if *sender == alice.0.id()), "{events:?}");
+    assert!(bob.spooled().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_is_lost_is_told_of_once_and_asked_for_no_more() {
+    let relay = ScriptedRelay::start().await;
+    let bob = SdkAgent::new(relay.origin()).await;
+    let (key, body) = sealed(&content(2 * PIECE));
+    let mut alice = Writer::to(&relay, &bob);
+    let mail = vec![alice.body(bob.id(), 1, &key, &body), alice.text(bob.id(), 2, "after the body")];
+    relay.script().mailbox = mail;
+    let (asked, counts) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counting = Arc::clone(&asked);
+    relay.script().body = Some(Box::new(move |_| {
+        counting.fetch_add(1, Ordering::Relaxed);
+        Err(ErrorCode::Lost)
+    }));
+    let inbox = bob.sync_inbox().await;
+    assert_eq!(inbox.iter().map(words).collect::<Vec<_>>(), ["after the body"]);
+    counts.store(asked.load(Ordering::Relaxed), Ordering::Relaxed);
+    // A relay that has lost a body takes its entry out of the mailbox.
+    relay.script().mailbox.remove(0);
+    let bob = bob.reopen(relay.origin()).await;
+    within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(asked.load(Ordering::Relaxed), counts.load(Ordering::Relaxed), "it is not asked for again");
+    let events: Vec<_> = bob.events(9).await.unwrap().into_iter().map(|noted| noted.event).collect();
+    assert!(matches!(&events[..], [Event::BodyLost { sender, .. }] if *sender == alice.0.id()), "{events:?}");
     assert!(bob.spooled().is_empty());
 }

@@ -15,6 +15,7 @@ mod control;
 mod damage;
 mod groups;
 mod lost_answers;
+mod marks;
 mod missing;
 mod other_ledger;
 mod other_node;
@@ -28,6 +29,7 @@ mod sending;
 mod sessions;
 mod sweeping;
 mod time;
+mod waiting;
 
 use sealpost_agent::{ReceiptCheck, SendError, SendOutcome, Sent};
 use sealpost_protocol::{DeliveryState, DeliveryStatus, MessageId};

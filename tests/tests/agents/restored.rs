@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_agent::Event;
+use sealpost_agent::{Event, Mark, Marked};
 use sealpost_tests::{SdkAgent, TestRelay, within};
 
 use super::{assert_accepted, assert_acknowledged};
@@ -93,4 +93,31 @@ async fn a_copy_without_the_one_time_keys_that_the_relay_has_is_found_out_once()
         assert_accepted(&alice.send_text(bob.id(), "x").await);
     }
     assert_eq!(restored_copies(&alice).await, 1);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_behind_in_control_messages_alone_is_found_out_by_the_highest_of_their_ids() {
+    let relay = TestRelay::start().await;
+    for marks_after_the_copy in [0, 1] {
+        let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+        let sent = alice.send_text(bob.id(), "one").await;
+        assert_accepted(&sent);
+        assert_eq!(bob.take_texts().await, ["one"]);
+        let typing = Mark { read: None, typing: true };
+        assert!(matches!(bob.mark(alice.id(), typing).await.unwrap(), Marked::Told));
+        within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
+        let backup = bob.backup();
+        // No message of his is accepted after the copy, no receipt given, no key published.
+        for _ in 0..marks_after_the_copy {
+            let read = Mark { read: Some(sent.id), typing: false };
+            assert!(matches!(bob.mark(alice.id(), read).await.unwrap(), Marked::Told));
+        }
+        drop(bob);
+        let bob = SdkAgent::restored(backup, &relay.origin()).await;
+        within("a sync", bob.sync(Duration::ZERO)).await.unwrap();
+        assert_eq!(restored_copies(&bob).await, marks_after_the_copy, "and only then");
+        assert_accepted(&bob.send_text(alice.id(), "two").await);
+        assert_eq!(alice.take_texts().await, ["two"], "with used keys it would not open");
+        assert_eq!(restored_copies(&bob).await, 0, "once");
+    }
 }

@@ -389,7 +389,7 @@ async fn who_was_removed_reads_nothing_of_the_next_epoch_and_says_nothing_under_
     assert!(alice.take_texts().await.is_empty() && bob.take_texts().await.is_empty());
     let status = within("a status", carol.status(sent)).await.unwrap();
     let states: Vec<_> = status.deliveries.iter().map(|delivery| delivery.status.state).collect();
-    assert_eq!(states, [refused(RefusalReason::Policy); 2]);
+    assert_eq!(states, [refused(RefusalReason::NotMember); 2]);
     carol.sync_inbox().await;
     let outgoing = Outgoing::to([], text("again")).under(OutgoingScheme::SharedKey(group));
     assert!(matches!(carol.send(outgoing).await, Err(SendError::Group(GroupError::Ended))));

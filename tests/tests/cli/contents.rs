@@ -91,7 +91,8 @@ async fn a_file_that_cannot_be_saved_stays_and_keeps_nothing_else_from_being_sho
     std::fs::write(&path, "content").unwrap();
     home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
     home.run(["send", "--as", "alice", "bob", "a text"]).await.succeeded();
-    let no_folder = path.to_str().unwrap();
+    let no_folder = path.join("folder");
+    let no_folder = no_folder.to_str().unwrap();
     let received = home.run(["receive", "--as", "bob", "--save", no_folder, "--json"]).await.exited(1);
     assert_eq!(texts(&received.documents()), ["a text"], "what could not be saved was not handed out");
     let received = home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap(), "--json"]).await.succeeded();

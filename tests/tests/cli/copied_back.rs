@@ -37,9 +37,11 @@ async fn a_folder_copied_back_is_told_with_what_to_do_and_goes_on_after_it() {
     relay.put_back(&copy);
     relay.restart().await;
     let since = send(&home, "to the copy").await;
-    let told = home.run(["receive", "--as", "bob"]).await;
+    let told = home.run(["receive", "--as", "bob"]).await.exited(7);
     assert!(told.out.contains("to the copy"), "mail still comes: {}", told.out);
     assert!(told.err.contains("`serve --restored`"), "who runs the relay is told what to do: {}", told.err);
+    let told = home.run(["receive", "--as", "bob", "--json"]).await.exited(7);
+    assert!(told.err.contains("\"code\":\"forked\"") && told.err.contains("--restored"), "{}", told.err);
     assert_ne!(state(&home, &since).await.as_deref(), Some("delivered"), "the copy is given no receipts");
     assert_ne!(state(&home, &lost).await.as_deref(), Some("delivered"), "nobody has it");
 

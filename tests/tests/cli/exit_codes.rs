@@ -8,7 +8,17 @@ use super::{relay_and_home, texts};
 #[tokio::test]
 async fn the_help_lists_every_exit_code() {
     let help = Home::new("http://127.0.0.1:1").run(["--help"]).await.succeeded();
-    for line in ["  0  done", "  1  ", "  2  ", "  3  the relay does not answer", "  4  the relay refused", "  5  "] {
+    for line in [
+        "  0  done",
+        "  1  ",
+        "  2  ",
+        "  3  the relay does not answer",
+        "  4  the relay refused",
+        "  5  ",
+        "  6  mail was lost",
+        "  7  ",
+        "  130  interrupted",
+    ] {
         assert!(help.out.contains(line), "{line:?} is missing in\n{}", help.out);
     }
 }
@@ -84,7 +94,9 @@ async fn another_node_in_the_relays_place_is_4_until_it_is_trusted() {
 async fn a_command_line_that_is_not_understood_is_2() {
     let (_relay, home) = relay_and_home().await;
     let too_long = "no/name";
-    let commands: [&[&str]; 11] = [
+    let (file, folder) = (home.path().join("plain"), "/there/is/no/such/folder");
+    std::fs::write(&file, "a file").unwrap();
+    let commands: [&[&str]; 17] = [
         &[],
         &["sent"],
         &["send", "--as", "alice", "bob"],
@@ -96,6 +108,12 @@ async fn a_command_line_that_is_not_understood_is_2() {
         &["agent", "new", too_long],
         &["status", "--as", "alice", "no-uuid"],
         &["receive", "--as", "bob", "--relay", "not an origin"],
+        &["receive", "--as", "bob", "--limit", "0"],
+        &["receive", "--as", "bob", "--save", file.to_str().unwrap()],
+        &["bench", "relay", "--clients", "0"],
+        &["bench", "relay", "--clients", "4", "--inflight", "3"],
+        &["bench", "blocks", "--mib", "1"],
+        &["bench", "relay", "--folder", folder],
     ];
     for command in commands {
         let finished = home.run(command).await.exited(2);

@@ -51,9 +51,32 @@ async fn what_cannot_be_done_to_a_group_is_said() {
         let failed = home.run(arguments.iter().chain(&["--json"])).await.exited(exit);
         assert!(failed.err.contains(&format!("\"code\":\"{code}\"")), "{arguments:?}: {}", failed.err);
     }
-    home.run(["group", "new", "--as", "alice", "team"]).await.succeeded();
-    let ambiguous = home.run(["group", "show", "--as", "alice", "team"]).await.exited(2);
-    assert!(ambiguous.err.contains("give an id"), "{}", ambiguous.err);
     let id = founded["id"].as_str().unwrap();
-    home.run(["group", "show", "--as", "alice", id]).await.succeeded();
+    let taken = home.run(["group", "new", "--as", "alice", "team", "--json"]).await.exited(1);
+    assert!(taken.err.contains("\"code\":\"name-taken\"") && taken.err.contains(id), "{}", taken.err);
+    let also = home.run(["group", "new", "--as", "bob", "other", "alice", "--json"]).await.succeeded().document();
+    home.run(["group", "leave", "--as", "alice", "team"]).await.succeeded();
+    home.run(["group", "new", "--as", "alice", "team"]).await.succeeded();
+    assert_ne!(also["id"], founded["id"]);
+}
+
+#[tokio::test]
+async fn an_invitation_may_bring_a_name_that_is_taken_and_then_ids_tell_them_apart() {
+    let (_relay, home) = relay_and_home().await;
+    let mine = home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();
+    let theirs = home.run(["group", "new", "--as", "bob", "team", "alice", "--json"]).await.succeeded().document();
+    let ids = [mine["id"].as_str().unwrap(), theirs["id"].as_str().unwrap()];
+    let told = home.run(["receive", "--as", "alice"]).await.succeeded();
+    assert!(told.err.contains(&format!("team ({})", &ids[1][..8])), "the event shows name and short id: {}", told.err);
+    let ambiguous = home.run(["group", "show", "--as", "alice", "team"]).await.exited(2);
+    assert!(ids.iter().all(|id| ambiguous.err.contains(id)), "{}", ambiguous.err);
+    for id in ids {
+        home.run(["group", "show", "--as", "alice", id]).await.succeeded();
+    }
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+    home.run(["send", "--as", "alice", "--group", ids[0], "to mine"]).await.succeeded();
+    let shown = home.run(["receive", "--as", "bob"]).await.succeeded();
+    assert!(shown.out.contains(&format!("[team ({})]", &ids[0][..8])), "{}", shown.out);
+    let json = home.run(["receive", "--as", "alice", "--json"]).await.succeeded();
+    assert!(!json.err.contains("group:joined"), "told once: {}", json.err);
 }

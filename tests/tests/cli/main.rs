@@ -13,8 +13,10 @@ mod copied_back;
 mod exit_codes;
 mod groups;
 mod identity;
+mod interrupted;
 mod json_forms;
 mod keeping;
+mod marks;
 mod measuring;
 mod operators;
 mod outbox;
@@ -22,6 +24,7 @@ mod passphrases;
 mod receiving;
 mod schemes;
 mod terminals;
+mod waiting;
 
 use sealpost_tests::{Home, TestRelay};
 use serde_json::Value;

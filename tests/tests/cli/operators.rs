@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, TcpListener},
     path::Path,
 };
@@ -35,6 +36,17 @@ fn path(path: &Path) -> &str {
 }
 
 #[tokio::test]
+async fn the_operators_endpoint_may_be_named_and_the_wrong_one_is_told_apart() {
+    let (relay, home, admin, _) = relay_with_mail().await;
+    let (_, port) = admin.rsplit_once(':').unwrap();
+    home.run(["blocks", "stats", "--admin", &format!("localhost:{port}")]).await.succeeded();
+    let address = relay.address().to_string();
+    let wrong = home.run(["blocks", "stats", "--admin", &address, "--json"]).await.exited(2);
+    assert!(error(&wrong).contains("--admin-listen") && error(&wrong).contains(&address), "{}", wrong.err);
+    home.run(["blocks", "stats", "--admin", "192.0.2.1.example:1"]).await.exited(2);
+}
+
+#[tokio::test]
 async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
     let (mut relay, home, admin, message) = relay_with_mail().await;
     let data_dir = relay.data_dir();
@@ -51,11 +63,14 @@ async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
         assert_fields(&stats, &[fields.as_slice(), &["borrowing_blocks"]].concat());
         assert!(stats["live_bytes"].as_u64().unwrap() > 1_024, "{stats}");
         let verified = ask(&home, &["verify"], place).await;
-        assert_fields(&verified, &["blocks", "bytes", "contents", "lost_contents", "damaged"]);
+        assert_fields(&verified, &["blocks", "bytes", "contents", "lost_contents", "damaged", "findings"]);
         assert_eq!((verified["contents"].as_u64(), verified["lost_contents"].as_u64()), (Some(1), Some(0)));
         let collected = ask(&home, &["gc"], place).await;
         assert_fields(&collected, &["needed", "collected"]);
-        assert_eq!(ask(&home, &["repair"], place).await["lost"], serde_json::json!([]));
+        assert_eq!(verified["findings"], serde_json::json!([]));
+        let repaired = ask(&home, &["repair"], place).await;
+        assert_fields(&repaired, &["rewritten", "lost", "mended", "left"]);
+        assert_eq!((&repaired["lost"], &repaired["mended"]), (&serde_json::json!([]), &serde_json::json!([])));
 
         let urls = ask(&home, &["url", &message], place).await;
         let [content] = urls["contents"].as_array().unwrap().as_slice() else { panic!("{urls}") };
@@ -96,6 +111,40 @@ async fn a_damaged_block_is_found_and_told() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_contradicts_itself_is_told_by_kind_and_mended_while_the_relay_runs() {
+    let (mut relay, home, admin, message) = relay_with_mail().await;
+    let data_dir = relay.data_dir();
+    let damage = |sql: &str| {
+        let ledger = rusqlite::Connection::open(data_dir.join("ledger.sqlite3")).unwrap();
+        ledger.execute_batch(sql).unwrap();
+    };
+    damage("UPDATE mailboxes SET messages = 9; DELETE FROM parts");
+    for place in [["--admin", &admin], ["--data-dir", path(&data_dir)]] {
+        let verify = ["blocks", "verify"].iter().chain(&place).copied();
+        let found = home.run(verify.clone().chain(["--json"])).await.exited(1).document();
+        let kinds: Vec<_> = found["findings"].as_array().unwrap().iter().map(|found| found["kind"].clone()).collect();
+        assert_eq!(kinds, ["lost-content", "mailbox-sums"], "{found}");
+        assert_fields(&found["findings"][0], &["kind", "count", "subjects"]);
+        assert_eq!(found["findings"][0]["subjects"][0]["message"], message);
+        let text = home.run(verify.clone()).await.exited(1).out;
+        assert!(text.contains("found: 1 mailbox-sums") && text.contains("said to hold 9 messages"), "{text}");
+        let repair = ["blocks", "repair"].iter().chain(&place).copied();
+        let repaired = home.run(repair.chain(["--json"])).await.succeeded().document();
+        assert_eq!(repaired["mended"].as_array().unwrap().len(), 2, "{repaired}");
+        home.run(verify).await.succeeded();
+        if place[0] == "--admin" {
+            let status = home.run(["status", "--as", "alice", &message, "--json"]).await.succeeded().out;
+            assert!(status.contains("lost"), "{status}");
+            relay.kill().await;
+            damage(
+                "UPDATE mailboxes SET messages = 9; UPDATE deliveries SET state = 'pending', reason = NULL,
+                mailbox_seq = change_seq",
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_backup_of_a_running_relay_is_put_back_and_serves_on() {
     let (mut relay, home, admin, _) = relay_with_mail().await;
     let backup = home.path().join("backup");
@@ -127,6 +176,80 @@ async fn a_backup_of_a_running_relay_is_put_back_and_serves_on() {
     home.run(["send", "--as", "alice", "bob", "on we go"]).await.succeeded();
     let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.succeeded().documents();
     assert_eq!(texts(&received), ["on we go"]);
+}
+
+#[tokio::test]
+async fn a_backup_into_the_data_folder_and_a_restore_into_the_backup_are_refused() {
+    let (mut relay, home, admin, _) = relay_with_mail().await;
+    let data_dir = relay.data_dir();
+    let inside = data_dir.join("backup");
+    let refused = home.run(["backup", "--admin", &admin, "--to", path(&inside), "--json"]).await.exited(1);
+    assert!(error(&refused).contains("lies in the data folder"), "{}", refused.err);
+    relay.kill().await;
+    let refused = home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&inside), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("lies in the data folder"), "{}", refused.err);
+    assert!(!inside.exists());
+    let backup = home.path().join("backup");
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
+    let target = backup.join("data");
+    let refused = home.run(["restore", "--from", path(&backup), "--data-dir", path(&target), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("lie in each other"), "{}", refused.err);
+    assert!(!target.exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backup_whose_command_was_killed_stops_in_the_relay_and_leaves_nothing() {
+    let (relay, home, admin, _) = relay_with_mail().await;
+    let (key, backup) = (relay.data_dir().join("node.key"), home.path().join("backup"));
+    // Copying the key blocks until somebody writes it.
+    let bytes = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let command = home.start(["backup", "--admin", &admin, "--to", path(&backup)]);
+    until(|| backup.join("ledger.sqlite3").exists()).await;
+    command.kill().await;
+    // The relay has seen by then that nobody waits.
+    home.run(["blocks", "stats", "--admin", &admin]).await.succeeded();
+    home.run(["blocks", "stats", "--admin", &admin]).await.succeeded();
+    until(|| {
+        // Open for both it waits for nobody; who has it open by now reads to its end.
+        fs::File::options().read(true).write(true).open(&key).unwrap().write_all(&bytes).unwrap();
+        !backup.exists()
+    })
+    .await;
+}
+
+#[cfg(unix)]
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let wait = async {
+        while !is_so() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), wait).await.expect("it comes to be");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nothing_that_either_side_keeps_is_open_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+
+    fn below(folder: &Path) -> Vec<std::path::PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| if path.is_dir() { [vec![path.clone()], below(&path)].concat() } else { vec![path] })
+            .collect()
+    }
+
+    let (relay, home, _, _) = relay_with_mail().await;
+    home.run(["receive", "--as", "bob", "--wait", "5s"]).await.succeeded();
+    for folder in [relay.data_dir(), home.path().to_owned()] {
+        let all = below(&folder);
+        let is_open = |path: &&std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o077 != 0;
+        assert!(all.len() > 5, "{all:?}");
+        assert_eq!(all.iter().filter(is_open).collect::<Vec<_>>(), Vec::<&std::path::PathBuf>::new());
+    }
 }
 
 #[tokio::test]

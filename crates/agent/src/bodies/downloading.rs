@@ -15,10 +15,11 @@ use sealpost_protocol::{
 use super::{
     checking::{Checked, NotRead, check, open_short},
     spool::{SpoolFile, Spooled, blocking},
-    transfers::{Stop, Transfer},
+    transfers::{Stop, Transfer, TransferKind},
+    waiting::{WaitingReason, is_no_room},
 };
 use crate::{
-    Agent, RelayError, SyncError, limits,
+    Agent, Event, RelayError, SyncError, limits,
     outbox::encode_payload,
     records::{BodyRecord, ContentRecord, DownloadRecord, InboxRecord},
     store::Changes,
@@ -31,7 +32,7 @@ enum Fetched {
     Done,
     /// It was asked to rest.
     InPart,
-    /// Another process of the agent is at it, or there is no room.
+    /// Another process of the agent is at it, or the disk has no room for it.
     Waits,
 }
 
@@ -45,6 +46,7 @@ struct Awaited {
 impl Agent {
     /// Whether bodies wait at the relay that can be fetched now.
     pub(crate) async fn awaits_bodies(&self) -> Result<bool, SyncError> {
+        self.reconsider_waiting().await?;
         let page = self.store.page::<DownloadRecord>(&[], &[], limits::ROWS).await?;
         Ok(page.rows.iter().any(|row| !self.fetch_holds.hold(&[row.value.message.sender])))
     }
@@ -100,11 +102,24 @@ impl Agent {
     }
 
     async fn fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
+        let MessageRef { id: message, sender } = awaited.message;
+        if let Some(reason) = self.stays(awaited.message, awaited.body.description).await? {
+            self.leave_at_relay(awaited.message, reason).await?;
+            return Ok(Fetched::Done);
+        }
         match self.try_fetch(awaited, stop).await {
-            // What its store cannot read now it may read later: that message stays.
             Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::NotFound, .. })) => {
-                self.give_up(awaited.message).await?;
+                self.give_up(awaited.message, Event::BodyGone { message, sender }).await?;
                 Ok(Fetched::Done)
+            }
+            Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::Lost, .. })) => {
+                self.give_up(awaited.message, Event::BodyLost { message, sender }).await?;
+                Ok(Fetched::Done)
+            }
+            // Something else has filled the disk meanwhile.
+            Err(SyncError::Spool(error)) if is_no_room(&error) => {
+                self.leave_at_relay(awaited.message, WaitingReason::NoRoom).await?;
+                Ok(Fetched::Waits)
             }
             result => result,
         }
@@ -143,10 +158,6 @@ impl Agent {
     async fn fetch_long(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
         let Awaited { message, body, scheme } = awaited;
         let spooled = Spooled::Incoming(*message);
-        if !self.has_room_for(spooled, body.description).await? {
-            tracing::warn!(message = %message.id, "a body waits at the relay: the spool is full");
-            return Ok(Fetched::Waits);
-        }
         let Some(file) = self.spool.open_or_create(spooled).await.map_err(SyncError::Spool)? else {
             return Ok(Fetched::Waits);
         };
@@ -181,14 +192,6 @@ impl Agent {
         Ok(Fetched::Done)
     }
 
-    /// Whether what is still to come of a body fits into the spool.
-    async fn has_room_for(&self, spooled: Spooled, body: BodyDescription) -> Result<bool, SyncError> {
-        let files = self.spool.list().await.map_err(SyncError::Spool)?;
-        let others = files.iter().filter(|(file, _)| *file != spooled && matches!(file, Spooled::Incoming(_)));
-        let taken: u64 = others.map(|(_, length)| length).sum();
-        Ok(taken.saturating_add(body.sealed_length) <= limits::SPOOL)
-    }
-
     /// Fetches what a file lacks of a body, several pieces at a time, and writes them in their order: the file's length
     /// says how far it is. Returns whether it got to the end.
     async fn fill(&self, awaited: &Awaited, file: &SpoolFile, stop: &Stop) -> Result<bool, SyncError> {
@@ -197,8 +200,12 @@ impl Agent {
         let length = handle()?.metadata().map_err(SyncError::Spool)?.len();
         let whole = if length > description.sealed_length { 0 } else { length / wire::BODY_PIECE };
         let begin = if length == description.sealed_length { length } else { whole * wire::BODY_PIECE };
-        let mut transfer =
-            Transfer { message: message.id, done: begin, length: description.sealed_length, is_upload: false };
+        let mut transfer = Transfer {
+            message: message.id,
+            done: begin,
+            length: description.sealed_length,
+            kind: TransferKind::Download,
+        };
         self.transfers.show(transfer);
         let first = begin.div_ceil(wire::BODY_PIECE);
         let mut places = first..description.pieces();

@@ -13,20 +13,27 @@ mod spool;
 mod staging;
 mod transfers;
 mod uploading;
+mod waiting;
+
+use std::fmt;
 
 use sealpost_crypto::FileName;
 use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
-pub use self::{reading::BodyReader, transfers::Transfer};
+pub use self::{
+    reading::BodyReader,
+    transfers::{Transfer, TransferKind},
+    waiting::{FetchAnswer, ReceivingLimits, WaitingBody, WaitingReason},
+};
 pub(crate) use self::{
     sealing::saves_by_a_body,
     spool::{Spool, SpoolFile, Spooled},
     transfers::{Stop, Transfers},
     uploading::Uploaded,
+    waiting::Wanted,
 };
 
 /// A content that is read as it is sealed, and what goes with it inside the seal.
-#[derive(Debug)]
 pub struct Streamed<R> {
     /// What it is, to the application.
     pub message_type: Option<MessageType>,
@@ -41,6 +48,13 @@ pub struct Streamed<R> {
     pub length: Option<u64>,
     /// Where the content comes from.
     pub content: R,
+}
+
+impl<R> fmt::Debug for Streamed<R> {
+    /// Shows nothing of what is to be sealed but the content's length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Streamed").field("length", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl<R> Streamed<R> {

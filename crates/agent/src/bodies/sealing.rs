@@ -10,6 +10,7 @@ use super::{
     Streamed,
     spool::{SpoolFile, Spooled},
     staging::Staged,
+    transfers::{Transfer, TransferKind, Transfers},
 };
 use crate::{
     Agent, SendError, limits,
@@ -80,26 +81,32 @@ impl Agent {
     ) -> Result<(SpoolFile, ContentRecord), SendError> {
         let file = self.spool.create(Spooled::Outgoing(id)).await.map_err(SendError::Spool)?;
         let sealer = BodySealer::new(&key.seal(), prelude)?;
-        let description = seal_into(&file, sealer, source).await?;
+        let transfer = Transfer { message: id, done: 0, length: prelude.content_length, kind: TransferKind::Sealing };
+        let sealed = seal_into(&file, sealer, source, (&self.transfers, transfer)).await;
+        self.transfers.end();
+        let description = sealed?;
         let record = BodyRecord { description, key };
         Ok((file, ContentRecord::Body(record)))
     }
 }
 
-/// Seals all that `source` has, and makes it durable.
+/// Seals all that `source` has, makes it durable, and shows how far it is.
 async fn seal_into(
     file: &SpoolFile,
     mut sealer: BodySealer,
     source: &mut impl Source,
+    (transfers, mut transfer): (&Transfers, Transfer),
 ) -> Result<BodyDescription, SendError> {
     let handle = tokio::fs::File::from_std(file.handle().map_err(SendError::Spool)?);
     let mut out = BufWriter::with_capacity(limits::SPOOL_BUFFER, handle);
     let mut hasher = BodyHasher::default();
     while let Some(room) = sealer.room() {
         source.fill(room).await?;
+        transfer.done += room.len() as u64;
         let sealed = sealer.seal().map_err(|error| SendError::Seal(error.into()))?;
         hasher.update(sealed);
         out.write_all(sealed).await.map_err(SendError::Spool)?;
+        transfers.show(transfer);
     }
     if !source.is_at_end().await? {
         return Err(SendError::ContentChanged);

@@ -45,15 +45,15 @@ impl Agent {
         .await
     }
 
-    /// The relay has nothing for this agent any more: the message is over before it has come.
-    pub(super) async fn give_up(&self, message: MessageRef) -> Result<(), SyncError> {
+    /// The relay has nothing for this agent any more: the message is over before it has come, which is told once, as `event`.
+    pub(super) async fn give_up(&self, message: MessageRef, event: Event) -> Result<(), SyncError> {
         tracing::warn!(message = %message.id, sender = %message.sender, "the relay no longer has a message's body");
         let _turn = self.turns.take().await?;
         retry_conflicts(|| async {
             let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
             let mut changes = Changes::default();
             self.remove_download(&mut changes, &stored).await?;
-            self.note(&mut changes, Event::BodyGone { message: message.id, sender: message.sender })?;
+            self.note(&mut changes, event.clone())?;
             changes.delete(&stored);
             Ok::<_, SyncError>(self.store.commit(changes).await?)
         })
@@ -62,7 +62,7 @@ impl Agent {
         Ok(())
     }
 
-    async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, SyncError> {
+    pub(super) async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, SyncError> {
         let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
         Ok(stored.filter(|stored| stored.value.verdict.is_none()))
     }
@@ -70,6 +70,9 @@ impl Agent {
     async fn remove_download(&self, changes: &mut Changes, stored: &Versioned<InboxRecord>) -> Result<(), SyncError> {
         if let Some(download) = self.store.find::<DownloadRecord>(&stored.value.arrival).await? {
             changes.delete(&download);
+        }
+        if let Some(waiting) = self.waiting_row(&stored.value.arrival).await? {
+            changes.delete(&waiting);
         }
         Ok(())
     }

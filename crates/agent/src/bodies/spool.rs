@@ -96,6 +96,12 @@ impl Spool {
         }
     }
 
+    /// What the file system would still give to this process; made of the agent's folder, which is there.
+    pub(crate) async fn free_bytes(&self) -> io::Result<u64> {
+        let folder = self.folder.parent().unwrap_or(&self.folder).to_owned();
+        blocking(move || free_bytes(&folder)).await
+    }
+
     /// The files there are, and how many bytes each has.
     pub(crate) async fn list(&self) -> io::Result<Vec<(Spooled, u64)>> {
         let folder = self.folder.clone();
@@ -198,6 +204,18 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
     #[cfg(not(unix))]
     Ok(file.metadata().is_ok() && path.exists())
+}
+
+#[cfg(unix)]
+fn free_bytes(path: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Not known: a write says so itself when the disk is full.
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> io::Result<u64> {
+    Ok(u64::MAX)
 }
 
 fn private() -> OpenOptions {

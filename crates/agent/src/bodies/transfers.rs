@@ -15,10 +15,21 @@ pub struct Transfer {
     pub message: MessageId,
     /// Bytes that are through.
     pub done: u64,
-    /// Bytes of the body, sealed.
+    /// Bytes in all: of the sealed body, or of the content that is sealed.
     pub length: u64,
-    /// To the relay, or from it.
-    pub is_upload: bool,
+    /// What is done.
+    pub kind: TransferKind,
+}
+
+/// What is done with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferKind {
+    /// It is sealed into the spool.
+    Sealing,
+    /// It goes to the relay.
+    Upload,
+    /// It comes from the relay.
+    Download,
 }
 
 /// The transfer of now, for any number of watchers.

@@ -13,7 +13,7 @@ use sealpost_protocol::{
 
 use super::{
     spool::{SpoolFile, Spooled, blocking},
-    transfers::{Stop, Transfer},
+    transfers::{Stop, Transfer, TransferKind},
 };
 use crate::{
     Agent, RelayError, SendError,
@@ -136,7 +136,7 @@ impl Agent {
             message: upload.message,
             done: upload.body.sealed_length.saturating_sub(missing),
             length: upload.body.sealed_length,
-            is_upload: true,
+            kind: TransferKind::Upload,
         };
         self.transfers.show(transfer);
         let mut offsets = offsets_of(status);

@@ -5,14 +5,14 @@
 //! one commit with the change itself. Whoever is removed gets no further key.
 
 mod notices;
+mod standing;
+
+use std::fmt;
 
 use sealpost_crypto::{EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Ordinary, Roster};
-use sealpost_protocol::{
-    AgentId, GroupId, MessageId, Priority,
-    encoding::{Decode, DecodeError, Encode, Reader, Writer},
-    limits as wire,
-};
+use sealpost_protocol::{AgentId, GroupId, MessageId, Priority, encoding::DecodeError, limits as wire};
 
+pub use self::standing::Standing;
 use crate::{
     Agent, GroupError,
     conflicts::retry_conflicts,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A group, as far as this agent knows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its id, which the relay sees on the group's messages.
     pub id: GroupId,
@@ -39,15 +39,17 @@ pub struct Group {
     pub standing: Standing,
 }
 
-/// Whether an agent belongs to a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It does.
-    Member,
-    /// It has left; the founder has dissolved the group if it is the one.
-    Left,
-    /// It was removed, or the group was dissolved.
-    Removed,
+impl fmt::Debug for Group {
+    /// Shows neither the name nor who belongs to it, which travel sealed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Group")
+            .field("id", &self.id)
+            .field("members", &self.members.len())
+            .field("epoch", &self.epoch)
+            .field("standing", &self.standing)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A change to a group, and how far the members have heard of it. What waits here goes out with a later round.
@@ -76,6 +78,7 @@ impl Agent {
     /// [`GroupError`]; nothing has changed.
     pub async fn create_group(&self, name: &str, members: &[AgentId]) -> Result<GroupChange, GroupError> {
         let name = GroupName::new(name)?;
+        self.check_new_group(&name).await?;
         let mut nonce = [0; 16];
         self.primitives.fill_random(&mut nonce)?;
         let mut agents = members.to_vec();
@@ -84,7 +87,6 @@ impl Agent {
         agents.dedup();
         let members = agents.into_iter().map(|agent| Member { agent, since: 1 }).collect();
         let roster = Roster::new(nonce, name, 1, members)?;
-        self.check_room_for_group().await?;
         let id = roster.group(&self.id());
         let key = GroupKey::generate(self.primitives.as_ref(), id, 0)?;
         let mut changes = Changes::default();
@@ -332,10 +334,21 @@ impl Agent {
         Ok(())
     }
 
-    async fn check_room_for_group(&self) -> Result<(), GroupError> {
-        match self.group_rows().await?.len() < limits::GROUPS {
-            true => Ok(()),
-            false => Err(GroupError::TooMany),
+    /// Whoever founds a group chooses its name, and can choose another; what it is made a member of it cannot.
+    async fn check_new_group(&self, name: &GroupName) -> Result<(), GroupError> {
+        let rows = self.group_rows().await?;
+        if rows.len() >= limits::GROUPS {
+            return Err(GroupError::TooMany);
+        }
+        let has_name = |row: &&Versioned<GroupRecord>| {
+            row.value.standing == Standing::Member && row.value.roster.name.to_string() == name.to_string()
+        };
+        match rows.iter().find(has_name) {
+            Some(row) => {
+                let group = row.value.roster.group(&row.value.founder);
+                Err(GroupError::NameTaken { name: name.to_string(), group })
+            }
+            None => Ok(()),
         }
     }
 
@@ -362,37 +375,4 @@ fn group_of(row: &Versioned<GroupRecord>) -> Result<Group, GroupError> {
         epoch: epoch_of(row)?,
         standing: *standing,
     })
-}
-
-impl Standing {
-    /// Its name in text formats.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Member => "member",
-            Self::Left => "left",
-            Self::Removed => "removed",
-        }
-    }
-}
-
-impl Encode for Standing {
-    fn encode(&self, writer: &mut Writer) {
-        writer.u8(match self {
-            Self::Member => 0,
-            Self::Left => 1,
-            Self::Removed => 2,
-        });
-    }
-}
-
-impl Decode for Standing {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match reader.u8()? {
-            0 => Ok(Self::Member),
-            1 => Ok(Self::Left),
-            2 => Ok(Self::Removed),
-            found => Err(DecodeError::UnknownValue { field: "a standing", found }),
-        }
-    }
 }

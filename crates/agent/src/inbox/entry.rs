@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use sealpost_api::v1;
-use sealpost_crypto::{Ordinary, Plaintext};
+use sealpost_crypto::{Control, Ordinary, Plaintext};
 use sealpost_protocol::{
     AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
     SignedPart, Timestamp, Verdict,
@@ -102,15 +102,20 @@ impl Agent {
         Ok(false)
     }
 
-    /// A control message moves the ratchet of a session that is there, and does nothing else: it opens none, it is not
+    /// A control message moves the ratchet of a session that is there, and may carry a mark: it opens none, it is not
     /// answered, and what does not open is passed over.
     async fn take_in_control(&self, arrived: &Arrived) -> Result<(), SyncError> {
         let mut changes = Changes::default();
         let ArrivedPart::Envelope(envelope) = &arrived.content else { return Ok(()) };
         match self.open_in_known_session(&arrived.header, envelope, &mut changes).await {
             Ok(Some(plaintext)) => {
-                if let Err(error) = plaintext.to_control() {
-                    tracing::debug!(%error, "a control message says what this version does not know");
+                let fields = arrived.header.fields();
+                match plaintext.to_control() {
+                    Ok(Control::Step) => {}
+                    Ok(Control::Mark(mark)) => {
+                        self.take_in_mark(fields.message.sender, fields.created, mark, &mut changes).await?;
+                    }
+                    Err(error) => tracing::debug!(%error, "a control message says what this version does not know"),
                 }
                 self.note_missing(arrived, &plaintext, &mut changes)?;
                 Ok(self.store.commit(changes).await?)

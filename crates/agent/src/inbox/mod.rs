@@ -96,7 +96,7 @@ impl fmt::Debug for InboxMessage {
 
 /// A place in the order of arrival.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival(Vec<u8>);
+pub struct Arrival(pub(crate) Vec<u8>);
 
 impl Agent {
     /// A page of received messages that were not taken yet and arrived after `after`, in the order of arrival: at most

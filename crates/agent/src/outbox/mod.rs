@@ -99,6 +99,15 @@ impl fmt::Debug for Outgoing {
     }
 }
 
+/// A message that is whole, and kept nowhere yet. Dropped, it leaves nothing behind.
+#[must_use]
+pub struct Composed {
+    id: MessageId,
+    draft: DraftRecord,
+    /// Its body, if it has one.
+    file: Option<SpoolFile>,
+}
+
 /// A message that is durable: at the relay, or here.
 #[derive(Debug)]
 pub struct Sent {
@@ -123,8 +132,9 @@ impl Agent {
     /// # Errors
     /// [`SendError`]: nothing was stored, or the relay refused the message for good.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Sent, SendError> {
-        let id = self.compose(outgoing).await?;
-        self.send_composed(id).await
+        let composed = self.compose(outgoing).await?;
+        let id = self.keep(composed).await?;
+        self.send_kept(id).await
     }
 
     /// Sends a message whose content is read to its end first, and may have any length.
@@ -135,29 +145,16 @@ impl Agent {
         &self,
         outgoing: Outgoing<Streamed<R>>,
     ) -> Result<Sent, SendError> {
-        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
-        let payload = outgoing.payload;
-        let (file, content) = self.seal_stream(id, payload, key).await?;
-        draft.content = content;
-        self.keep(id, &draft, Some(file)).await?;
-        self.send_composed(id).await
+        let composed = self.compose_streamed(outgoing).await?;
+        let id = self.keep(composed).await?;
+        self.send_kept(id).await
     }
 
-    async fn send_composed(&self, id: MessageId) -> Result<Sent, SendError> {
-        let sent = |outcome| Ok(Sent { id, outcome });
-        if let Err(error) = self.introduce().await {
-            return sent(SendOutcome::Kept(error.into()));
-        }
-        match Box::pin(self.flush(Some(id))).await {
-            Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
-            Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
-            Err(error) if is_final(&error) => Err(error),
-            Err(error) => sent(SendOutcome::Kept(error)),
-        }
-    }
-
-    /// Stores a draft.
-    async fn compose(&self, outgoing: Outgoing) -> Result<MessageId, SendError> {
+    /// The first step of [`Agent::send`]. Nothing is kept: dropped before it is done or afterwards, it leaves nothing behind.
+    ///
+    /// # Errors
+    /// As [`Agent::send`]; nothing was stored.
+    pub async fn compose(&self, outgoing: Outgoing) -> Result<Composed, SendError> {
         let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
         let mut file = None;
@@ -169,8 +166,58 @@ impl Agent {
         } else {
             ContentRecord::Payload(encode_payload(&payload))
         };
-        self.keep(id, &draft, file).await?;
+        Ok(Composed { id, draft, file })
+    }
+
+    /// The first step of [`Agent::send_streamed`], as [`Agent::compose`]: the content is read to its end, and sealed.
+    ///
+    /// # Errors
+    /// As [`Agent::compose`].
+    pub async fn compose_streamed<R: AsyncRead + Unpin + Send>(
+        &self,
+        outgoing: Outgoing<Streamed<R>>,
+    ) -> Result<Composed, SendError> {
+        let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
+        let (file, content) = self.seal_stream(id, outgoing.payload, key).await?;
+        draft.content = content;
+        Ok(Composed { id, draft, file: Some(file) })
+    }
+
+    /// The second step: from then on the message is durable here, and goes out with this or any later call.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was stored.
+    pub async fn keep(&self, composed: Composed) -> Result<MessageId, SendError> {
+        let Composed { id, draft, file } = composed;
+        self.header_of(id, &draft)?;
+        let keep = async || {
+            let mut changes = Changes::default();
+            changes.insert(id.as_bytes().as_slice(), &draft);
+            self.note_written_to(&mut changes, &draft.recipients).await?;
+            Ok::<_, SendError>(self.store.commit(changes).await?)
+        };
+        retry_conflicts(keep).await?;
+        if let Some(mut file) = file {
+            file.keep();
+        }
         Ok(id)
+    }
+
+    /// The last step: hands a message that is kept to the relay. Given up on the way, it goes on with a later call.
+    ///
+    /// # Errors
+    /// [`SendError`]: the relay refused the message for good.
+    pub async fn send_kept(&self, id: MessageId) -> Result<Sent, SendError> {
+        let sent = |outcome| Ok(Sent { id, outcome });
+        if let Err(error) = self.introduce().await {
+            return sent(SendOutcome::Kept(error.into()));
+        }
+        match Box::pin(self.flush(Some(id))).await {
+            Ok(Some(at)) => sent(SendOutcome::Accepted(at)),
+            Ok(None) => sent(SendOutcome::Kept(RelayError::NotConfigured.into())),
+            Err(error) if is_final(&error) => Err(error),
+            Err(error) => sent(SendOutcome::Kept(error)),
+        }
     }
 
     /// A draft that has no content yet, and is a message otherwise; and the key for its body, if it gets one.
@@ -199,18 +246,6 @@ impl Agent {
         };
         self.header_of(id, &draft)?;
         Ok((id, draft, key))
-    }
-
-    /// Stores a draft whose body, if it has one, is durable. From then on the body stays.
-    async fn keep(&self, id: MessageId, draft: &DraftRecord, file: Option<SpoolFile>) -> Result<(), SendError> {
-        self.header_of(id, draft)?;
-        let mut changes = Changes::default();
-        changes.insert(id.as_bytes().as_slice(), draft);
-        self.store.commit(changes).await?;
-        if let Some(mut file) = file {
-            file.keep();
-        }
-        Ok(())
     }
 
     /// The header that a draft gets; it does not depend on when it is sealed.

@@ -6,7 +6,7 @@
 //! | the key is here, and the sender is a member | taken |
 //! | the group is not known, or the key of its epoch is not here | refused as `unknown-prekey`: it may come, and the sender sends the same again |
 //! | the sender is no member, and the epoch is the newest | the same: a roster with it may come |
-//! | the sender is no member, and the epoch is an earlier one; the agent has left | refused as `policy` |
+//! | the sender is no member, and the epoch is an earlier one; the agent has left | refused as `not-member` |
 
 use sealpost_crypto::{SealingPrekey, UnwrapError, unwrap_key};
 use sealpost_protocol::{BodyAccess, Header, PrekeyKind, RefusalReason, SharedAccess, SignedPart, WrappedKey};
@@ -21,7 +21,7 @@ use crate::{
 
 const UNDECRYPTABLE: NotOpened = NotOpened::Refused(RefusalReason::Undecryptable);
 const UNKNOWN_KEY: NotOpened = NotOpened::Refused(RefusalReason::UnknownPrekey);
-const POLICY: NotOpened = NotOpened::Refused(RefusalReason::Policy);
+const NOT_MEMBER: NotOpened = NotOpened::Refused(RefusalReason::NotMember);
 
 impl Agent {
     /// The body of a message that its sender has signed, and what it takes to read it.
@@ -63,12 +63,12 @@ impl Agent {
         let message = header.message();
         let group = self.store.find::<GroupRecord>(&access.group.0).await?.ok_or(UNKNOWN_KEY)?.value;
         if group.standing == Standing::Left {
-            return Err(POLICY);
+            return Err(NOT_MEMBER);
         }
         let failed = |error: crate::GroupError| NotOpened::Failed(error.into());
         let key = self.group_key(access.group, access.epoch).await.map_err(failed)?.ok_or(UNKNOWN_KEY)?;
         if group.roster.member(&message.sender).is_none() {
-            return Err(if u64::from(access.epoch) == group.epoch { UNKNOWN_KEY } else { POLICY });
+            return Err(if u64::from(access.epoch) == group.epoch { UNKNOWN_KEY } else { NOT_MEMBER });
         }
         match key.content_key(&message, access) {
             Ok(Some(key)) => Ok(BodyKeyRecord::Sealed(key)),

@@ -67,17 +67,23 @@ pub(crate) enum Area {
     Control,
     /// The highest id of a control message that was sealed.
     SealedControl,
+    /// How far was read, here and there, by peer.
+    Mark,
     /// Heads of receipts that exclude each other, by node and ledger.
     Fork,
     /// What is published in ledgers that were left, by node and ledger.
     Publication,
     /// Why messages wait that the relay, or something about them, keeps from going out, by id.
     Obstacle,
+    /// Received messages whose bodies stay at the relay until they are asked for or there is room, by reason and arrival.
+    WaitingBody,
+    /// Agents that this one has written to, by id.
+    WrittenTo,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 34] = [
+    const SEALED: [Self; 37] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -109,9 +115,12 @@ impl Area {
         Self::Policy,
         Self::Control,
         Self::SealedControl,
+        Self::Mark,
         Self::Fork,
         Self::Publication,
         Self::Obstacle,
+        Self::WaitingBody,
+        Self::WrittenTo,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -154,8 +163,11 @@ impl Area {
             Self::Control => 40,
             Self::SealedControl => 41,
             Self::Fork => 42,
+            Self::Mark => 43,
             Self::Publication => 29,
             Self::Obstacle => 30,
+            Self::WaitingBody => 60,
+            Self::WrittenTo => 61,
         }
     }
 
@@ -194,8 +206,11 @@ impl Area {
             Self::Control => "control",
             Self::SealedControl => "sealed-control",
             Self::Fork => "fork",
+            Self::Mark => "mark",
             Self::Publication => "publication",
             Self::Obstacle => "obstacle",
+            Self::WaitingBody => "waiting-body",
+            Self::WrittenTo => "written-to",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the runtime asks of a store.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::Area;
 
 /// One stored row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) key: Vec<u8>,
     /// From 1, raised by every change.
@@ -16,8 +16,15 @@ pub(crate) struct Row {
     pub(crate) sealed: Vec<u8>,
 }
 
+impl fmt::Debug for Row {
+    /// Shows nothing of the content but its length.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Row(version {}, {} bytes)", self.version, self.sealed.len())
+    }
+}
+
 /// One change. It applies only to the version it names; 0 stands for a row that is not there.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Write {
     pub(crate) area: Area,
     pub(crate) key: Vec<u8>,

@@ -90,18 +90,29 @@ pub struct RelayFigures {
     pub size: usize,
 }
 
+impl RelayOptions {
+    /// Whether these can be measured.
+    ///
+    /// # Errors
+    /// What is asked for instead.
+    pub fn check(&self) -> Result<(), BenchError> {
+        if self.clients == 0 || self.inflight < self.clients {
+            return Err("at least one of --clients, and as many --inflight as there are clients".into());
+        }
+        if self.seconds == 0 || self.size > MOST_BYTES {
+            return Err(format!("at least one second, and at most {MOST_BYTES} bytes of content").into());
+        }
+        Ok(())
+    }
+}
+
 /// Starts a relay with a data directory of its own, measures it, and removes everything.
 ///
 /// # Errors
 /// [`BenchError`].
 pub async fn measure_relay(options: RelayOptions) -> Result<RelayFigures, BenchError> {
-    let RelayOptions { clients, inflight, size, seconds, .. } = options;
-    if clients == 0 || inflight < clients {
-        return Err("at least one of --clients, and as many --inflight as there are clients".into());
-    }
-    if seconds == 0 || size > MOST_BYTES {
-        return Err(format!("at least one second, and at most {MOST_BYTES} bytes of content").into());
-    }
+    let RelayOptions { clients, inflight, size, .. } = options;
+    options.check()?;
     let folder = folder_in(&options.folder)?;
     // Threads of its own, as a relay has.
     let threads = Runtime::new()?;

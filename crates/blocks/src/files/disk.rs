@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -43,17 +43,20 @@ impl DiskFiles {
     /// What the operating system reports.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let files = Self { directory: directory.to_owned(), open: Mutex::default() };
-        files.remove_unfinished()?;
+        files.tidy_up()?;
         // What a killed process made may still be missing from the directory that is on the disk.
         files.sync_directory()?;
         Ok(files)
     }
 
-    fn remove_unfinished(&self) -> io::Result<()> {
+    /// Removes what was not finished, and takes from others what rights they have to the rest.
+    fn tidy_up(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             if entry.file_name().to_str().is_some_and(|name| name.ends_with(UNFINISHED)) {
                 fs::remove_file(entry.path())?;
+            } else {
+                make_private(&entry)?;
             }
         }
         Ok(())
@@ -71,7 +74,7 @@ impl DiskFiles {
         }
         let path = self.directory.join(name);
         let is_new = create && !path.exists();
-        let file = File::options().read(true).write(true).create(create).truncate(false).open(path)?;
+        let file = private().read(true).write(true).create(create).truncate(false).open(path)?;
         let open = Open { length: file.metadata()?.len(), file: Arc::new(file), is_new, is_dirty: is_new };
         if table.len() >= limits::OPEN_FILES {
             table.retain(|_, open| open.is_dirty);
@@ -150,7 +153,7 @@ impl Files for DiskFiles {
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let unfinished = self.directory.join(format!("{name}{UNFINISHED}"));
-        let file = File::create(&unfinished)?;
+        let file = private().write(true).create(true).truncate(true).open(&unfinished)?;
         positional::write(&file, 0, bytes)?;
         file.sync_data()?;
         self.table().remove(name);
@@ -165,6 +168,34 @@ impl Files for DiskFiles {
             other => other,
         }
     }
+}
+
+/// Options that make a file with rights for its owner only, whatever the folder lets others do.
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+#[cfg(unix)]
+fn make_private(entry: &fs::DirEntry) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = entry.metadata()?.permissions().mode();
+    if mode & 0o077 == 0 || !entry.file_type()?.is_file() {
+        return Ok(());
+    }
+    match fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode & 0o700)) {
+        // It is another user's, who alone may change it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(not(unix))]
+fn make_private(_: &fs::DirEntry) -> io::Result<()> {
+    Ok(())
 }
 
 /// Only Unix lets a directory be opened and flushed; elsewhere the file system keeps its own journal of entries.

@@ -1,6 +1,6 @@
 //! Going through the records of all segments by what is known of them, without reading a block.
 
-use std::io;
+use std::{io, ops::RangeInclusive};
 
 use super::{BlockError, Log};
 use crate::{block_id::BlockId, record::Record, table::Table};
@@ -20,8 +20,17 @@ impl Log {
 
     /// Marks every record as dead that is one to bury, and ends epochs that nothing borrows from. Returns how many died.
     pub(crate) fn bury_all(&self, is_to_bury: &dyn Fn(&Record) -> bool) -> Result<u64, BlockError> {
+        self.bury_within(0..=u32::MAX, is_to_bury)
+    }
+
+    /// As [`Log::bury_all`], looking at these segments only.
+    pub(crate) fn bury_within(
+        &self,
+        segments: RangeInclusive<u32>,
+        is_to_bury: &dyn Fn(&Record) -> bool,
+    ) -> Result<u64, BlockError> {
         let mut buried = 0;
-        for number in self.numbers() {
+        for number in self.numbers().into_iter().filter(|number| segments.contains(number)) {
             let _held = self.maintenance();
             let Some(table) = self.records_of(number).map_err(BlockError::Files)? else { continue };
             let mut state = self.state();

@@ -1,6 +1,9 @@
 //! What can be typed about a relay's store.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 
@@ -8,6 +11,30 @@ const BLOCKS_EXAMPLES: &str = "Examples:
   sealpost blocks stats --data-dir ./relay
   sealpost blocks verify --admin 127.0.0.1:7118
   sealpost blocks url --admin 127.0.0.1:7118 0190d3a8-0000-7000-8000-000000000001";
+
+const VERIFY_EXIT_CODES: &str = "Exit codes:
+  0  everything is as it was written, and agrees with everything else
+  1  something was found; it is listed by kind, in text and as JSON
+  3  no relay serves operators at this address
+  5  the store cannot be opened";
+
+const REPAIR_MENDS: &str = "Of the ledger's findings it mends:
+  database                  indexes are built anew from their tables
+  change-numbers            numbers that are in use are not given out again
+  contents-mark             the mark is raised to what it should cover
+  released-but-needed       the content is kept
+  state-and-mailbox         a delivery is put where its state says
+  lost-content              its sender is told that it is lost
+  held-for-nobody           the content is let go of
+  retained-without-message  the note of it goes
+  mailbox-sums, body-sums   they are counted anew
+It leaves damaged-row and message-incomplete: put back a backup if you can.
+
+Exit codes:
+  0  nothing was wrong, or everything is mended
+  1  something could not be mended; it is listed
+  3  no relay serves operators at this address
+  5  the store cannot be opened";
 
 const BACKUP_EXAMPLES: &str = "Examples:
   sealpost backup --data-dir ./relay --to ./backup
@@ -25,7 +52,7 @@ pub(crate) struct Place {
     pub(crate) data_dir: Option<PathBuf>,
 
     /// The operators' endpoint of a relay that runs: what it was given as --admin-listen.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -34,9 +61,12 @@ pub(crate) struct Place {
 pub(crate) enum BlocksCommand {
     /// Show what the block store holds.
     Stats(Place),
-    /// Look through all blocks, and rebuild every content that waits.
+    /// Look through blocks and ledger, and rebuild every content that is kept. Nothing is changed.
+    #[command(after_help = VERIFY_EXIT_CODES)]
     Verify(Place),
-    /// Mend tables and headers from each other. A block that is damaged has no other copy.
+    /// Mend what can be mended without guessing, and tell what was. A block that is damaged has no other copy: senders are
+    /// told that what was in it is lost.
+    #[command(after_help = REPAIR_MENDS)]
     Repair(Place),
     /// Let go of blocks that nobody needs: what crashes have left over.
     Gc(Place),
@@ -59,7 +89,7 @@ pub(crate) struct UrlPlace {
     pub(crate) data_dir: Option<PathBuf>,
 
     /// The operators' endpoint of a relay that runs.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = admin_address)]
     pub(crate) admin: Option<SocketAddr>,
 }
 
@@ -84,4 +114,14 @@ pub(crate) struct Restore {
     /// The data folder to be; it must be missing or empty.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data_dir: PathBuf,
+}
+
+/// An address, or a name that means this machine to itself: operators are served on loopback only.
+fn admin_address(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}: give HOST:PORT, as in 127.0.0.1:7118"))?;
+    let loopback = found.filter(|address| address.ip().is_loopback()).min_by_key(SocketAddr::is_ipv6);
+    loopback.ok_or_else(|| "operators are served on loopback only, and that is no name of it".to_owned())
 }

@@ -1,8 +1,11 @@
 //! `sealpost bench`: what this machine makes of it, beside what it could.
 
+use std::path::Path;
+
 use sealpost_bench::{
     BenchError, BlockFigures, BlockOptions, RelayFigures, RelayOptions, measure_blocks, measure_relay,
 };
+use tokio::task::JoinHandle;
 
 use crate::{arguments::BenchCommand, failure::Failure, home::Context, output, progress};
 
@@ -10,16 +13,38 @@ pub(crate) async fn run(context: &Context, command: BenchCommand) -> Result<(), 
     match command {
         BenchCommand::Blocks { mib, messages, place } => {
             let options = BlockOptions { mib, messages, folder: place.folder };
-            let measured = tokio::task::spawn_blocking(move || measure_blocks(&options));
-            let measured = progress::during("measuring the block store", measured).await;
-            let figures = measured.map_err(|error| failed(error.into()))?.map_err(failed)?;
+            check(options.check(), &options.folder)?;
+            let measuring = tokio::task::spawn_blocking(move || measure_blocks(&options));
+            let figures = measured("measuring the block store", measuring).await?;
             output::print(context.json, &figures, || blocks_as_text(&figures))
         }
         BenchCommand::Relay { clients, inflight, size, seconds, place } => {
             let options = RelayOptions { clients, inflight, size, seconds, folder: place.folder };
-            let measured = progress::during("measuring the relay", measure_relay(options)).await;
-            let figures = measured.map_err(failed)?;
+            check(options.check(), &options.folder)?;
+            let measuring = tokio::spawn(measure_relay(options));
+            let figures = measured("measuring the relay", measuring).await?;
             output::print(context.json, &figures, || relay_as_text(&figures))
+        }
+    }
+}
+
+fn check(options: Result<(), BenchError>, folder: &Path) -> Result<(), Failure> {
+    options.map_err(|error| Failure::usage(error.to_string()))?;
+    match folder.is_dir() {
+        true => Ok(()),
+        false => Err(Failure::usage(format!("--folder {}: there is no such folder", folder.display()))),
+    }
+}
+
+/// What is measured, unless someone ends it: then nothing of it is left behind. It goes on beside this until the process
+/// ends.
+async fn measured<T>(doing: &'static str, measuring: JoinHandle<Result<T, BenchError>>) -> Result<T, Failure> {
+    tokio::select! {
+        measured = progress::during(doing, measuring) => measured.map_err(|error| failed(error.into()))?.map_err(failed),
+        interrupted = super::serve::interrupted() => {
+            interrupted?;
+            sealpost_bench::remove_folders();
+            Err(Failure::interrupted("interrupted: nothing was measured"))
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use http::Method;
 use sealpost_protocol::MessageId;
-use sealpost_relay::{BlocksReport, CollectionReport, Damaged, RepairReport, StoredContent, VerificationReport};
+use sealpost_relay::{
+    BlocksReport, CollectionReport, Damaged, Findings, RepairReport, StoredContent, VerificationReport,
+};
 use serde::Serialize;
 
 use super::operators::{Store, ask, failed};
@@ -29,15 +31,19 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
             output::print(json, &report, || stats_as_text(&report))
         }
         BlocksCommand::Verify(place) => {
-            let report = progress::during("looking through the blocks", verify(&place)).await?;
+            let report = progress::during("looking through blocks and ledger", verify(&place)).await?;
             output::print(json, &report, || verification_as_text(&report))?;
-            let is_whole = report.damaged.is_empty() && report.lost_contents == 0;
+            let is_whole = report.damaged.is_empty() && report.findings.is_empty();
             if is_whole { Ok(()) } else { Err(Failure::other("the store is damaged")) }
         }
         BlocksCommand::Repair(place) => {
-            let report = progress::during("mending the blocks", repair(&place)).await?;
+            let report = progress::during("mending blocks and ledger", repair(&place)).await?;
             output::print(json, &report, || repair_as_text(&report))?;
-            if report.lost.is_empty() { Ok(()) } else { Err(Failure::other("not everything could be mended")) }
+            if report.lost.is_empty() && report.left.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::other("not everything could be mended"))
+            }
         }
         BlocksCommand::Gc(place) => {
             let report = progress::during("looking for blocks that nobody needs", collect(&place)).await?;
@@ -109,11 +115,32 @@ fn verification_as_text(report: &VerificationReport) -> String {
         report.blocks, report.bytes, report.contents, report.lost_contents
     );
     text += &damage_as_text(&report.damaged);
+    text += &findings_as_text("found", &report.findings);
     text
 }
 
 fn repair_as_text(report: &RepairReport) -> String {
-    format!("{} mended{}", report.rewritten, damage_as_text(&report.lost))
+    let mut text = format!("{} files of the blocks mended{}", report.rewritten, damage_as_text(&report.lost));
+    text += &findings_as_text("mended", &report.mended);
+    text += &findings_as_text("not mended", &report.left);
+    text
+}
+
+/// A line for each kind, and below it one for each of the first of its findings.
+fn findings_as_text(what: &str, findings: &[Findings]) -> String {
+    let mut text = String::new();
+    for found in findings {
+        text += &format!("\n{what}: {} {}", found.count, found.kind);
+        for subject in &found.subjects {
+            let whose = subject.agent.as_ref().map(|agent| format!("{agent} ")).unwrap_or_default();
+            let message = subject.message.as_ref().map(|message| format!("{message} ")).unwrap_or_default();
+            text += &format!("\n  {whose}{message}{}", subject.detail);
+        }
+        if found.count > found.subjects.len() as u64 {
+            text += &format!("\n  and {} more", found.count - found.subjects.len() as u64);
+        }
+    }
+    text
 }
 
 fn damage_as_text(damaged: &[Damaged]) -> String {

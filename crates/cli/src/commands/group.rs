@@ -47,7 +47,7 @@ pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), 
         GroupCommand::Show(of) => {
             let (agent, group) = open(context, &of).await?;
             show(context, group, None).await?;
-            events::tell(context.json, &agent).await
+            events::tell(context.json, &agent).await.map(drop)
         }
         GroupCommand::Add(changed_members) => {
             let (agent, group) = open(context, &changed_members.of).await?;
@@ -103,7 +103,7 @@ pub(crate) async fn find(agent: &Agent, text: &str) -> Result<Group, Failure> {
 
 async fn changed(context: &Context, agent: &Agent, change: GroupChange) -> Result<(), Failure> {
     show(context, change.group, Some((change.accepted, change.kept))).await?;
-    events::tell(context.json, agent).await
+    events::tell(context.json, agent).await.map(drop)
 }
 
 async fn show(context: &Context, group: Group, told: Option<(usize, usize)>) -> Result<(), Failure> {

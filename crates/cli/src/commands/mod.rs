@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod contacts;
 pub(crate) mod group;
 pub(crate) mod identity;
+pub(crate) mod mark;
 mod operators;
 pub(crate) mod outbox;
 pub(crate) mod policy;

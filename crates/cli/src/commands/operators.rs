@@ -62,6 +62,12 @@ pub(super) async fn ask<T: DeserializeOwned>(
     let client = Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request).await.map_err(|error| no_answer(&error))?;
     let status = response.status();
+    if response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "application/problem+json") {
+        return Err(Failure::usage(format!(
+            "{relay} is where the relay serves its agents; --admin needs the operators' endpoint: the address that the \
+             relay was started with as --admin-listen"
+        )));
+    }
     let body = response.into_body().collect().await.map_err(|error| no_answer(&error))?.to_bytes();
     if status != StatusCode::OK {
         let refusal = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.detail);

@@ -1,72 +1,47 @@
 //! `sealpost receive`: one round, or on and on.
 
+mod shown;
+
 use std::{
+    collections::HashSet,
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use sealpost_agent::{
-    Agent, Arrival, ContentKind, InboxMessage, Received as Content, ReceivedScheme as Scheme, Round, printable,
-};
-use serde::Serialize;
+use sealpost_agent::{Agent, Arrival, FetchAnswer, InboxMessage, ReceivedScheme as Scheme, Round};
+use sealpost_protocol::{MessageId, MessageRef};
 
+use self::shown::Received;
 use crate::{
-    arguments::Receive, events, failure::Failure, home::Context, output, output::one_line, progress, saving::Saving,
+    arguments::Receive,
+    events,
+    failure::Failure,
+    home::Context,
+    output,
+    output::one_line,
+    progress,
+    progress::{Counted, Counter},
+    saving,
+    saving::Saving,
 };
 
 /// Messages shown before they are taken together.
 const PAGE: usize = 100;
 
-#[derive(Serialize)]
-struct Received {
-    id: String,
-    from: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    from_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<String>,
-    /// Bytes of a content that is no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    length: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    saved_as: Option<String>,
-    /// Whether it stays in the inbox, since its content was not handed out.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    kept: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thread: Option<String>,
-    /// How it was sealed, unless by a ratchet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scheme: Option<&'static str>,
-    /// Whether the relay, and whoever has its store, can read it.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    public: bool,
-    /// Whose key it was sealed under.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_name: Option<String>,
-    priority: &'static str,
-    sent_at: String,
-    received_at: String,
-}
-
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
     output::check_open()?;
+    check(&receive)?;
     let (peek, save) = (receive.peek, receive.save.as_deref());
-    let (mut shown, mut unsaved) = (None, 0);
+    if let Some(folder) = save {
+        saving::tidy(folder);
+    }
+    let (mut shown, mut unsaved, mut waiting) = (None, 0, HashSet::new());
     // Once for each store key that is put in the place of another meanwhile.
     loop {
         let agent = context.open(&receive.agent.name).await?;
-        let mut reader = Reader { context, agent: &agent, peek, save, shown: shown.take(), unsaved };
+        ask_for(&agent, &receive.fetch).await?;
+        let mut reader = Reader { context, agent: &agent, peek, save, shown: shown.take(), unsaved, waiting };
         let result = if receive.follow {
             tokio::select! {
                 result = follow(&mut reader) => result,
@@ -75,7 +50,7 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
         } else {
             once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await
         };
-        (shown, unsaved) = (reader.shown, reader.unsaved);
+        (shown, unsaved, waiting) = (reader.shown, reader.unsaved, reader.waiting);
         match result {
             Err(failure) if receive.follow && failure.is_key_replaced() => {
                 output::warn(context.json, failure.name(), "the store key was replaced; the agent is opened anew");
@@ -90,6 +65,31 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
     }
 }
 
+fn check(receive: &Receive) -> Result<(), Failure> {
+    match &receive.save {
+        Some(folder) if folder.exists() && !folder.is_dir() => {
+            Err(Failure::usage(format!("--save {}: that is a file, and a folder is needed", folder.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks for bodies that wait at the relay.
+async fn ask_for(agent: &Agent, messages: &[MessageId]) -> Result<(), Failure> {
+    for id in messages {
+        let mut answer = FetchAnswer::Unknown;
+        for message in agent.waiting_under(*id).await? {
+            answer = agent.fetch_waiting(message).await?;
+        }
+        match answer {
+            FetchAnswer::Fetches => {}
+            FetchAnswer::NoRoom => return Err(Failure::no_room(format!("there is no room here for the body of {id}"))),
+            FetchAnswer::Unknown => return Err(Failure::not_waiting(format!("no body of {id} waits at the relay"))),
+        }
+    }
+    Ok(())
+}
+
 /// Shows the inbox to whoever typed the command.
 struct Reader<'a> {
     context: &'a Context,
@@ -100,6 +100,8 @@ struct Reader<'a> {
     shown: Option<Arrival>,
     /// How many could not be saved.
     unsaved: usize,
+    /// Bodies at the relay that were shown as waiting.
+    waiting: HashSet<MessageRef>,
 }
 
 /// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
@@ -120,13 +122,19 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
             break synced;
         }
     };
+    reader.show_waiting().await?;
     let given = match &synced {
-        Ok(_) => reader.agent.give_receipts().await.map(drop),
-        Err(_) => Ok(()),
+        Ok(_) if !reader.agent.relay_is_forked() => reader.agent.give_receipts().await.map(drop),
+        _ => Ok(()),
     };
-    events::tell(reader.context.json, reader.agent).await?;
+    let heard = events::tell(reader.context.json, reader.agent).await?;
     synced?;
-    Ok(given?)
+    given?;
+    match heard.lost {
+        _ if reader.agent.relay_is_forked() => Err(Failure::forked()),
+        0 => Ok(()),
+        lost => Err(Failure::lost(lost)),
+    }
 }
 
 impl Reader<'_> {
@@ -157,13 +165,30 @@ impl Reader<'_> {
         Ok(page.len())
     }
 
+    /// Shows what stays at the relay until it is asked for, each once.
+    async fn show_waiting(&mut self) -> Result<(), Failure> {
+        for body in self.agent.waiting_bodies(PAGE).await? {
+            if self.waiting.insert(body.message) {
+                let mut received = Received::waiting(&body, self.context.name_of(body.message.sender).await);
+                received.group_name = self.group_name(body.scheme).await;
+                output::print(self.context.json, &received, || received.to_text())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn group_name(&self, scheme: Scheme) -> Option<String> {
+        match scheme {
+            Scheme::SharedKey { group, .. } => self.agent.group(group).await.ok().map(|group| group.name),
+            _ => None,
+        }
+    }
+
     /// Shows one message. Returns whether its content was handed out whole. One that cannot be saved does not keep others
     /// from it.
     async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
         let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
-        if let Scheme::SharedKey { group, .. } = message.scheme {
-            received.group_name = self.agent.group(group).await.ok().map(|group| group.name);
-        }
+        received.group_name = self.group_name(message.scheme).await;
         if let (Some(folder), true) = (self.save, received.text.is_none()) {
             match self.save(message, folder).await {
                 Ok(path) => received.saved_as = Some(path.display().to_string()),
@@ -196,13 +221,15 @@ impl Reader<'_> {
             return Saving { id, name }.write_into(folder, &mut payload.content.as_bytes());
         }
         let body = self.agent.open_body(&message.message).await.map_err(io::Error::other)?;
-        let mut body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
+        let body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
         let (name, folder) = (body.prelude().file_name.clone(), folder.to_owned());
+        let (length, counter) = (body.prelude().content_length, Counter::default());
+        let mut body = Counted { reader: body, counter: counter.clone() };
         let saving = tokio::task::spawn_blocking(move || {
             let name = name.as_ref().map(|name| name.as_str());
             Saving { id, name }.write_into(&folder, &mut body)
         });
-        progress::during("saving", saving).await.map_err(io::Error::other)?
+        progress::counting("saving", (length, counter), saving).await.map_err(io::Error::other)?
     }
 }
 
@@ -212,67 +239,11 @@ async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
     loop {
         let round = follower.next().await;
         reader.show_all(usize::MAX).await?;
+        reader.show_waiting().await?;
         events::tell(reader.context.json, reader.agent).await?;
         if let Round::Interrupted { error, pause } = round? {
             let message = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
             output::warn(reader.context.json, Failure::from(error).name(), &message);
-        }
-    }
-}
-
-impl Received {
-    fn new(message: &InboxMessage, from_name: Option<String>) -> Self {
-        let (content, prelude) = match &message.content {
-            Content::Payload(payload) => (Some(&payload.content), payload.prelude()),
-            Content::Body(prelude) => (None, prelude.clone()),
-        };
-        let text = content.and_then(|content| content.as_text()).map(str::to_owned);
-        let bytes = content.filter(|content| content.kind() == ContentKind::Bytes);
-        Self {
-            id: message.message.id.to_string(),
-            from: message.message.sender.to_string(),
-            from_name,
-            bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
-            length: text.is_none().then_some(prelude.content_length),
-            text,
-            saved_as: None,
-            kept: false,
-            file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
-            r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
-            thread: prelude.thread.map(|thread| thread.to_string()),
-            scheme: Some(message.scheme)
-                .filter(|scheme| *scheme != Scheme::Ratchet)
-                .map(|scheme| scheme.scheme().as_str()),
-            public: message.scheme == Scheme::None,
-            group: match message.scheme {
-                Scheme::SharedKey { group, .. } => Some(group.to_string()),
-                _ => None,
-            },
-            group_name: None,
-            priority: message.priority.as_str(),
-            sent_at: message.sent.to_string(),
-            received_at: message.received.to_string(),
-        }
-    }
-
-    fn to_text(&self) -> String {
-        let from = self.from_name.as_deref().unwrap_or(&self.from);
-        let from = match (self.public, self.group_name.as_ref().or(self.group.as_ref())) {
-            (true, _) => format!("(public) {from}"),
-            (false, Some(group)) => format!("[{}] {from}", one_line(group)),
-            (false, None) => from.to_owned(),
-        };
-        match &self.text {
-            // Further lines are indented, so that none looks like another line of ours.
-            Some(text) => {
-                let text = printable(text);
-                let lines = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\n    ");
-                format!("{from} at {}: {lines}", self.sent_at)
-            }
-            None => {
-                let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
-                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length.unwrap_or_default())
-            }
         }
     }
 }

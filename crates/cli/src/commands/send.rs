@@ -2,10 +2,15 @@
 
 use std::{io::Cursor, path::Path};
 
-use sealpost_agent::{Content, FileName, Outgoing, OutgoingScheme, Payload, PayloadError, SendOutcome, Streamed};
+use sealpost_agent::{
+    Agent, Composed, Content, FileName, Outgoing, OutgoingScheme, Payload, PayloadError, SendOutcome, Streamed,
+};
 use sealpost_protocol::{AgentId, MessageType};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     arguments::Send,
@@ -32,6 +37,44 @@ struct SentMessage {
 }
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
+    // Listened for from now on: one that comes while the message is kept is heard after that.
+    let interrupts = signal(SignalKind::interrupt());
+    let mut interrupts = interrupts.map_err(|error| Failure::other(error.to_string()))?;
+    let ready = tokio::select! {
+        _ = interrupts.recv() => {
+            return Err(Failure::interrupted("interrupted: nothing was kept, and nothing was sent"));
+        }
+        ready = make_ready(context, send) => ready?,
+    };
+    let Ready { agent, composed, recipients } = ready;
+    let kept = agent.keep(composed).await?;
+    let sent = tokio::select! {
+        sent = progress::moving(&agent, "sending", agent.send_kept(kept)) => sent?,
+        _ = interrupts.recv() => {
+            return interrupted_while_kept(context, kept.to_string(), recipients);
+        }
+    };
+    let id = sent.id.to_string();
+    let (state, accepted_at, behind, kept) = match sent.outcome {
+        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None, None),
+        SendOutcome::Kept(error) => ("kept", None, Behind::of(&error), Some(Failure::from(error))),
+    };
+    let reason = kept.as_ref().map(|why| why.name().to_owned());
+    let message = SentMessage { id, state, recipients, accepted_at, reason, behind };
+    let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
+    events::tell(context.json, &agent).await?;
+    kept.map_or(printed, |why| Err(Failure::kept(why)))
+}
+
+/// A message that is kept nowhere yet.
+struct Ready {
+    agent: Agent,
+    composed: Composed,
+    recipients: Vec<String>,
+}
+
+/// Reads the content and seals it. Given up on the way, it leaves nothing behind.
+async fn make_ready(context: &Context, send: Send) -> Result<Ready, Failure> {
     let send = without_recipients(send)?;
     let content = content(&send).await?;
     let agent = context.open(&send.agent.name).await?;
@@ -49,22 +92,23 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     };
     let (priority, retention) = (send.priority.into(), send.keep.map(Into::into));
     let outgoing = Outgoing { to, payload: (), scheme, priority, life: send.life, retention };
-    let sent = match content {
-        Sent::Payload(payload) => progress::moving(&agent, "sending", agent.send(outgoing.with(payload))).await?,
-        Sent::Streamed(streamed) => {
-            progress::moving(&agent, "sending", agent.send_streamed(outgoing.with(streamed))).await?
+    let composing = async {
+        match content {
+            Sent::Payload(payload) => agent.compose(outgoing.with(payload)).await,
+            Sent::Streamed(streamed) => agent.compose_streamed(outgoing.with(streamed)).await,
         }
     };
-    let id = sent.id.to_string();
-    let (state, accepted_at, behind, kept) = match sent.outcome {
-        SendOutcome::Accepted(at) => ("accepted", Some(at.to_string()), None, None),
-        SendOutcome::Kept(error) => ("kept", None, Behind::of(&error), Some(Failure::from(error))),
-    };
-    let reason = kept.as_ref().map(|why| why.name().to_owned());
-    let message = SentMessage { id, state, recipients, accepted_at, reason, behind };
-    let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
-    events::tell(context.json, &agent).await?;
-    kept.map_or(printed, |why| Err(Failure::kept(why)))
+    let composed = progress::moving(&agent, "sealing", composing).await?;
+    Ok(Ready { agent, composed, recipients })
+}
+
+/// What is durable here says so, though nobody waits for the rest.
+fn interrupted_while_kept(context: &Context, id: String, recipients: Vec<String>) -> Result<(), Failure> {
+    let reason = Some("interrupted".to_owned());
+    let message = SentMessage { id, state: "kept", recipients, accepted_at: None, reason, behind: None };
+    output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    let told = format!("interrupted: {} is kept, and the next send or receive goes on with it", message.id);
+    Err(Failure::interrupted(told))
 }
 
 /// With a group, the one thing that is typed beside it is the text: its members are the recipients.

@@ -2,7 +2,10 @@
 
 use sealpost_relay::{Config, Relay};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    io::AsyncReadExt,
+    signal::unix::{SignalKind, signal},
+};
 
 use crate::{
     arguments::Serve,
@@ -24,6 +27,7 @@ struct Started {
 }
 
 pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> {
+    let until_input_ends = serve.until_input_ends;
     let config = config(serve)?;
     let data_dir = config.data_dir.display().to_string();
     let scheme = if config.tls.is_some() { "https" } else { "http" };
@@ -43,7 +47,10 @@ pub(crate) async fn run(context: &Context, serve: Serve) -> Result<(), Failure> 
     if printed.is_err() {
         tracing::warn!(origin = started.origin, "nobody reads standard output; the relay serves all the same");
     }
-    interrupted().await?;
+    tokio::select! {
+        interrupted = interrupted() => interrupted?,
+        () = input_ended(), if until_input_ends => {}
+    }
     relay.stop().await;
     Ok(())
 }
@@ -67,8 +74,14 @@ fn config(serve: Serve) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Waits until nobody holds the other end of standard input. What comes that way means nothing.
+async fn input_ended() {
+    let mut ignored = [0; 64];
+    while tokio::io::stdin().read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+}
+
 /// Waits for Ctrl-C, or for a service manager's request to end.
-async fn interrupted() -> Result<(), Failure> {
+pub(super) async fn interrupted() -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::other(error.to_string()))?;
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.map_err(|error| Failure::other(error.to_string())),

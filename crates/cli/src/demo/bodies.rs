@@ -11,6 +11,7 @@ use std::{
 use aws_lc_rs::digest;
 use sealpost_agent::{
     Agent, Content, FileName, Outgoing, Payload, ReceiptCheck, Received, SendOutcome, Streamed, Surroundings,
+    TransferKind,
 };
 use sealpost_protocol::{AgentId, DeliveryState, MessageId, limits};
 use tempfile::TempDir;
@@ -98,7 +99,7 @@ async fn upload_until_cut(stage: &Stage) -> Result<(), String> {
         sent = stage.alice.send_streamed(Outgoing::to([stage.bob.id()], streamed)) => {
             Err(format!("the upload was over before it was cut: {sent:?}"))
         }
-        reached = transfers.wait_for(|now| now.is_some_and(|now| now.done >= CUT)) => {
+        reached = transfers.wait_for(|now| now.is_some_and(|now| now.kind == TransferKind::Upload && now.done >= CUT)) => {
             reached.map(drop).map_err(|error| error.to_string())
         }
     }

@@ -38,11 +38,12 @@ impl RelayProcess {
     pub(super) async fn start(data_dir: &Path, listen: &str, origin: &str) -> Result<Self, String> {
         let program: PathBuf = env::current_exe().map_err(|error| format!("this program's path: {error}"))?;
         let mut child = Command::new(program)
-            .args(["serve", "--json", "--listen", listen, "--origin", origin, "--data-dir"])
+            .args(["serve", "--json", "--until-input-ends", "--listen", listen, "--origin", origin, "--data-dir"])
             .arg(data_dir)
             .env("RUST_LOG", "error")
             .env_remove("SEALPOST_CONFIG")
-            .stdin(Stdio::null())
+            // Held as long as this process lives: killed without warning, it leaves no relay behind.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()

@@ -6,6 +6,7 @@ mod changes;
 mod control_messages;
 mod expiry;
 mod fan_outs;
+mod giving_up;
 mod mailboxes;
 mod pages;
 mod queries;
@@ -18,8 +19,8 @@ use std::collections::BTreeSet;
 use sealpost_protocol::{AgentId, DeliveryStatus, MessageRef, ReceiptLeaf, Timestamp, Verdict};
 
 pub use self::{
-    acceptance::*, attempts::*, changes::*, control_messages::*, expiry::*, fan_outs::*, mailboxes::*, pages::*,
-    queries::*, receipts::*, release::*, uploads::*,
+    acceptance::*, attempts::*, changes::*, control_messages::*, expiry::*, fan_outs::*, giving_up::*, mailboxes::*,
+    pages::*, queries::*, receipts::*, release::*, uploads::*,
 };
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
@@ -146,6 +147,9 @@ macro_rules! ledger_conformance {
             an_upload_expires_unless_it_goes_on
 
             what_has_lived_long_enough_fails
+            a_message_is_given_up_when_its_life_is_over_and_not_before
+            a_lost_body_fails_all_who_wait_and_goes
+            a_body_that_was_replaced_is_not_lost
             the_time_of_the_last_sweep_is_kept
             a_sweep_in_small_steps_reaches_everything
             a_sweep_tells_both_sides_and_only_once

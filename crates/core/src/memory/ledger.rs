@@ -15,8 +15,8 @@ use crate::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece,
-        UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
+        Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -120,6 +120,13 @@ impl Ledger for MemoryLedger {
         Ok(lost)
     }
 
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<GivenUp, BackendError> {
+        let mut state = self.state();
+        let given_up = state.give_up(message, &reason);
+        state.released.extend(given_up.released.iter().cloned());
+        Ok(given_up)
+    }
+
     async fn record_receipts(
         &self,
         batch: ReceiptBatch,
@@ -194,8 +201,9 @@ impl Ledger for MemoryLedger {
             let references: Vec<_> =
                 state.messages.values().filter(over).map(|message| message.header.message()).collect();
             for reference in references {
-                state.expire_message(reference, &mut step);
-                state.release(reference, &mut step.released);
+                let given_up = state.give_up(reference, &GiveUp::LifeOver(now));
+                step.agents.extend(given_up.agents);
+                step.released.extend(given_up.released);
             }
             state.released.extend(step.released.iter().cloned());
             Ok(step)

@@ -61,18 +61,18 @@ enum OneTime<K> {
 }
 
 impl<K: PartialEq + Clone> OneTimeKeys<K> {
-    fn add(&mut self, keys: Vec<OneTimePrekey<K>>, now: Timestamp) -> Result<(), StoreManifestError> {
+    fn add(&mut self, keys: Vec<OneTimePrekey<K>>) -> Result<(), StoreManifestError> {
         for key in keys {
             match self.0.get(&key.prekey.id) {
                 None => {
                     self.0.insert(key.prekey.id, OneTime::Unused(key));
                 }
-                Some(OneTime::Unused(known) | OneTime::HandedOut(known, _) | OneTime::Forgotten(known))
-                    if *known == key => {}
-                Some(_) => return Err(StoreManifestError::KeyIdReused),
+                Some(OneTime::Unused(known) | OneTime::HandedOut(known, _) | OneTime::Forgotten(known)) => {
+                    StoreManifestError::unless_same_key(*known == key)?;
+                }
             }
         }
-        if self.unused(now) > limits::ONE_TIME_PREKEYS as u64 { Err(StoreManifestError::TooMany) } else { Ok(()) }
+        Ok(())
     }
 
     fn unused(&self, now: Timestamp) -> u64 {
@@ -112,16 +112,14 @@ impl Prekeys for MemoryPrekeys {
             None => (OneTimeKeys(BTreeMap::new()), OneTimeKeys(BTreeMap::new())),
             Some(known) => {
                 let (stored, offered) = (known.manifest.fields().version, upload.manifest.fields().version);
-                if offered < stored || (offered == stored && known.manifest != upload.manifest) {
-                    return Err(StoreManifestError::Stale { stored });
-                }
+                StoreManifestError::unless_follows(stored, offered, known.manifest == upload.manifest)?;
                 (known.curve.clone(), known.kem.clone())
             }
         };
         let mut published = Published { manifest: upload.manifest, curve, kem };
-        published.curve.add(upload.one_time_curve, now)?;
-        published.kem.add(upload.one_time_kem, now)?;
-        let counts = published.counts(now);
+        published.curve.add(upload.one_time_curve)?;
+        published.kem.add(upload.one_time_kem)?;
+        let counts = StoreManifestError::unless_few(published.counts(now))?;
         state.agents.insert(agent, published);
         Ok(counts)
     }

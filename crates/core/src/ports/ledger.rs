@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::{
     AgentId, Attempt, CountersignedHead, DeliveryState, Header, HeaderHash, MessageId, MessageRef, PartHash,
-    ReceiptBatch, Retention, Signature, Timestamp, UploadId, merkle,
+    ReceiptBatch, ReceiptHead, Retention, Signature, Timestamp, UploadId, merkle,
 };
 use thiserror::Error;
 
@@ -147,6 +147,30 @@ pub struct LostEntries {
     pub released: Vec<Handle>,
 }
 
+/// Why a message is given up for all for whom it still waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its life has ended, if it ends by then.
+    LifeOver(Timestamp),
+    /// A piece of its body is gone or damaged for good, if it still is what lies there: the rest of the body goes too, and
+    /// the next attempt may bring another.
+    BodyLost {
+        /// Which piece, from 0.
+        place: u64,
+        /// Where it lay.
+        content: Handle,
+    },
+}
+
+/// What giving a message up did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Sender and recipients to whom it is news.
+    pub agents: Vec<AgentId>,
+    /// Contents that nobody needs any more.
+    pub released: Vec<Handle>,
+}
+
 /// What recording receipts did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordedReceipts {
@@ -194,6 +218,22 @@ pub enum RecordReceiptsError {
     /// The store failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+}
+
+impl RecordReceiptsError {
+    /// Whether a head of receipts may follow the `last` one that was recorded: the same again, or the next.
+    ///
+    /// # Errors
+    /// [`RecordReceiptsError::OutOfSequence`] with what the next one must name.
+    pub fn unless_follows(last: Option<ReceiptHead>, head: ReceiptHead) -> Result<(), Self> {
+        let number = last.map_or(0, |last| last.number) + 1;
+        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
+        if last == Some(head) || (head.number, head.previous_root) == (number, previous_root) {
+            Ok(())
+        } else {
+            Err(Self::OutOfSequence { number, previous_root })
+        }
+    }
 }
 
 /// What one step of the expiry sweep did.
@@ -266,6 +306,9 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Fails entries whose content is lost, and takes them out of the mailbox. Those that do not wait are passed over. Of a
     /// control message nobody is told.
     async fn lose(&self, recipient: AgentId, entries: Vec<u64>) -> Result<LostEntries, BackendError>;
+
+    /// Fails a message for all for whom it still waits, if the reason holds; else nothing changes.
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<GivenUp, BackendError>;
 
     /// Records a batch of receipts whose signature has been checked, keeps its head under both signatures, and releases
     /// what nobody needs any more. A receipt that cannot be taken is passed over and named. The last batch again records

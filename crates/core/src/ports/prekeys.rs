@@ -106,6 +106,33 @@ pub enum StoreManifestError {
     Backend(#[from] BackendError),
 }
 
+impl StoreManifestError {
+    /// Whether a manifest of the version `offered` may follow the `stored` one: the same again, or a newer one.
+    ///
+    /// # Errors
+    /// [`StoreManifestError::Stale`].
+    pub fn unless_follows(stored: u64, offered: u64, is_the_same: bool) -> Result<(), Self> {
+        if is_the_same || offered > stored { Ok(()) } else { Err(Self::Stale { stored }) }
+    }
+
+    /// Whether a one-time key may be uploaded under an id that is in use: for the same key only.
+    ///
+    /// # Errors
+    /// [`StoreManifestError::KeyIdReused`].
+    pub fn unless_same_key(is_the_same: bool) -> Result<(), Self> {
+        if is_the_same { Ok(()) } else { Err(Self::KeyIdReused) }
+    }
+
+    /// Whether an agent may have so many unused one-time keys.
+    ///
+    /// # Errors
+    /// [`StoreManifestError::TooMany`].
+    pub fn unless_few(counts: PrekeyCounts) -> Result<PrekeyCounts, Self> {
+        let most = counts.one_time_curve.max(counts.one_time_kem);
+        if most > limits::ONE_TIME_PREKEYS as u64 { Err(Self::TooMany) } else { Ok(counts) }
+    }
+}
+
 /// The published prekeys.
 #[async_trait]
 pub trait Prekeys: Send + Sync {

@@ -9,8 +9,8 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing, StoredPiece,
-        UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
+        Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -76,6 +76,12 @@ impl Ledger for FailingLedger {
 
     async fn lose(&self, agent: AgentId, places: Vec<u64>) -> Result<LostEntries, BackendError> {
         let done = self.writes()?.lose(agent, places).await?;
+        self.answers()?;
+        Ok(done)
+    }
+
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<GivenUp, BackendError> {
+        let done = self.writes()?.give_up(message, reason).await?;
         self.answers()?;
         Ok(done)
     }

@@ -4,6 +4,7 @@
 
 mod contents_on_loan;
 mod control_messages;
+mod ends_of_life;
 mod failing_ledger;
 mod failing_store;
 mod fanning_out;
@@ -25,7 +26,7 @@ use sealpost_core::{
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryPrekeys,
 };
-use sealpost_protocol::{Clock, DeliveryState, DeliveryStatus, FailureReason, Verdict};
+use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
 /// A relay, and what a test turns and looks at.
 struct Relay {
@@ -47,6 +48,7 @@ impl Relay {
             contents: contents.clone(),
             prekeys: Arc::<MemoryPrekeys>::default(),
             clock: clock.clone(),
+            monotonic: clock.clone(),
             node: node.clone(),
         };
         let services = Services::new(ports.clone());
@@ -65,10 +67,9 @@ impl Relay {
         self.services.delivery_router.send(&principal(sender), letter.submission()).await
     }
 
-    /// Sweeps, with a monotonic clock that has gone along with the wall clock.
+    /// Sweeps by a clock that has gone on steadily.
     async fn sweep(&self) -> ExpirySweep {
-        let monotonic = self.clock.now().since(NOW);
-        self.services.expiry.sweep(monotonic).await.unwrap().expect("the clock is believed")
+        self.services.expiry.sweep().await.unwrap().expect("the clock is believed")
     }
 
     /// What waits for `agent` now.

@@ -1,6 +1,6 @@
 //! Asking: a caller sees what it sent or may receive, and cannot tell the rest from what does not exist.
 
-use sealpost_core::{BodyPart, QueryError, conformance::NOW, limits};
+use sealpost_core::{BodyPart, QueryError, limits};
 use sealpost_protocol::ErrorCode;
 
 use super::*;
@@ -98,7 +98,7 @@ async fn handing_over_and_expiry_are_told_to_the_feed() {
     settle().await;
     relay.receive(&bob).await;
     settle().await;
-    relay.clock.set(NOW.saturating_add(sealpost_protocol::limits::MESSAGE_LIFE));
+    relay.clock.advance(sealpost_protocol::limits::MESSAGE_LIFE);
     relay.sweep().await;
     let states: Vec<_> = following.await.unwrap().concat().iter().map(|change| change.state.as_str()).collect();
     assert_eq!(states, ["pending", "in-transit", "failed"]);

@@ -20,6 +20,7 @@
 
 mod measuring;
 mod primitives;
+mod receipts;
 mod recipients;
 mod sealpost;
 mod steps;

@@ -38,6 +38,10 @@ pub(crate) struct Primitives {
     pub(crate) hash_part: Column,
     /// The same over KEM key and ciphertext.
     pub(crate) hash_kem: Column,
+    /// The same over a receipt: 140 bytes.
+    pub(crate) hash_leaf: Column,
+    /// The same over two nodes of a Merkle tree: 65 bytes.
+    pub(crate) hash_node: Column,
     pub(crate) sign: Column,
     pub(crate) verify: Column,
     /// An identity key's decompression and subgroup check.
@@ -60,6 +64,8 @@ impl Primitives {
             hash: columns.add(300, sha_256(126)),
             hash_part: columns.add(100, sha_256(1_200)),
             hash_kem: columns.add(60, sha_256(2_272)),
+            hash_leaf: columns.add(300, sha_256(140)),
+            hash_node: columns.add(300, sha_256(65)),
             sign: columns.add(12, sign()?),
             verify: columns.add(4, verify()?),
             identity: columns.add(5, identity()?),
@@ -80,6 +86,8 @@ impl Primitives {
             ("SHA-256 of a header", self.hash),
             ("SHA-256 of an envelope of 1 KiB", self.hash_part),
             ("SHA-256 of a KEM key and ciphertext", self.hash_kem),
+            ("SHA-256 of a receipt", self.hash_leaf),
+            ("SHA-256 of two nodes", self.hash_node),
             ("Ed25519 sign", self.sign),
             ("Ed25519 verify", self.verify),
             ("identity key: decompression, subgroup check", self.identity),

@@ -6,6 +6,7 @@ use crate::{
     Outcome,
     measuring::{Column, Columns, Measure},
     primitives::Primitives,
+    receipts::{self, RECEIPTS},
     sealpost,
 };
 
@@ -18,7 +19,7 @@ pub(crate) struct Step {
 /// A message of 1 KiB in every step that has one, and a one-time curve key in every handshake.
 pub(crate) fn add_to(columns: &mut Columns, primitives: &Primitives) -> Outcome<Vec<Step>> {
     let Primitives { key, dh, kem_key, encapsulate, decapsulate, hkdf, hash, hash_part, hash_kem, .. } = *primitives;
-    let Primitives { seal, open, sign, verify, identity, form, .. } = *primitives;
+    let Primitives { seal, open, sign, verify, identity, form, hash_leaf, hash_node, .. } = *primitives;
     let mut step = |name, operations, measure: Measure, parts: &[(u32, Column)]| Step {
         name,
         column: columns.add(operations, measure),
@@ -33,6 +34,10 @@ pub(crate) fn add_to(columns: &mut Columns, primitives: &Primitives) -> Outcome<
     let responded = [(1, open), (5, dh), (3, hkdf), (5, hash), (1, identity), (1, form)];
     let (x3dh, pqxdh) = (Suite::X3dh25519, Suite::Pqxdh25519MlKem768);
     let checked = [(1, verify), (1, identity), (1, hash)];
+    let tree = [(RECEIPTS, hash_leaf), (RECEIPTS - 1, hash_node)];
+    // The tree once for its root and once for the paths; the leaves' hashes twice as well.
+    let taken = [(2 * RECEIPTS, hash_leaf), (2 * (RECEIPTS - 1), hash_node), (1, verify)];
+    let proven = [(1, hash_leaf), (RECEIPTS.next_power_of_two().ilog2(), hash_node), (1, verify)];
     Ok(vec![
         step("make a manifest", 4, sealpost::make_manifest()?, &[(2, key), (1, kem_key), (1, sign)]),
         step("make a one-time key", 8, sealpost::make_one_time_key()?, &[(1, key), (1, sign)]),
@@ -57,6 +62,9 @@ pub(crate) fn add_to(columns: &mut Columns, primitives: &Primitives) -> Outcome<
         step("open on a chain", 40, sealpost::open_on_a_chain()?, &with(&opened, &[(1, hkdf)])),
         step("open with a skipped key", 40, sealpost::open_with_a_skipped_key()?, &opened),
         step("open with a step", 6, sealpost::open_with_a_step()?, &opened_with_step),
+        step("make a batch of 200 receipts", 2, receipts::make_a_batch()?, &with(&tree, &[(1, sign)])),
+        step("relay: take it, with every path", 1, receipts::take_a_batch()?, &taken),
+        step("sender: check one proof", 3, receipts::check_a_proof()?, &proven),
     ])
 }
 

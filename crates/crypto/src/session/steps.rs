@@ -76,10 +76,14 @@ impl Steps {
         self.count(stepped, now);
     }
 
-    /// A message was opened: with a step of the peer, and perhaps with a request.
-    pub(super) fn opened(&mut self, stepped: bool, asks: bool, now: Timestamp) {
+    /// Something was opened: with a step of the peer, and perhaps with a request. A step tells that the peer has opened
+    /// something of our chain of so many (`answered`), so of what stands before that chain none is on its way to be counted.
+    pub(super) fn opened(&mut self, answered: Option<u32>, asks: bool, now: Timestamp) {
         self.owes_step |= asks;
-        self.count(stepped, now);
+        if let Some(chain) = answered {
+            self.controls = self.controls.min(u8::try_from(chain).unwrap_or(u8::MAX));
+        }
+        self.count(answered.is_some(), now);
     }
 
     fn count(&mut self, stepped: bool, now: Timestamp) {

@@ -97,7 +97,7 @@ fn a_refusal_renews_the_session_it_speaks_of_at_most_twice_and_not_at_once() {
         let other = Refusal { session: id(7), ..refusal(reason, 1) };
         assert_eq!(after_refusal(&other, Some(&session), NOW), AfterRefusal::SealAnew, "it sends no more");
     }
-    for reason in [RefusalReason::Replay, RefusalReason::Policy] {
+    for reason in [RefusalReason::Replay, RefusalReason::Policy, RefusalReason::NotMember] {
         assert_eq!(after_refusal(&refusal(reason, 1), Some(&session), old), AfterRefusal::Failed);
     }
     let mut retired = session;

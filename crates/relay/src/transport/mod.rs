@@ -19,5 +19,6 @@ mod websocket;
 
 pub(crate) use connection::serve;
 pub(crate) use operators::serve as serve_operators;
+pub(crate) use refusal::Refusal;
 pub use tls::TlsError;
 pub(crate) use tls::tls_acceptor;

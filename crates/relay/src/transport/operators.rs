@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
@@ -15,6 +15,7 @@ use sealpost_protocol::MessageId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     operators::{Operations, OperatorError},
@@ -32,7 +33,8 @@ struct Backup {
 /// Serves until the relay stops.
 pub(crate) async fn serve(listener: TcpListener, operations: Operations, tasks: Tasks) {
     let stopping = tasks.stopping().clone();
-    let serving = axum::serve(listener, router(operations)).with_graceful_shutdown(stopping.cancelled_owned());
+    let router = router(operations).layer(Extension(stopping.clone()));
+    let serving = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
     if let Err(error) = serving.await {
         tracing::error!(%error, "the operators' endpoint has ended");
     }
@@ -57,11 +59,19 @@ async fn contents_of(State(operations): State<Arc<Operations>>, Path(message): P
     }
 }
 
-async fn back_up(State(operations): State<Arc<Operations>>, Json(backup): Json<Backup>) -> Response {
+/// Ends with its request, and when the relay stops.
+async fn back_up(
+    State(operations): State<Arc<Operations>>,
+    Extension(stopping): Extension<CancellationToken>,
+    Json(backup): Json<Backup>,
+) -> Response {
     if !backup.to.is_absolute() {
         return refusal(StatusCode::BAD_REQUEST, "malformed", "the folder is not an absolute path");
     }
-    answer(operations.back_up(backup.to).await)
+    match stopping.run_until_cancelled(operations.back_up(backup.to)).await {
+        Some(made) => answer(made),
+        None => refusal(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the relay stops, and no backup was made"),
+    }
 }
 
 fn answer<T: Serialize>(result: Result<T, OperatorError>) -> Response {

@@ -8,10 +8,13 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, InterruptHandle};
 use sealpost_blocks::Files;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -45,6 +48,17 @@ pub enum BackupError {
     /// The folder holds something already.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// The folder lies in the data directory, which a backup must not change, nor hold itself.
+    #[error("{} lies in the data folder {}: a backup goes elsewhere, best to another disk", folder.display(), data.display())]
+    InsideData {
+        /// The folder for the backup.
+        folder: PathBuf,
+        /// The data directory.
+        data: PathBuf,
+    },
+    /// Nobody wants it any more.
+    #[error("the backup was stopped")]
+    Stopped,
     /// There is no list: it is no backup, or was not finished.
     #[error("{} is no finished backup", .0.display())]
     Unfinished(PathBuf),
@@ -62,6 +76,17 @@ pub enum BackupError {
     /// The ledger could not be copied.
     #[error("the ledger could not be copied")]
     Ledger(#[from] rusqlite::Error),
+}
+
+/// Stops a backup from another thread. Clones stop the same one.
+#[derive(Debug, Clone, Default)]
+pub struct BackupStop(Arc<Stop>);
+
+#[derive(Default)]
+struct Stop {
+    is_stopped: AtomicBool,
+    /// Of the connection that copies the ledger, which looks at nothing else meanwhile.
+    statement: Mutex<Option<InterruptHandle>>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -84,17 +109,32 @@ impl EmbeddedContents {
     /// directory. Blocks on the disk; until it is done, nothing that is let go of goes.
     ///
     /// # Errors
-    /// [`BackupError`]; the folder then holds no backup.
-    pub fn back_up(&self, folder: &Path, further: &[&str]) -> Result<BackupReport, BackupError> {
+    /// [`BackupError`]; what was written by then is removed.
+    pub fn back_up(&self, folder: &Path, further: &[&str], stop: &BackupStop) -> Result<BackupReport, BackupError> {
+        if data_directory::is_inside(folder, &self.data_directory).map_err(failed(folder))? {
+            let (folder, data) = (folder.to_owned(), self.data_directory.clone());
+            return Err(BackupError::InsideData { folder, data });
+        }
+        let was_there = folder.exists();
         make_empty(folder)?;
+        let made = self.copy_into(folder, further, stop);
+        if made.is_err() {
+            // The list would be the last: what stays though it should go is no backup.
+            _ = if was_there { empty(folder) } else { fs::remove_dir_all(folder) };
+        }
+        made
+    }
+
+    fn copy_into(&self, folder: &Path, further: &[&str], stop: &BackupStop) -> Result<BackupReport, BackupError> {
         let _kept = self.blocks.keeping.write().unwrap_or_else(PoisonError::into_inner);
-        let mut files = vec![copy_ledger(&self.data_directory, folder)?];
+        stop.check()?;
+        let mut files = vec![copy_ledger(&self.data_directory, folder, stop)?];
         for name in further {
             let path = self.data_directory.join(name);
             let mut file = File::open(&path).map_err(failed(&path))?;
             files.push(write(folder, name, &mut |buffer| file.read(buffer))?);
         }
-        copy_blocks(self.blocks.files(), folder, &mut files)?;
+        copy_blocks(self.blocks.files(), folder, &mut files, stop)?;
         let list = List { version: VERSION, files };
         let report = BackupReport {
             folder: folder.to_owned(),
@@ -103,9 +143,43 @@ impl EmbeddedContents {
         };
         let path = folder.join(LIST);
         let json = serde_json::to_vec_pretty(&list).map_err(io::Error::other).map_err(failed(&path))?;
+        stop.check()?;
         let mut json = json.as_slice();
         write(folder, LIST, &mut |buffer| json.read(buffer))?;
         Ok(report)
+    }
+}
+
+impl BackupStop {
+    /// Stops the backup. One that is made already stays.
+    pub fn stop(&self) {
+        self.0.is_stopped.store(true, Ordering::SeqCst);
+        if let Some(statement) = &*self.0.statement.lock().unwrap_or_else(PoisonError::into_inner) {
+            statement.interrupt();
+        }
+    }
+
+    fn check(&self) -> Result<(), BackupError> {
+        if self.0.is_stopped.load(Ordering::SeqCst) { Err(BackupError::Stopped) } else { Ok(()) }
+    }
+
+    /// Runs what a stop is to interrupt.
+    fn interrupt<T>(
+        &self,
+        connection: &Connection,
+        act: impl FnOnce() -> rusqlite::Result<T>,
+    ) -> Result<T, BackupError> {
+        let set = |handle| *self.0.statement.lock().unwrap_or_else(PoisonError::into_inner) = handle;
+        set(Some(connection.get_interrupt_handle()));
+        let done = self.check().and_then(|()| act().map_err(BackupError::from));
+        set(None);
+        self.check().and(done)
+    }
+}
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Stop").field("is_stopped", &self.is_stopped).finish_non_exhaustive()
     }
 }
 
@@ -167,12 +241,23 @@ fn make_empty(folder: &Path) -> Result<(), BackupError> {
     if entries.next().is_some() { Err(BackupError::NotEmpty(folder.to_owned())) } else { Ok(()) }
 }
 
+/// Takes out of a folder that was empty what a backup has put there: the list first, so that nothing whole is cut.
+fn empty(folder: &Path) -> io::Result<()> {
+    _ = fs::remove_file(folder.join(LIST));
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    Ok(())
+}
+
 /// One committed state of the ledger, as a file of its own.
-fn copy_ledger(data_directory: &Path, folder: &Path) -> Result<Entry, BackupError> {
+fn copy_ledger(data_directory: &Path, folder: &Path, stop: &BackupStop) -> Result<Entry, BackupError> {
     let (from, to) = (data_directory.join(FILE_NAME), folder.join(FILE_NAME));
     sealpost_sqlite::create_file(&to).map_err(failed(&to))?;
     let connection = Connection::open(&from)?;
-    connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    stop.interrupt(&connection, || connection.execute("VACUUM INTO ?1", [to.to_string_lossy()]))?;
     let mut file = File::open(&to).map_err(failed(&to))?;
     let entry = measure(FILE_NAME, &mut |buffer| file.read(buffer), &mut |_| Ok(())).map_err(failed(&to))?;
     file.sync_all().map_err(failed(&to))?;
@@ -180,12 +265,18 @@ fn copy_ledger(data_directory: &Path, folder: &Path) -> Result<Entry, BackupErro
 }
 
 /// The inventory first: what follows it is read from the segments, so those may be newer.
-fn copy_blocks(files: &dyn Files, folder: &Path, copied: &mut Vec<Entry>) -> Result<(), BackupError> {
+fn copy_blocks(
+    files: &dyn Files,
+    folder: &Path,
+    copied: &mut Vec<Entry>,
+    stop: &BackupStop,
+) -> Result<(), BackupError> {
     let directory = folder.join(contents::DIRECTORY);
     data_directory::create(&directory).map_err(failed(&directory))?;
     let is_inventory = |name: &str| !name.contains('.');
     for takes_inventory in [true, false] {
         for (name, length) in files.list().map_err(failed(&directory))? {
+            stop.check()?;
             if is_inventory(&name) == takes_inventory {
                 let mut at = 0;
                 let mut read = |buffer: &mut [u8]| {

@@ -14,8 +14,27 @@ pub(super) fn load(connection: &Connection) -> Result<u64, StoreError> {
     Ok(position)
 }
 
+const LOAD_COLLECTED: &str = "SELECT collected_mark FROM ledger WHERE only_row = 1";
+const SET_COLLECTED: &str = "UPDATE ledger SET collected_mark = ?1 WHERE only_row = 1";
+
+/// Before this position nothing is left over.
+pub(super) fn load_collected(connection: &Connection) -> Result<u64, StoreError> {
+    let Number(position) = connection.prepare_cached(LOAD_COLLECTED)?.query_one([], |row| row.get(0))?;
+    Ok(position)
+}
+
+pub(super) fn set_collected(transaction: &Transaction<'_>, position: u64) -> Result<(), StoreError> {
+    transaction.prepare_cached(SET_COLLECTED)?.execute([Number(position)])?;
+    Ok(())
+}
+
 /// Notes a mark with the handles that it came with.
 pub(super) fn raise(transaction: &Transaction<'_>, mark: &ContentsMark) -> Result<(), StoreError> {
-    transaction.prepare_cached(RAISE)?.execute([Number(mark.position())])?;
+    raise_to(transaction, mark.position())
+}
+
+/// Notes how far the blocks have come; a number that is passed already changes nothing.
+pub(super) fn raise_to(transaction: &Transaction<'_>, position: u64) -> Result<(), StoreError> {
+    transaction.prepare_cached(RAISE)?.execute([Number(position)])?;
     Ok(())
 }

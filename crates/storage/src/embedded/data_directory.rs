@@ -4,7 +4,7 @@
 use std::{
     fs::{DirBuilder, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Makes `path` and what is missing above it, readable by its owner only. Nothing happens if it exists.
@@ -22,6 +22,28 @@ pub(super) fn create(path: &Path) -> io::Result<()> {
         other => other?,
     }
     sync(parent)
+}
+
+/// Whether `path` is `folder` or lies in it, whatever they are called and whether or not they are there yet.
+///
+/// # Errors
+/// What the file system says of what is there.
+pub fn is_inside(path: &Path, folder: &Path) -> io::Result<bool> {
+    Ok(resolved(path)?.starts_with(resolved(folder)?))
+}
+
+/// The path without links, as far as it is there.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors() {
+        match ancestor.canonicalize() {
+            Ok(found) => return Ok(missing.into_iter().rev().fold(found, |found, name| found.join(name))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing.extend(ancestor.file_name()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(path)
 }
 
 #[cfg(unix)]
@@ -67,18 +89,17 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_database_in_a_directory_that_is_open_to_others_is_not() {
-        use std::os::unix::fs::PermissionsExt;
-
+    fn a_path_is_inside_a_folder_by_whatever_name() {
         let base = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(base.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let storage = crate::Embedded::open(base.path()).unwrap();
-        for file in std::fs::read_dir(base.path()).unwrap().map(Result::unwrap) {
-            if file.file_name() != "lock" {
-                assert_eq!(file.metadata().unwrap().permissions().mode() & 0o077, 0, "{:?}", file.file_name());
-            }
+        let path = |name: &str| base.path().join(name);
+        std::fs::create_dir_all(path("data/blocks")).unwrap();
+        std::os::unix::fs::symlink(path("data"), path("link")).unwrap();
+        for inside in ["data", "data/backup", "link/a/b", "data/blocks/../new", "link/blocks"] {
+            assert!(is_inside(&path(inside), &path("data")).unwrap(), "{inside}");
         }
-        drop(storage);
+        for outside in ["data-too", "backup", ".", "missing/data"] {
+            assert!(!is_inside(&path(outside), &path("data")).unwrap(), "{outside}");
+        }
     }
 
     #[cfg(unix)]

@@ -58,7 +58,7 @@ impl Embedded {
     }
 }
 
-fn load(connection: &Connection) -> Result<LedgerIdentity, StoreError> {
+pub(super) fn load(connection: &Connection) -> Result<LedgerIdentity, StoreError> {
     let row = connection.prepare_cached(LOAD)?.query_one([], |row| Ok((row.get(0)?, row.get::<_, Option<_>>(1)?)))?;
     Ok(LedgerIdentity { id: LedgerId(row.0), node: row.1.map(NodeId::from_array) })
 }

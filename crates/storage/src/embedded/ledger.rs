@@ -9,6 +9,7 @@ mod deliveries;
 mod expiry;
 mod fan_outs;
 mod forgetting;
+mod giving_up;
 mod mailboxes;
 mod messages;
 mod pages;
@@ -18,6 +19,7 @@ mod receipts;
 mod released;
 mod retention;
 mod uploads;
+pub(super) mod verification;
 
 use std::sync::Arc;
 
@@ -28,8 +30,9 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ContentsMark, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts, Standing,
-        StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError,
+        RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads,
+        WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -97,6 +100,20 @@ impl Ledger for EmbeddedLedger {
             Ok(lost)
         };
         self.store.write(lose).await
+    }
+
+    async fn give_up(&self, message: MessageRef, reason: GiveUp) -> Result<GivenUp, BackendError> {
+        let looked_for = reason.clone();
+        let is_due = self.store.read(move |connection| giving_up::is_due(connection, message, &looked_for)).await?;
+        if !is_due {
+            return Ok(GivenUp::default());
+        }
+        let give_up = move |transaction: &Transaction<'_>| {
+            let given_up = giving_up::give_up(transaction, message, &reason)?;
+            released::note(transaction, &given_up.released)?;
+            Ok(given_up)
+        };
+        self.store.write(give_up).await
     }
 
     async fn record_receipts(

@@ -31,14 +31,16 @@ use sealpost_protocol::{Clock, Signer};
 use sealpost_sqlite::{Database, DirectoryLock, OpenOptions};
 use thiserror::Error;
 
-pub use sealpost_sqlite::LockError;
+pub use sealpost_sqlite::{LockError, create_file, make_private};
 
-pub use backup::{BackupError, BackupReport, restore_files};
+pub use backup::{BackupError, BackupReport, BackupStop, restore_files};
 pub use contents::{
     BlocksReport, CollectionReport, Damaged, EmbeddedContents, OpenContentsError, RepairReport, StoredContent,
     VerificationReport,
 };
+pub use data_directory::is_inside;
 pub use identity::LedgerIdentity;
+pub use ledger::verification::{FindingKind, Findings, Subject};
 
 use self::{
     failure::{Abort, StoreError},
@@ -51,7 +53,7 @@ const FILE_NAME: &str = "ledger.sqlite3";
 
 /// Pages in the write-ahead log that call for a checkpoint: 16 MiB. An accepted message changes pages of several
 /// agents' indexes; the longer the log, the more messages share a page when it is copied, and the longer a checkpoint
-/// holds the writer. With 64 callers `benches/ledger.rs` accepted 8,800 messages a second at SQLite's own 1,000 pages
+/// holds the writer. With 64 callers `cargo bench -p sealpost-storage --bench ledger` accepted 8,800 messages a second at SQLite's own 1,000 pages
 /// (99th percentile 21 ms, 26 KB written for each), 12,700 at this (31 ms, 22 KB) and 13,100 at 16,000 (41 ms, 19 KB),
 /// in one run each.
 const CHECKPOINT_PAGES: NonZeroU16 = NonZeroU16::MIN.saturating_add(3_999);

@@ -5,6 +5,7 @@
 
 mod claims;
 mod forgetting;
+mod known;
 #[cfg(test)]
 mod plans;
 mod publishing;
@@ -18,6 +19,7 @@ use sealpost_core::ports::{
 };
 use sealpost_protocol::{AgentId, Bundle, PrekeyKind, SignedManifest, Timestamp, encoding::Decode};
 
+use self::known::KnownAgents;
 use super::{
     Store,
     columns::{Number, Time},
@@ -33,11 +35,12 @@ pub(super) const COUNT: &str = "SELECT count(*) FROM one_time_prekeys
 /// The prekeys over the shared database.
 pub(super) struct EmbeddedPrekeys {
     store: Arc<Store>,
+    known: Arc<KnownAgents>,
 }
 
 impl EmbeddedPrekeys {
     pub(super) fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self { store, known: Arc::default() }
     }
 }
 
@@ -66,8 +69,12 @@ impl Prekeys for EmbeddedPrekeys {
     }
 
     async fn first_unknown(&self, agents: &[AgentId]) -> Result<Option<AgentId>, BackendError> {
-        let agents = agents.to_vec();
-        self.store.read(move |connection| first_unknown(connection, agents)).await
+        let agents = self.known.others(agents);
+        if agents.is_empty() {
+            return Ok(None);
+        }
+        let known = Arc::clone(&self.known);
+        self.store.read(move |connection| first_unknown(connection, &known, agents)).await
     }
 
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
@@ -75,12 +82,17 @@ impl Prekeys for EmbeddedPrekeys {
     }
 }
 
-fn first_unknown(connection: &Connection, agents: Vec<AgentId>) -> Result<Option<AgentId>, StoreError> {
+fn first_unknown(
+    connection: &Connection,
+    known: &KnownAgents,
+    agents: Vec<AgentId>,
+) -> Result<Option<AgentId>, StoreError> {
     let mut statement = connection.prepare_cached(KNOWN)?;
     for agent in agents {
         if !statement.query_one([agent.as_bytes()], |row| row.get(0))? {
             return Ok(Some(agent));
         }
+        known.remember(agent);
     }
     Ok(None)
 }

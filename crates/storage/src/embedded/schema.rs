@@ -16,6 +16,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/control_messages.sql"),
         include_str!("schema/contents.sql"),
         include_str!("schema/fan_outs.sql"),
+        include_str!("schema/collected.sql"),
     ],
 };
 

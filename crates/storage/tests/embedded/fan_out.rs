@@ -36,7 +36,8 @@ impl Relay {
             ledger: storage.ledger(),
             contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
             prekeys: Arc::<MemoryPrekeys>::default(),
-            clock,
+            clock: clock.clone(),
+            monotonic: clock,
             node,
         };
         let (ledger, services) = (Arc::clone(&ports.ledger), Arc::new(Services::new(ports)));
@@ -165,7 +166,7 @@ async fn a_process_killed_in_a_message_to_a_thousand_has_sent_it_to_all_or_to_no
         let letter = to_all(&recipients, last);
         let records = relay.ledger.records(letter.message()).await.unwrap();
         assert!(records.is_empty() || !was_under_way && records.len() == recipients.len(), "{}", records.len());
-        relay.services.expiry.sweep(Duration::ZERO).await.unwrap();
+        relay.services.expiry.sweep().await.unwrap();
         relay.send(&Agent::alice(), &letter).await;
         accepted = usize::try_from(last).unwrap() + 1;
         for agent in [&recipients[0], &recipients[500], &recipients[999]] {
@@ -199,7 +200,7 @@ async fn what_is_left_of_a_message_to_many_is_collected_by_the_first_sweep() {
         storage.ledger().begin_fan_out(first).await.unwrap();
     }
     let relay = Relay::open(directory.path(), &recipients).await;
-    relay.services.expiry.sweep(Duration::ZERO).await.unwrap();
+    relay.services.expiry.sweep().await.unwrap();
     assert_eq!(relay.ledger.released(10).await.unwrap(), [], "discarded, not only released");
     drop(relay);
     for table in ["fan_outs", "deliveries", "parts", "messages"] {

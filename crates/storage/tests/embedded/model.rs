@@ -8,12 +8,12 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 use sealpost_core::{
     DeliveryRecord,
-    conformance::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook},
+    conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryLedger,
     ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, RecordedReceipts, WaitingEntry},
 };
 use sealpost_protocol::{AgentId, DeliveryState, FailureReason, ReceiptBatch, RefusalReason, Timestamp, Verdict};
-use sealpost_storage::Embedded;
+use sealpost_storage::{Embedded, FindingKind};
 
 const LETTERS: u64 = 6;
 
@@ -223,10 +223,11 @@ proptest! {
     fn the_embedded_ledger_does_what_the_memory_ledger_does(steps in prop::collection::vec(step(), 1..40)) {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let embedded = Embedded::open(directory.path()).unwrap();
         let mut pair = Pair {
             agents: [Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory()],
             model: MemoryLedger::default(),
-            real: Embedded::open(directory.path()).unwrap().ledger(),
+            real: embedded.ledger(),
             now: NOW,
             batches: Default::default(),
         };
@@ -235,6 +236,13 @@ proptest! {
                 pair.take(step).await;
             }
             pair.compare().await;
+            let node = Arc::new(Agent::new(0x0d));
+            let contents = embedded.open_contents(node, Arc::<HandClock>::default()).await.unwrap();
+            // The handles are made up, and those of a repetition are the same.
+            let mut found = contents.verify().await.unwrap().findings;
+            let by_handle = [FindingKind::LostContent, FindingKind::ReleasedButNeeded];
+            found.retain(|found| !by_handle.contains(&found.kind));
+            assert_eq!(found, []);
         });
     }
 }

@@ -20,7 +20,8 @@ async fn services(storage: &Embedded) -> Services {
         ledger: storage.ledger(),
         contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
         prekeys: storage.prekeys(),
-        clock,
+        clock: clock.clone(),
+        monotonic: clock,
         node,
     })
 }

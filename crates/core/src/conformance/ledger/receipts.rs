@@ -71,6 +71,7 @@ pub async fn a_refusal_fails_the_attempt(ledger: Arc<dyn Ledger>) {
         RefusalReason::UnknownSession,
         RefusalReason::Replay,
         RefusalReason::Policy,
+        RefusalReason::NotMember,
     ];
     let mut book = ReceiptBook::new(&bob);
     for (number, reason) in (1..).zip(reasons) {

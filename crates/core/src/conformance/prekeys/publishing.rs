@@ -30,6 +30,8 @@ pub async fn the_first_unknown_agent_is_named(prekeys: Arc<dyn Prekeys>) {
     assert_eq!(prekeys.first_unknown(&[ids[4], ids[2]]).await.unwrap(), Some(ids[4]), "in the order of the question");
     assert_eq!(prekeys.first_unknown(&[ids[3], ids[0], ids[3]]).await.unwrap(), None);
     assert_eq!(prekeys.first_unknown(&[]).await.unwrap(), None);
+    publish(&*prekeys, agents[2].upload(1, [])).await;
+    assert_eq!(prekeys.first_unknown(&ids).await.unwrap(), Some(ids[4]), "who was unknown has published since");
 }
 
 pub async fn publishing_the_same_again_changes_nothing(prekeys: Arc<dyn Prekeys>) {

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptHead, ReceiptProof, Retention, Signature,
-    Timestamp,
+    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptProof, Retention, Signature, Timestamp,
 };
 
 use super::super::{
@@ -15,7 +14,7 @@ use super::super::{
 use crate::{
     DeliveryRecord, PartDecision, limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ExpireStep, FanOutId, Handle, ReceiptRefusal,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, FanOutId, GiveUp, GivenUp, Handle, ReceiptRefusal,
         RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
     },
 };
@@ -216,11 +215,7 @@ impl State {
         let signed = *batch.signed_head();
         let head = signed.head;
         let last = self.heads.get(&head.recipient).map(|last| last.signed.head);
-        let number = last.map_or(0, |last| last.number) + 1;
-        let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-        if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
-            return Err(RecordReceiptsError::OutOfSequence { number, previous_root });
-        }
+        RecordReceiptsError::unless_follows(last, head)?;
         self.heads.insert(head.recipient, CountersignedHead { signed, countersignature });
         let mut recorded = RecordedReceipts::default();
         for (index, proof) in batch.proofs().into_iter().enumerate() {
@@ -248,14 +243,27 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn expire_message(&mut self, reference: MessageRef, step: &mut ExpireStep) {
-        let Some(message) = self.messages.get_mut(&reference) else { return };
+    pub(super) fn give_up(&mut self, reference: MessageRef, reason: &GiveUp) -> GivenUp {
+        let mut given_up = GivenUp::default();
+        let Some(message) = self.messages.get_mut(&reference).filter(|message| message.is_given_up(reason)) else {
+            return given_up;
+        };
         for (recipient, delivery) in &mut message.deliveries {
-            if delivery.record.expire(self.last_change + 1) {
-                self.last_change += 1;
-                step.agents.extend([*recipient, reference.sender]);
+            let next = self.last_change + 1;
+            let is_news = match reason {
+                GiveUp::LifeOver(_) => delivery.record.expire(next),
+                GiveUp::BodyLost { .. } => delivery.record.lose(next),
+            };
+            if is_news {
+                self.last_change = next;
+                given_up.agents.extend([*recipient, reference.sender]);
             }
         }
+        if let GiveUp::BodyLost { .. } = reason {
+            given_up.released.extend(message.body.take().into_iter().flat_map(|body| body.pieces));
+        }
+        self.release(reference, &mut given_up.released);
+        given_up
     }
 
     /// Takes back the contents of a message that nobody waits for any more.
@@ -271,6 +279,16 @@ impl State {
 }
 
 impl Message {
+    fn is_given_up(&self, reason: &GiveUp) -> bool {
+        match reason {
+            GiveUp::LifeOver(now) => self.header.fields().expires <= *now,
+            GiveUp::BodyLost { place, content } => {
+                let place = usize::try_from(*place).ok();
+                self.body.as_ref().zip(place).is_some_and(|(body, place)| body.pieces.get(place) == Some(content))
+            }
+        }
+    }
+
     pub(super) fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {
         let delivery = self.deliveries.get(&recipient)?;
         delivery.is_waiting().then_some((self, delivery))

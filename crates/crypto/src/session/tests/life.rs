@@ -282,3 +282,66 @@ fn the_first_message_to_arrive_tells_of_those_before_it() {
     let (_, plaintext) = bob.respond(&sent[2].header, &sent[2].envelope).unwrap();
     assert_eq!(plaintext.missing_before(), 2);
 }
+
+#[test]
+fn marks_to_a_peer_that_does_not_answer_come_to_an_end_and_begin_again_with_its_answer() {
+    let mut pair = Pair::answered();
+    let first = pair.bob_seals();
+    pair.alice_opens(&first).unwrap();
+    let mark = Control::Mark(crate::Mark { read: None, typing: true }).to_plaintext();
+    let mut last = None;
+    for _ in 0..limits::MARKS_IN_A_ROW {
+        assert!(pair.at_bob.may_mark());
+        pair.sent += 1;
+        let header = pair.bob.control_to(&pair.alice, pair.sent);
+        last = Some((pair.at_bob.seal(&SystemPrimitives, &header, &mark, NOW).unwrap(), header));
+    }
+    assert!(!pair.at_bob.may_mark(), "alice has seen none of them");
+    let (envelope, header) = last.unwrap();
+    assert_eq!(pair.at_alice.open(&header, &envelope, NOW).unwrap().missing_before(), 0);
+    // She has not stepped yet: bob cannot know that she has it.
+    assert!(!pair.at_bob.may_mark());
+    let answer = pair.alice_seals();
+    pair.bob_opens(&answer).unwrap();
+    let next = pair.bob_seals();
+    assert_eq!(pair.at_alice.open(&next.header, &next.envelope, NOW).unwrap().missing_before(), 0);
+    assert!(pair.at_bob.may_mark());
+}
+
+#[test]
+fn control_messages_of_chains_before_the_one_that_was_answered_are_not_counted() {
+    let mut pair = Pair::answered();
+    let step = Control::Step.to_plaintext();
+    let control = |pair: &mut Pair| {
+        pair.sent += 1;
+        let header = pair.bob.control_to(&pair.alice, pair.sent);
+        let envelope = pair.at_bob.seal(&SystemPrimitives, &header, &step, NOW).unwrap();
+        (header, envelope)
+    };
+    // A peer that only reads: each of its marks is answered, however many there are.
+    for _ in 0..2 * u32::from(limits::MARKS_IN_A_ROW) {
+        assert!(pair.at_bob.may_mark());
+        let (header, envelope) = control(&mut pair);
+        assert_eq!(pair.at_alice.open(&header, &envelope, NOW).unwrap().missing_before(), 0);
+        let answer = pair.alice_seals();
+        pair.bob_opens(&answer).unwrap();
+    }
+    // One chain of four, of which the last three are lost with it: they are counted, and those before are not.
+    let (header, envelope) = control(&mut pair);
+    pair.at_alice.open(&header, &envelope, NOW).unwrap();
+    for _ in 0..3 {
+        control(&mut pair);
+    }
+    let answer = pair.alice_seals();
+    pair.bob_opens(&answer).unwrap();
+    let next = pair.bob_seals();
+    assert_eq!(pair.at_alice.open(&next.header, &next.envelope, NOW).unwrap().missing_before(), 0);
+}
+
+#[test]
+fn an_agent_that_has_heard_nothing_in_its_session_marks_nothing_there() {
+    let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
+    let mut at_alice = alice.initiate(&bob, Suite::X3dh25519, OneTimeKeys::There);
+    seal(&mut at_alice, alice.header_to(&bob, 0), 0);
+    assert!(at_alice.may_seal() && !at_alice.may_mark());
+}

@@ -14,6 +14,8 @@ use crate::{limits, testing::NOW};
 #[derive(Debug, Clone)]
 enum Event {
     Send(Side, usize),
+    /// Read and typing marks, in a row.
+    Mark(Side, usize),
     Sync(Side),
     /// The mailbox loses its oldest entries, and their senders are told.
     Evict(Side, Index),
@@ -32,6 +34,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         8 => (side(), 1..4_usize).prop_map(|(side, count)| Event::Send(side, count)),
         1 => (side(), 90..150_usize).prop_map(|(side, count)| Event::Send(side, count)),
+        4 => (side(), 1..4_usize).prop_map(|(side, count)| Event::Mark(side, count)),
+        1 => (side(), 90..150_usize).prop_map(|(side, count)| Event::Mark(side, count)),
         8 => side().prop_map(Event::Sync),
         2 => (side(), any::<Index>()).prop_map(|(side, count)| Event::Evict(side, count)),
         2 => (side(), any::<Index>()).prop_map(|(side, which)| Event::Repeat(side, which)),
@@ -47,6 +51,7 @@ impl World {
     fn happen(&mut self, event: &Event) {
         match *event {
             Event::Send(side, count) => (0..count).for_each(|_| self.send(side)),
+            Event::Mark(side, count) => (0..count).for_each(|number| self.mark(side, number % 2 == 0)),
             Event::Sync(side) => self.sync(side),
             Event::Evict(side, count) => {
                 let waiting = self.mailbox(side).waiting.len();
@@ -160,9 +165,9 @@ proptest! {
         }
         world.settle();
         world.assert_nothing_is_missing();
-        let controls = world.controls;
+        let before = (world.controls, world.marks, world.claims);
         world.settle();
-        prop_assert_eq!(world.controls, controls, "nothing is said for nothing");
+        prop_assert_eq!((world.controls, world.marks, world.claims), before, "nothing is said for nothing");
     }
 }
 
@@ -209,4 +214,24 @@ fn a_hundred_messages_one_way_are_answered_by_control_messages_alone() {
     }
     assert_eq!(world.controls, 6);
     assert_eq!(world.claims, 1, "and no new session");
+}
+
+#[test]
+fn marks_to_a_sleeper_come_to_an_end_take_no_session_and_are_not_missed() {
+    let mut world = World::new();
+    world.send(Side::Alice);
+    world.settle();
+    world.send(Side::Bob);
+    world.settle();
+    (0..500).for_each(|_| world.mark(Side::Alice, true));
+    assert_eq!(world.marks, usize::from(limits::MARKS_IN_A_ROW));
+    assert_eq!(world.relay[&Side::Bob].waiting.len(), 1, "each supersedes the one before");
+    world.send(Side::Alice);
+    world.settle();
+    world.assert_nothing_is_missing();
+    assert_eq!(
+        (world.claims, world.controls),
+        (1, 1),
+        "the step that the message has asked for, and nothing for the marks"
+    );
 }

@@ -11,7 +11,7 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    AfterRefusal, Control, ExpectedBundle, OneTimeCurvePrekey, Plaintext, PrivatePrekey, Progress, Refusal,
+    AfterRefusal, Control, ExpectedBundle, Mark, OneTimeCurvePrekey, Plaintext, PrivatePrekey, Progress, Refusal,
     ResponderKeys, SecretBytes, Session, SessionId, Standing, SystemPrimitives, VerifiedBundle, after_refusal,
     check_progress, initiate, limits, respond, sessions_to_erase, takes_over,
     testing::{NOW, TestAgent, plaintext, text_of, validity},
@@ -92,6 +92,10 @@ pub(super) struct World {
     pub(super) delivered: HashMap<Side, Vec<Entry>>,
     pub(super) controls: usize,
     pub(super) claims: usize,
+    pub(super) marks: usize,
+    /// What each end has sealed in a session, in that order, and whether it is a message.
+    sealed: HashMap<(SessionId, Side), Vec<(PartHash, bool)>>,
+    opened: HashSet<(Side, PartHash)>,
     keys_used: HashMap<(SessionId, CurveKey, u32), Vec<u8>>,
     nonces_used: HashSet<(SessionId, CurveKey, u32, [u8; 12])>,
     claimed: HashSet<(Side, KeyId)>,
@@ -118,6 +122,9 @@ impl World {
             delivered: Side::BOTH.into_iter().map(|side| (side, Vec::new())).collect(),
             controls: 0,
             claims: 0,
+            marks: 0,
+            sealed: HashMap::new(),
+            opened: HashSet::new(),
             keys_used: HashMap::new(),
             nonces_used: HashSet::new(),
             claimed: HashSet::new(),
@@ -236,6 +243,13 @@ impl World {
         let part = PartHash::of(&envelope.to_bytes());
         self.end(side).store.sealed.insert(part);
         self.mailbox(side).progress.last_send = Some(part);
+        let is_control = |class| class == MessageClass::Control;
+        let class = header.fields().class;
+        self.sealed.entry((session.id(), side)).or_default().push((part, !is_control(class)));
+        if is_control(class) {
+            // Superseded: of one sender the relay keeps the newest.
+            self.mailbox(side.other()).waiting.retain(|entry| !is_control(entry.header.fields().class));
+        }
         self.mailbox(side.other()).waiting.push_back(Entry { header: header.clone(), envelope });
         session.id()
     }
@@ -248,6 +262,19 @@ impl World {
         let sent = Sent { header, text, attempt: Attempt::FIRST, session: SessionId([0; 16]), outcome: None };
         self.end(side).store.sent.insert(message, sent);
         self.transmit(side, message);
+    }
+
+    /// Shows the peer how far was read, and that something is written, where that can be; no session is opened for it.
+    pub(super) fn mark(&mut self, side: Side, typing: bool) {
+        self.check(side);
+        let may_mark = |session: &SecretBytes| Session::decode(session).unwrap().may_mark();
+        let sessions = &self.ends[&side].store.sessions;
+        let place = sessions.iter().position(|(session, standing)| standing.sends && may_mark(session));
+        let Some(place) = place else { return };
+        let header = self.header(side, MessageClass::Control);
+        let read = self.ends[&side].store.inbox.iter().max().copied();
+        self.seal(side, place, &header, &Control::Mark(Mark { read, typing }).to_plaintext());
+        self.marks += 1;
     }
 
     /// Seals a message for its attempt, and the relay accepts it.
@@ -288,7 +315,12 @@ impl World {
         }
         match self.open(side, entry) {
             Ok(plaintext) if entry.header.fields().class == MessageClass::Control => {
-                assert_eq!(plaintext.to_control(), Ok(Control::Step));
+                let Control::Mark(mark) = plaintext.to_control().unwrap() else { return Status::Delivered };
+                let (own, peer) = (&self.ends[&side], &self.ends[&side.other()]);
+                let is_own = mark.read.is_none_or(|read| own.store.sent.contains_key(&read));
+                assert!(is_own || own.restored, "only what was sent to it is read");
+                let is_read = mark.read.is_none_or(|read| peer.store.inbox.contains(&read));
+                assert!(is_read || peer.restored, "what was not received is not read");
                 Status::Delivered
             }
             Ok(plaintext) => {
@@ -306,15 +338,21 @@ impl World {
         let now = self.now;
         let End { agent, store, .. } = self.end(side);
         let session_id = SessionId(entry.envelope.header.session);
-        if let Some((stored, standing)) = store.sessions.iter_mut().find(|(_, standing)| standing.id == session_id) {
+        if let Some((stored, _)) = store.sessions.iter().find(|(_, standing)| standing.id == session_id) {
             let mut session = Session::decode(stored).unwrap();
             let opened = session.open(&entry.header, &entry.envelope, now);
             if opened.is_err() {
                 assert_eq!(session.encode(), *stored, "a failure leaves the state as it was");
             }
             let plaintext = opened.map_err(|error| error.refusal().unwrap())?;
+            if plaintext.missing_before() > 0 && self.ends.values().all(|end| !end.restored) {
+                assert!(self.unopened_before(side, entry) > 0, "a control message is missed like a message");
+            }
+            let store = &mut self.end(side).store;
+            let (stored, standing) = store.sessions.iter_mut().find(|(_, standing)| standing.id == session_id).unwrap();
             assert!(session.skipped_keys() <= limits::SKIPPED_KEYS);
             (*stored, standing.used) = (session.encode(), now);
+            self.opened.insert((side, PartHash::of(&entry.envelope.to_bytes())));
             return Ok(plaintext);
         }
         let opening = entry.envelope.opening.as_ref().ok_or(RefusalReason::UnknownSession)?;
@@ -338,7 +376,16 @@ impl World {
         let sending = sending.map(|(stored, standing)| (Session::decode(stored).unwrap(), standing.used));
         let sends = takes_over(&session, sending.as_ref().map(|(own, used)| (own, *used)), now);
         store.join(&session, sends, now);
+        self.opened.insert((side, PartHash::of(&entry.envelope.to_bytes())));
         Ok(plaintext)
+    }
+
+    /// How many messages were sealed before it in its session, and have not been opened.
+    fn unopened_before(&self, side: Side, entry: &Entry) -> usize {
+        let part = PartHash::of(&entry.envelope.to_bytes());
+        let sealed = &self.sealed[&(SessionId(entry.envelope.header.session), side.other())];
+        let before = sealed.iter().take_while(|(sealed, _)| *sealed != part);
+        before.filter(|(part, is_message)| *is_message && !self.opened.contains(&(side, *part))).count()
     }
 
     /// What became of the messages that are not settled yet.

@@ -1,5 +1,6 @@
 //! The gRPC services: shells around the endpoints.
 
+mod health;
 mod services;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use sealpost_api::{
 };
 use sealpost_protocol::ErrorCode;
 use tonic::{Code, Status, service::Routes};
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_health::pb::health_server::HealthServer;
 
 use self::services::Grpc;
 use super::refusal::Refusal;
@@ -25,8 +26,7 @@ use crate::{app::App, limits};
 /// All services, health and reflection. A request that carries no payload is small.
 pub(crate) fn router(app: &Arc<App>) -> axum::Router {
     let grpc = Grpc(Arc::clone(app));
-    let (reporter, health) = tonic_health::server::health_reporter();
-    app.tasks.spawn(report_health(Arc::clone(app), reporter));
+    let health = HealthServer::new(health::Health(Arc::clone(app)));
     let small = limits::SMALL_REQUEST_BYTES;
     let mut routes = Routes::new(AuthenticationServer::new(grpc.clone()).max_decoding_message_size(small))
         .add_service(KeyAgreementServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
@@ -43,19 +43,6 @@ pub(crate) fn router(app: &Arc<App>) -> axum::Router {
         Err(error) => tracing::error!(%error, "no reflection"),
     }
     routes.prepare().into_axum_router()
-}
-
-/// Tells whoever asks or watches whether the store works, until the relay stops; a watch ends then.
-async fn report_health(app: Arc<App>, mut reporter: HealthReporter) {
-    let (mut store_works, stopping) = (app.store_works.subscribe(), app.tasks.stopping().clone());
-    loop {
-        let works = *store_works.borrow_and_update();
-        let status = if works { ServingStatus::Serving } else { ServingStatus::NotServing };
-        reporter.set_service_status("", status).await;
-        if !matches!(stopping.run_until_cancelled(store_works.changed()).await, Some(Ok(()))) {
-            return reporter.clear_service_status("").await;
-        }
-    }
 }
 
 /// A refusal as a response without a body.

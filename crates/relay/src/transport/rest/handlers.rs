@@ -203,11 +203,6 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Ready means that the relay can do its whole work, and did the last background write.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, Refusal> {
-    if !*app.store_works.borrow() {
-        return Err(Refusal::new(ErrorCode::Unavailable, "the store failed"));
-    }
-    app.services.readiness.check().await?;
-    Ok("ready\n")
+    app.ready().await.map(|()| "ready\n")
 }

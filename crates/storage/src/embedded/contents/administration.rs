@@ -10,10 +10,11 @@ use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EmbeddedContents, Needed,
+    EmbeddedContents,
     blocks::{self, Blocks},
     contents_mark, is_passing, needed,
 };
+use crate::embedded::ledger::verification::{self, Findings, Rebuilt};
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +27,10 @@ pub struct VerificationReport {
     pub contents: u64,
     /// Contents that the ledger names and that cannot be rebuilt.
     pub lost_contents: u64,
-    /// Everything that is not as it was written.
+    /// Everything of the blocks that is not as it was written.
     pub damaged: Vec<Damaged>,
+    /// What is wrong with the ledger, and between ledger and contents.
+    pub findings: Vec<Findings>,
 }
 
 /// One thing that is not as it was written.
@@ -44,8 +47,12 @@ pub struct Damaged {
 pub struct RepairReport {
     /// Tables, headers and inventories written anew.
     pub rewritten: u64,
-    /// What could not be mended, and stays as it is.
+    /// What of the blocks could not be mended, and stays as it is.
     pub lost: Vec<Damaged>,
+    /// What of the ledger was mended.
+    pub mended: Vec<Findings>,
+    /// What is wrong with the ledger still.
+    pub left: Vec<Findings>,
 }
 
 /// Where one content of a message lies, in the document's words.
@@ -95,7 +102,7 @@ impl EmbeddedContents {
         self.blocking(|blocks| blocks.with(BlockStore::stats).map_err(BackendError::new)).await
     }
 
-    /// Looks through all blocks, and rebuilds every content that the ledger names.
+    /// Looks through all blocks and the ledger, and rebuilds every content that the ledger names. Nothing is changed.
     ///
     /// # Errors
     /// [`BackendError`]. Damage is no error.
@@ -104,14 +111,19 @@ impl EmbeddedContents {
         let found =
             self.blocking(move |blocks| blocks.with(verify).map_err(BackendError::new)?.map_err(BackendError::new));
         let found = found.await?;
-        let blocks = Arc::clone(&self.blocks);
-        let rebuild = move |connection: &Connection| needed(connection, |handles| rebuild(&blocks, handles));
-        let (contents, lost_contents) = self.blocks.ledger.read(rebuild).await??;
-        let damaged = found.damage.iter().map(Damaged::from).collect();
-        Ok(VerificationReport { blocks: found.blocks, bytes: found.bytes, contents, lost_contents, damaged })
+        let (notes, Rebuilt { whole, lost }) = verification::look_through(self).await?;
+        Ok(VerificationReport {
+            blocks: found.blocks,
+            bytes: found.bytes,
+            contents: whole,
+            lost_contents: lost,
+            damaged: found.damage.iter().map(Damaged::from).collect(),
+            findings: notes.findings(),
+        })
     }
 
-    /// Mends tables, headers and the inventory from each other.
+    /// Mends tables, headers and the inventory of the blocks from each other, and of the ledger what can be mended without
+    /// guessing: [`FindingKind`](super::super::FindingKind) says how.
     ///
     /// # Errors
     /// [`BackendError`].
@@ -122,7 +134,16 @@ impl EmbeddedContents {
             blocks.with(repair).map_err(BackendError::new)?.map_err(BackendError::new)
         });
         let done = done.await?;
-        Ok(RepairReport { rewritten: done.rewritten, lost: done.lost.iter().map(Damaged::from).collect() })
+        let lost = done.lost.iter().map(Damaged::from).collect();
+        let (notes, _) = verification::look_through(self).await?;
+        let mended = verification::mend(self, &notes).await?;
+        let left = if notes.findings().is_empty() { Vec::new() } else { self.findings().await? };
+        Ok(RepairReport { rewritten: done.rewritten, lost, mended, left })
+    }
+
+    async fn findings(&self) -> Result<Vec<Findings>, BackendError> {
+        let (notes, _) = verification::look_through(self).await?;
+        Ok(notes.findings())
     }
 
     /// Lets go of every block that no handle in the ledger leads to. What is being accepted meanwhile is spared.
@@ -187,20 +208,6 @@ impl EmbeddedContents {
         };
         self.blocks.ledger.read(find).await
     }
-}
-
-/// How many contents can be rebuilt, and how many cannot.
-fn rebuild(blocks: &Blocks, handles: &mut Needed<'_>) -> Result<(u64, u64), BackendError> {
-    let (mut whole, mut lost) = (0, 0);
-    for handle in handles {
-        let handle = handle.map_err(BackendError::new)?;
-        match blocks.with(|store| store.read(&handle)).map_err(BackendError::new)? {
-            Ok(_) => whole += 1,
-            Err(error) if is_passing(&error) => return Err(BackendError::new(error)),
-            Err(_) => lost += 1,
-        }
-    }
-    Ok((whole, lost))
 }
 
 impl StoredContent {

@@ -63,7 +63,7 @@ impl Blocks {
     }
 
     /// Does something with the store, which is opened anew first if a flush has failed.
-    pub(super) fn with<T>(&self, act: impl FnOnce(&BlockStore) -> T) -> Result<T, OpenError> {
+    pub(in crate::embedded) fn with<T>(&self, act: impl FnOnce(&BlockStore) -> T) -> Result<T, OpenError> {
         if self.is_broken.load(Ordering::Acquire) {
             self.open_anew()?;
         }
@@ -156,7 +156,7 @@ pub(super) fn position(mark: Mark) -> u64 {
 }
 
 /// The mark of a number that [`position`] gave.
-pub(super) fn mark(position: u64) -> Mark {
+pub(in crate::embedded) fn mark(position: u64) -> Mark {
     Mark::from_bytes(position.to_be_bytes())
 }
 

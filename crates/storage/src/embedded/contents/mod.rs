@@ -3,12 +3,13 @@
 //! A message is durable after two flushes: its blocks first, then the ledger's commit of their handles and of the mark that
 //! the flush reached. Callers that arrive together share both. Letting go happens the other way round, the ledger first;
 //! what it released it notes until the blocks are gone. So a crash leaves blocks without a handle at worst: those behind the
-//! mark are let go of at the next opening, the others by a collection.
+//! mark are let go of at the next opening, the others by a collection, which the relay has going on in the background.
 
 mod administration;
 mod appending;
 mod block_lists;
 mod blocks;
+mod collecting;
 mod discarding;
 mod limits;
 mod room;
@@ -19,7 +20,7 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, ReadError};
+use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, ReadError};
 use sealpost_core::ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 pub use administration::{Damaged, RepairReport, StoredContent, VerificationReport};
 pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport};
 
+pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError};
 
@@ -90,6 +92,7 @@ impl EmbeddedContents {
         let directory = data_directory.join(DIRECTORY);
         let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
         data_directory::create(&directory).map_err(failed)?;
+        sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
         Self::open_in(files, ledger, data_directory, node, clock).await
     }
@@ -103,7 +106,7 @@ impl EmbeddedContents {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenContentsError> {
         let directory = data_directory.join(DIRECTORY);
-        let committed = blocks::mark(ledger.read(contents_mark::load).await?);
+        let committed = mark(ledger.read(contents_mark::load).await?);
         if ledger.take_contents() {
             return Err(OpenContentsError::Open);
         }
@@ -138,6 +141,14 @@ impl EmbeddedContents {
             rebuilt = opening.is_rebuilt,
             "blocks opened"
         );
+        if opening.is_rebuilt {
+            // What was let go of long ago may be there again.
+            let anew = |transaction: &rusqlite::Transaction<'_>| Ok(contents_mark::set_collected(transaction, 0)?);
+            if let Err(error) = ledger.write::<_, BackendError>(anew).await {
+                ledger.leave_contents();
+                return Err(error.into());
+            }
+        }
         let blocks = Arc::new(blocks);
         let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
         let for_appending = Arc::clone(&blocks);
@@ -147,6 +158,21 @@ impl EmbeddedContents {
         let discard = move |group: &mut Vec<Discard>| discarding::discard_group(&for_discarding, group);
         let discarding = Worker::start("blocks-discard", discard).map_err(failed)?;
         Ok(Self { appending, discarding, data_directory, blocks })
+    }
+
+    /// The ledger that names these contents.
+    pub(super) fn ledger(&self) -> &Arc<Store> {
+        &self.blocks.ledger
+    }
+
+    /// Makes what was appended durable; returns the mark that this reached.
+    pub(super) async fn flushed(&self) -> Result<u64, BackendError> {
+        let flush = |blocks: &Blocks| {
+            let mark =
+                blocks.with(|store| blocks.sync(store)).map_err(BackendError::new)?.map_err(BackendError::new)?;
+            Ok(blocks::position(mark))
+        };
+        self.blocking(flush).await
     }
 
     /// Runs `job` on a thread that may block.
@@ -219,6 +245,11 @@ fn read(store: &BlockStore, handle: &Handle) -> Result<Option<Vec<u8>>, BackendE
     };
     tracing::error!(%error, "a content cannot be read");
     Ok(None)
+}
+
+/// Whether a handle's content was appended behind a mark.
+pub(super) fn lies_behind(handle: &[u8], mark: Mark) -> bool {
+    BlockHandle::from_bytes(handle).is_ok_and(|handle| !handle.lies_before(mark))
 }
 
 /// Whether the files failed, and the blocks may be there the next time.

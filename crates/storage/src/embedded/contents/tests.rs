@@ -2,7 +2,11 @@
 
 mod files;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use sealpost_blocks::{BlockId, DiskFiles, Files};
 use sealpost_core::{
@@ -14,7 +18,7 @@ use tempfile::TempDir;
 
 use self::files::FlushedFiles;
 use super::*;
-use crate::Embedded;
+use crate::{BackupError, BackupStop, Embedded};
 
 /// A data directory in use, whose files are watched.
 struct Place {
@@ -175,6 +179,129 @@ async fn a_collection_takes_orphans_and_spares_what_is_being_accepted() {
     assert_eq!(place.contents.collect().await.unwrap().collected, 2);
     assert_eq!(place.read(&handle).await, None);
     assert_eq!(waiting(&place.embedded, &place.contents).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_background_orphans_go_and_everything_else_stays() {
+    let place = Place::new().await;
+    place.accept(1, ContentPolicy::Pooled).await;
+    let gone = place.store(ContentPolicy::Fresh, &[7; 300_000]).await.handles;
+    let (late, envelope) = letter(2);
+    let accepting = place.store(ContentPolicy::Fresh, &envelope).await;
+    place.accept(3, ContentPolicy::Fresh).await;
+    let some = async || place.contents.collect_some(Duration::ZERO).await.unwrap();
+    let found = some().await.expect("there is something to look at");
+    assert_eq!(found.collected, 10, "five blocks of 64 KiB, and as many random ones");
+    assert_eq!(place.read(&gone[0]).await, None);
+    assert_eq!(some().await, None, "what is behind the one that is being accepted is looked at later");
+    place.embedded.ledger().accept(acceptance(&late, &accepting)).await.unwrap();
+    drop(accepting);
+    place.accept(4, ContentPolicy::Pooled).await;
+    let found = some().await.expect("there is more");
+    assert_eq!(found.collected, 0);
+    assert_eq!(some().await, None, "nothing is looked at twice");
+    assert_eq!(place.contents.collect().await.unwrap().collected, 0, "a whole collection finds nothing more");
+    assert_eq!(waiting(&place.embedded, &place.contents).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orphans_of_a_crash_before_a_mark_go_in_the_background_after_it() {
+    let place = Place::new().await;
+    let orphan = place.store(ContentPolicy::Fresh, &[7; 5_000]).await.handles;
+    for number in 1..=300 {
+        place.accept(number, ContentPolicy::Pooled).await;
+    }
+    let copy = tempfile::tempdir().unwrap();
+    let (embedded, contents) = open_after_crash(&place, copy.path()).await.unwrap();
+    assert!(contents.read(orphan.clone()).await.unwrap()[0].is_some(), "opening does not find it");
+    let found = contents.collect_some(Duration::ZERO).await.unwrap().unwrap();
+    assert!(found.collected > 0, "{found:?}");
+    assert_eq!(contents.read(orphan).await.unwrap(), [None]);
+    assert_eq!(waiting(&embedded, &contents).await, 300);
+    drop((embedded, contents));
+    std::fs::remove_file(place.files.flushed().join("state")).unwrap();
+    let (embedded, contents) = {
+        let embedded = Embedded::open(copy.path()).unwrap();
+        let files = Arc::new(DiskFiles::open(place.files.flushed()).unwrap());
+        let contents = open_in(&embedded, files).await.unwrap();
+        (embedded, contents)
+    };
+    assert!(contents.collect_some(Duration::ZERO).await.unwrap().is_some(), "rebuilt: everything is looked at again");
+    assert_eq!(waiting(&embedded, &contents).await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_collected_while_a_backup_is_made() {
+    let place = Place::new().await;
+    let orphan = place.store(ContentPolicy::Fresh, &[7; 5_000]).await.handles;
+    place.accept(1, ContentPolicy::Pooled).await;
+    let backup = place.contents.blocks.keeping.write().unwrap();
+    assert_eq!(place.contents.collect_some(Duration::ZERO).await.unwrap(), None);
+    drop(backup);
+    assert!(place.read(&orphan[0]).await.is_some());
+    assert!(place.contents.collect_some(Duration::ZERO).await.unwrap().unwrap().collected > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_stopped_anywhere_leaves_nothing_that_looks_like_one() {
+    let place = Place::new().await;
+    place.accept(1, ContentPolicy::Fresh).await;
+    let folder = place.directory.path().parent().unwrap().join(format!("backup-{}", std::process::id()));
+    let stop = BackupStop::default();
+    let made = {
+        let kept = place.contents.blocks.keeping.read().unwrap();
+        let (contents, folder, stopped) = (Arc::clone(&place.contents), folder.clone(), stop.clone());
+        let making = std::thread::spawn(move || contents.back_up(&folder, &[], &stopped));
+        stop.stop();
+        drop(kept);
+        making.join().unwrap()
+    };
+    assert!(matches!(made, Err(BackupError::Stopped)), "{made:?}");
+    assert!(!folder.exists());
+    let whole = place.contents.back_up(&folder, &[], &BackupStop::default()).unwrap();
+    assert!(whole.files > 1);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_in_the_data_directory_and_in_a_backup_is_the_owner_s_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    fn set(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fn all_below(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries
+            .flat_map(|path| if path.is_dir() { [vec![path.clone()], all_below(&path)].concat() } else { vec![path] })
+            .collect()
+    }
+    fn open_to_others(folder: &Path) -> Vec<PathBuf> {
+        let is_open = |path: &PathBuf| path.metadata().unwrap().permissions().mode() & 0o077 != 0;
+        all_below(folder).into_iter().filter(is_open).collect()
+    }
+
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    set(&data, 0o755);
+    let (node, clock) = (Arc::new(Agent::new(0x0d)), Arc::<HandClock>::default());
+    for round in 0..2 {
+        let embedded = Embedded::open(&data).unwrap();
+        let contents = embedded.open_contents(node.clone(), clock.clone()).await.unwrap();
+        let stored = contents.append(ContentPolicy::Pooled, vec![vec![7; 5_000]]).await.unwrap();
+        contents.discard(stored.handles).await.unwrap();
+        let backup = base.path().join(format!("backup-{round}"));
+        contents.back_up(&backup, &[], &BackupStop::default()).unwrap();
+        assert!(all_below(&data).len() > 5 && all_below(&backup).len() > 3);
+        assert_eq!((open_to_others(&data), open_to_others(&backup)), (Vec::new(), Vec::new()), "round {round}");
+        drop((embedded, contents));
+        assert_eq!(open_to_others(&data), Vec::<PathBuf>::new(), "closed, round {round}");
+        for path in all_below(&data) {
+            set(&path, if path.is_dir() { 0o755 } else { 0o644 });
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,12 +16,19 @@ pub(super) const RELEASE: &str = "DELETE FROM bodies
          WHERE id >= ?1 AND id < ?1 + (SELECT recipients FROM messages WHERE id = ?1) AND mailbox_seq IS NOT NULL
      )
      RETURNING sender, length, pieces";
+pub(super) const TAKE_OUT: &str = "DELETE FROM bodies WHERE message = ?1 RETURNING sender, length, pieces";
 pub(super) const INSERT_PIECE: &str = "INSERT INTO pieces (pieces, place, hash, content) VALUES (?1, ?2, ?3, ?4)";
 pub(super) const RELEASE_PIECES: &str = "DELETE FROM pieces WHERE pieces = ?1 RETURNING content";
 pub(super) const COUNT: &str = "INSERT INTO body_bytes VALUES (?1, ?2)
      ON CONFLICT (sender) DO UPDATE SET bytes = bytes + excluded.bytes
      RETURNING bytes";
 pub(super) const DISCOUNT: &str = "UPDATE body_bytes SET bytes = bytes - ?2 WHERE sender = ?1";
+/// For a sender whose number is wrong.
+const RECOUNT: &str = "INSERT INTO body_bytes
+     SELECT ?1, coalesce(sum(length), 0) FROM (
+         SELECT length FROM bodies WHERE sender = ?1 UNION ALL SELECT length FROM uploads WHERE sender = ?1
+     ) WHERE true
+     ON CONFLICT (sender) DO UPDATE SET bytes = excluded.bytes";
 pub(super) const FORGET_SENDER: &str = "DELETE FROM body_bytes WHERE sender = ?1 AND bytes = 0";
 
 /// The body that a message brings.
@@ -76,7 +83,25 @@ pub(super) fn release(
     message: u64,
     released: &mut Vec<Handle>,
 ) -> Result<(), StoreError> {
-    let mut statement = transaction.prepare_cached(RELEASE)?;
+    delete(transaction, RELEASE, message, released)
+}
+
+/// Takes the body out, whoever waits for the message.
+pub(super) fn take_out(
+    transaction: &Transaction<'_>,
+    message: u64,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    delete(transaction, TAKE_OUT, message, released)
+}
+
+fn delete(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    message: u64,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    let mut statement = transaction.prepare_cached(statement)?;
     let row = statement.query_one([Number(message)], |row| {
         let (Number(length), Number(pieces)) = (row.get(1)?, row.get(2)?);
         Ok((AgentId::from_array(row.get(0)?), length, pieces))
@@ -125,5 +150,12 @@ pub(super) fn count(transaction: &Transaction<'_>, sender: AgentId, bytes: u64) 
 pub(super) fn discount(transaction: &Transaction<'_>, sender: AgentId, bytes: u64) -> Result<(), StoreError> {
     transaction.prepare_cached(DISCOUNT)?.execute(params![sender.as_bytes(), Number(bytes)])?;
     transaction.prepare_cached(FORGET_SENDER)?.execute([sender.as_bytes()])?;
+    Ok(())
+}
+
+/// Counts what a sender has.
+pub(super) fn recount(transaction: &Transaction<'_>, sender: &[u8]) -> Result<(), StoreError> {
+    transaction.prepare_cached(RECOUNT)?.execute([sender])?;
+    transaction.prepare_cached(FORGET_SENDER)?.execute([sender])?;
     Ok(())
 }

@@ -7,6 +7,8 @@ use super::{StoreError, columns::Number};
 pub(super) const LOAD: &str = "SELECT last FROM change_numbers WHERE only_row = 1";
 pub(super) const SAVE: &str = "UPDATE change_numbers SET last = ?1 WHERE only_row = 1";
 
+const RAISE: &str = "UPDATE change_numbers SET last = ?1 WHERE only_row = 1 AND last < ?1";
+
 /// The numbers a transaction may give out. What it used must be saved before it commits.
 pub(super) struct ChangeNumbers {
     saved: u64,
@@ -43,4 +45,9 @@ impl ChangeNumbers {
         }
         Ok(())
     }
+}
+
+/// Gives out no number up to this one any more; returns whether it might have been.
+pub(super) fn raise(transaction: &Transaction<'_>, used: u64) -> Result<bool, StoreError> {
+    Ok(transaction.prepare_cached(RAISE)?.execute([Number(used)])? > 0)
 }

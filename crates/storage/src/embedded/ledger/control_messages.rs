@@ -136,7 +136,11 @@ fn waiting_for(transaction: &Transaction<'_>, recipient: AgentId) -> Result<u64,
 }
 
 /// Runs a statement that deletes rows and returns their contents.
-fn removed(transaction: &Transaction<'_>, statement: &str, of: impl Params) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn removed(
+    transaction: &Transaction<'_>,
+    statement: &str,
+    of: impl Params,
+) -> Result<Vec<Handle>, StoreError> {
     let mut statement = transaction.prepare_cached(statement)?;
     let contents = statement.query_map(of, |row| row.get(0).map(Handle))?;
     Ok(contents.collect::<Result<_, _>>()?)

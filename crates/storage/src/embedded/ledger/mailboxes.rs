@@ -21,6 +21,12 @@ pub(super) const ENTER: &str = "INSERT INTO mailboxes
          messages = messages + 1, bytes = bytes + excluded.bytes
      RETURNING messages, bytes";
 pub(super) const LEAVE: &str = "UPDATE mailboxes SET messages = messages - 1, bytes = bytes - ?2 WHERE recipient = ?1";
+/// For a mailbox whose numbers are wrong.
+pub(super) const RECOUNT: &str = "INSERT INTO mailboxes
+     SELECT ?1, count(*), coalesce(sum(part_length), 0), coalesce(min(expires_at), 0)
+     FROM deliveries WHERE recipient = ?1 AND mailbox_seq IS NOT NULL
+     ON CONFLICT (recipient) DO UPDATE SET
+         messages = excluded.messages, bytes = excluded.bytes, next_expiry = excluded.next_expiry";
 pub(super) const INSERT_PART: &str = "INSERT INTO parts (delivery, content) VALUES (?1, ?2)";
 pub(super) const RELEASE_PART: &str = "DELETE FROM parts WHERE delivery = ?1 RETURNING content";
 
@@ -59,6 +65,12 @@ pub(super) fn leave(
     }
     released.extend(take_part(transaction, delivery.id)?);
     bodies::release(transaction, delivery.message, released)
+}
+
+/// Counts what is in a mailbox.
+pub(super) fn recount(transaction: &Transaction<'_>, recipient: &[u8]) -> Result<(), StoreError> {
+    transaction.prepare_cached(RECOUNT)?.execute([recipient])?;
+    Ok(())
 }
 
 /// Counts a part out of its recipient's mailbox.

@@ -16,6 +16,7 @@ fn no_statement_reads_a_table_from_end_to_end() {
         bodies::EXISTS,
         bodies::PIECE,
         bodies::RELEASE,
+        bodies::TAKE_OUT,
         bodies::INSERT_PIECE,
         bodies::RELEASE_PIECES,
         bodies::COUNT,

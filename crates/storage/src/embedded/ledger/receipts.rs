@@ -31,11 +31,7 @@ pub(super) fn record(
 ) -> Result<RecordedReceipts, Abort<RecordReceiptsError>> {
     let head = countersigned.signed.head;
     let last = last_head(transaction, head.recipient)?;
-    let number = last.map_or(0, |last| last.number) + 1;
-    let previous_root = last.map_or(ReceiptHead::NO_ROOT, |last| last.root);
-    if last != Some(head) && (head.number, head.previous_root) != (number, previous_root) {
-        return Err(Abort::Refused(RecordReceiptsError::OutOfSequence { number, previous_root }));
-    }
+    RecordReceiptsError::unless_follows(last, head).map_err(Abort::Refused)?;
     let mut numbers = ChangeNumbers::load(transaction)?;
     let mut recorded = RecordedReceipts::default();
     for (index, proof) in proofs.into_iter().enumerate() {

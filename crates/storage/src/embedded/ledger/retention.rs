@@ -47,13 +47,24 @@ pub(super) fn end(transaction: &Transaction<'_>, now: Timestamp, rows: usize) ->
     };
     let mut ended = EndedRetention { messages: due.len(), released: Vec::new() };
     for Number(message) in due {
-        transaction.prepare_cached(END)?.execute([Number(message)])?;
+        end_one(transaction, message, &mut ended.released)?;
+    }
+    Ok(ended)
+}
+
+/// Ends it for one message, and releases what nobody waits for.
+pub(super) fn end_one(
+    transaction: &Transaction<'_>,
+    message: u64,
+    released: &mut Vec<Handle>,
+) -> Result<(), StoreError> {
+    transaction.prepare_cached(END)?.execute([Number(message)])?;
+    {
         let mut statement = transaction.prepare_cached(RELEASE_PARTS)?;
         let mut rows = statement.query([Number(message)])?;
         while let Some(row) = rows.next()? {
-            ended.released.push(Handle(row.get(0)?));
+            released.push(Handle(row.get(0)?));
         }
-        bodies::release(transaction, message, &mut ended.released)?;
     }
-    Ok(ended)
+    bodies::release(transaction, message, released)
 }

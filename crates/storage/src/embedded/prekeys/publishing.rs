@@ -1,10 +1,7 @@
 //! Storing an upload: whole or not at all.
 
 use rusqlite::{OptionalExtension, Transaction, params};
-use sealpost_core::{
-    limits,
-    ports::{PrekeyCounts, PrekeyUpload, StoreManifestError},
-};
+use sealpost_core::ports::{PrekeyCounts, PrekeyUpload, StoreManifestError};
 use sealpost_protocol::{AgentId, KeyId, OneTimePrekey, PrekeyKind, Timestamp, encoding::Encode};
 
 use super::{Abort, Time, counts};
@@ -67,9 +64,7 @@ pub(super) fn publish(
     for key in &upload.keys {
         store_key(transaction, owner, key)?;
     }
-    let counts = counts(transaction, upload.agent, now)?;
-    let most = counts.one_time_curve.max(counts.one_time_kem);
-    if most > limits::ONE_TIME_PREKEYS as u64 { Err(Abort::Refused(StoreManifestError::TooMany)) } else { Ok(counts) }
+    StoreManifestError::unless_few(counts(transaction, upload.agent, now)?).map_err(Abort::Refused)
 }
 
 /// Returns the agent's row.
@@ -85,9 +80,12 @@ fn store_manifest(transaction: &Transaction<'_>, upload: &EncodedUpload) -> Resu
             transaction.prepare_cached(INSERT_AGENT)?.execute(columns)?;
             Ok(transaction.last_insert_rowid())
         }
-        Some((owner, _, manifest)) if manifest == upload.manifest => Ok(owner),
-        Some((_, stored, _)) if upload.version <= stored => Err(Abort::Refused(StoreManifestError::Stale { stored })),
-        Some((owner, ..)) => {
+        Some((owner, stored, manifest)) => {
+            let is_the_same = manifest == upload.manifest;
+            StoreManifestError::unless_follows(stored, upload.version, is_the_same).map_err(Abort::Refused)?;
+            if is_the_same {
+                return Ok(owner);
+            }
             transaction.prepare_cached(UPDATE_AGENT)?.execute(params![owner, version, upload.manifest])?;
             Ok(owner)
         }
@@ -105,8 +103,9 @@ fn store_key(transaction: &Transaction<'_>, owner: i64, key: &EncodedKey) -> Res
             transaction.prepare_cached(INSERT_KEY)?.execute(columns)?;
             Ok(())
         }
-        Some((Some(content), _)) if content == key.content => Ok(()),
-        Some((None, Some(hash))) if hash == key.hash => Ok(()),
-        Some(_) => Err(Abort::Refused(StoreManifestError::KeyIdReused)),
+        Some((content, hash)) => {
+            let is_the_same = content.map_or(hash == Some(key.hash), |content| content == key.content);
+            StoreManifestError::unless_same_key(is_the_same).map_err(Abort::Refused)
+        }
     }
 }

@@ -1,0 +1,298 @@
+//! Bodies that stay at the relay: those of strangers that are not small, and what the disk has no room for. They are shown as
+//! waiting, hold nothing else up, and come when they are asked for, when there is room, or when their sender is no stranger
+//! any more.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use sealpost_protocol::{AgentId, BodyDescription, MessageId, MessageRef, Priority, Timestamp, limits as wire};
+
+use super::spool::Spooled;
+use crate::{
+    Agent, Event, ReceivedScheme, SyncError,
+    conflicts::retry_conflicts,
+    inbox::held_key,
+    limits,
+    records::{DownloadRecord, HeldRecord, WaitingBodyRecord, WrittenToRecord},
+    store::{Changes, Versioned},
+};
+
+/// What an agent fetches unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceivingLimits {
+    /// Bytes of one body of a stranger: of an agent that is neither a contact nor was ever written to.
+    pub stranger_body: u64,
+    /// Bytes of bodies of all strangers together that are here and not taken.
+    pub stranger_bodies: u64,
+    /// Bytes that the disk keeps free, whoever sends.
+    pub disk_reserve: u64,
+}
+
+impl Default for ReceivingLimits {
+    fn default() -> Self {
+        Self {
+            stranger_body: limits::STRANGER_BODY,
+            stranger_bodies: limits::STRANGER_BODIES,
+            disk_reserve: limits::DISK_RESERVE,
+        }
+    }
+}
+
+/// Why a body stays at the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitingReason {
+    /// The disk, or the agent's part of it, has no room for it.
+    NoRoom,
+    /// A stranger sent it, and it is not small.
+    Stranger,
+}
+
+/// A received message whose body stays at the relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingBody {
+    /// Its name; the sender in it is authenticated.
+    pub message: MessageRef,
+    /// Bytes of the body, sealed.
+    pub length: u64,
+    /// The sender's clock when it was composed.
+    pub sent: Timestamp,
+    /// This agent's clock when its envelope was opened.
+    pub received: Timestamp,
+    /// How urgent the sender holds it to be.
+    pub priority: Priority,
+    /// How it was sealed.
+    pub scheme: ReceivedScheme,
+    /// Why it waits.
+    pub reason: WaitingReason,
+}
+
+/// What asking for a waiting body came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchAnswer {
+    /// The next rounds fetch it.
+    Fetches,
+    /// The disk has no room for it.
+    NoRoom,
+    /// No body of this message waits.
+    Unknown,
+}
+
+/// Bodies that were asked for in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted(Mutex<HashSet<MessageRef>>);
+
+impl Wanted {
+    fn lock(&self) -> MutexGuard<'_, HashSet<MessageRef>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WaitingReason {
+    const ALL: [Self; 2] = [Self::NoRoom, Self::Stranger];
+
+    /// Where the rows begin: what waits for room alone is looked at first.
+    fn prefix(self) -> u8 {
+        match self {
+            Self::NoRoom => 1,
+            Self::Stranger => 2,
+        }
+    }
+
+    fn key(self, arrival: &[u8]) -> Vec<u8> {
+        [&[self.prefix()], arrival].concat()
+    }
+}
+
+impl Agent {
+    /// Messages whose bodies stay at the relay, at most `limit` and at most 100.
+    ///
+    /// # Errors
+    /// [`SyncError::State`].
+    pub async fn waiting_bodies(&self, limit: usize) -> Result<Vec<WaitingBody>, SyncError> {
+        let mut waiting = Vec::new();
+        for reason in WaitingReason::ALL {
+            let left = limit.min(limits::ROWS) - waiting.len();
+            for row in self.store.list::<WaitingBodyRecord>(&[reason.prefix()], &[], left).await? {
+                let message = row.value.message;
+                let Some(stored) = self.awaited_row(message).await?.map(|stored| stored.value) else { continue };
+                let Some(body) = stored.content.body() else { continue };
+                waiting.push(WaitingBody {
+                    message,
+                    length: body.description.sealed_length,
+                    sent: stored.sent,
+                    received: stored.received,
+                    priority: stored.priority,
+                    scheme: stored.scheme,
+                    reason,
+                });
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The messages with this id whose bodies stay at the relay: more than one only if a sender has taken another's id.
+    ///
+    /// # Errors
+    /// [`SyncError::State`].
+    pub async fn waiting_under(&self, id: MessageId) -> Result<Vec<MessageRef>, SyncError> {
+        let (mut found, mut after) = (Vec::new(), Vec::new());
+        loop {
+            let rows = self.store.list::<WaitingBodyRecord>(&[], &after, limits::ROWS).await?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after.clone_from(&last.key);
+            found.extend(rows.iter().map(|row| row.value.message).filter(|message| message.id == id));
+        }
+    }
+
+    /// Asks for a body that waits, whoever sent it: the next rounds fetch it.
+    ///
+    /// # Errors
+    /// [`SyncError::State`], [`SyncError::Spool`].
+    pub async fn fetch_waiting(&self, message: MessageRef) -> Result<FetchAnswer, SyncError> {
+        let Some(stored) = self.awaited_row(message).await? else { return Ok(FetchAnswer::Unknown) };
+        let Some(body) = stored.value.content.body() else { return Ok(FetchAnswer::Unknown) };
+        self.wanted.lock().insert(message);
+        if self.stays(message, body.description).await?.is_some() {
+            return Ok(FetchAnswer::NoRoom);
+        }
+        self.let_go_on(message).await?;
+        Ok(FetchAnswer::Fetches)
+    }
+
+    /// Why a body is not fetched now; nothing if it is.
+    pub(super) async fn stays(
+        &self,
+        message: MessageRef,
+        body: BodyDescription,
+    ) -> Result<Option<WaitingReason>, SyncError> {
+        let length = body.sealed_length;
+        if length <= limits::SHORT_BODY {
+            return Ok(None);
+        }
+        let files = self.spool.list().await.map_err(SyncError::Spool)?;
+        let incoming = files.iter().filter_map(|(file, length)| match file {
+            Spooled::Incoming(message) => Some((*message, *length)),
+            _ => None,
+        });
+        let (own, others): (Vec<_>, Vec<_>) = incoming.partition(|(file, _)| *file == message);
+        let here: u64 = own.iter().map(|(_, length)| length).sum();
+        let taken: u64 = others.iter().map(|(_, length)| length).sum();
+        let free = self.spool.free_bytes().await.map_err(SyncError::Spool)?;
+        let needed = length.saturating_sub(here).saturating_add(self.receiving.disk_reserve);
+        if taken.saturating_add(length) > limits::SPOOL || free < needed {
+            return Ok(Some(WaitingReason::NoRoom));
+        }
+        if self.wanted.lock().contains(&message) || self.is_known(message.sender).await? {
+            return Ok(None);
+        }
+        let mut strangers = length;
+        for (message, length) in others {
+            if !self.is_known(message.sender).await? {
+                strangers = strangers.saturating_add(length);
+            }
+        }
+        let is_small = length <= self.receiving.stranger_body && strangers <= self.receiving.stranger_bodies;
+        Ok((!is_small).then_some(WaitingReason::Stranger))
+    }
+
+    /// Whether an agent is a contact, or was ever written to.
+    async fn is_known(&self, agent: AgentId) -> Result<bool, SyncError> {
+        Ok(self.store.find::<WrittenToRecord>(agent.as_bytes()).await?.is_some()
+            || self.verified(agent).await?.is_some()
+            || self.contacts().await?.iter().any(|contact| contact.agent == agent))
+    }
+
+    /// Leaves a body at the relay. It holds nothing up any more, and what is here of one that has no room goes.
+    pub(super) async fn leave_at_relay(&self, message: MessageRef, reason: WaitingReason) -> Result<(), SyncError> {
+        tracing::info!(message = %message.id, sender = %message.sender, ?reason, "a body stays at the relay");
+        let _turn = self.turns.take().await?;
+        retry_conflicts(|| async {
+            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
+            let arrival = &stored.value.arrival;
+            let Some(download) = self.store.find::<DownloadRecord>(arrival).await? else { return Ok(()) };
+            let mut changes = Changes::default();
+            changes.delete(&download);
+            if let Some(held) = self.store.find::<HeldRecord>(&held_key(&message, arrival)).await? {
+                changes.delete(&held);
+            }
+            changes.insert(reason.key(arrival), &WaitingBodyRecord { message });
+            Ok::<_, SyncError>(self.store.commit(changes).await?)
+        })
+        .await?;
+        if reason == WaitingReason::NoRoom {
+            self.spool.remove(Spooled::Incoming(message)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets bodies go on that may be fetched by now, and gives up those whose life is over at every relay.
+    pub(super) async fn reconsider_waiting(&self) -> Result<(), SyncError> {
+        let page = self.store.page::<WaitingBodyRecord>(&[], &[], limits::ROWS).await?;
+        for row in page.rows {
+            let MessageRef { id, sender } = row.value.message;
+            let stored = self.awaited_row(row.value.message).await?;
+            let Some(body) = stored.as_ref().and_then(|stored| stored.value.content.body().zip(Some(stored))) else {
+                let mut changes = Changes::default();
+                changes.delete(&row);
+                crate::agent::ignore_conflict(self.store.commit(changes).await)?;
+                continue;
+            };
+            let (body, stored) = body;
+            if stored.value.sent.saturating_add(wire::MESSAGE_LIFE) < self.clock.now() {
+                self.give_up(row.value.message, Event::BodyGone { message: id, sender }).await?;
+            } else if !self.fetch_holds.hold(&[sender])
+                && self.stays(row.value.message, body.description).await?.is_none()
+            {
+                self.let_go_on(row.value.message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its body is fetched again, and what its sender sends later is shown after it.
+    async fn let_go_on(&self, message: MessageRef) -> Result<(), SyncError> {
+        let _turn = self.turns.take().await?;
+        retry_conflicts(|| async {
+            let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };
+            let arrival = stored.value.arrival.clone();
+            let Some(waiting) = self.waiting_row(&arrival).await? else { return Ok(()) };
+            let mut changes = Changes::default();
+            changes.delete(&waiting);
+            changes.insert(held_key(&message, &arrival), &HeldRecord { message });
+            changes.insert(arrival, &DownloadRecord { message });
+            Ok::<_, SyncError>(self.store.commit(changes).await?)
+        })
+        .await
+    }
+
+    pub(super) async fn waiting_row(&self, arrival: &[u8]) -> Result<Option<Versioned<WaitingBodyRecord>>, SyncError> {
+        for reason in WaitingReason::ALL {
+            if let Some(row) = self.store.find::<WaitingBodyRecord>(&reason.key(arrival)).await? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes along with the `changes` that this agent writes to these: they are no strangers any more.
+    pub(crate) async fn note_written_to(
+        &self,
+        changes: &mut Changes,
+        recipients: &[AgentId],
+    ) -> Result<(), crate::store::StoreAccessError> {
+        for recipient in recipients {
+            if self.store.find::<WrittenToRecord>(recipient.as_bytes()).await?.is_none() {
+                changes.insert(recipient.as_bytes(), &WrittenToRecord { first: self.clock.now() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a write failed because the disk, or the agent's part of it, is full.
+pub(super) fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}

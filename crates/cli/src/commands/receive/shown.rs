@@ -1,0 +1,157 @@
+//! A received message as it is printed.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sealpost_agent::{
+    ContentKind, InboxMessage, Received as Content, ReceivedScheme as Scheme, WaitingBody, WaitingReason, printable,
+};
+use serde::Serialize;
+
+use crate::output::{named_group, one_line};
+
+#[derive(Serialize)]
+pub(super) struct Received {
+    pub(super) id: String,
+    pub(super) from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) from_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<String>,
+    /// Bytes of a content that is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) length: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) saved_as: Option<String>,
+    /// Whether it stays in the inbox, since its content was not handed out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) kept: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) r#type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thread: Option<String>,
+    /// How it was sealed, unless by a ratchet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scheme: Option<&'static str>,
+    /// Whether the relay, and whoever has its store, can read it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) public: bool,
+    /// Whose key it was sealed under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) group_name: Option<String>,
+    /// Bytes of a sealed body that stays at the relay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting: Option<u64>,
+    /// Why it does: "stranger", or "no-room" here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waiting_reason: Option<&'static str>,
+    pub(super) priority: &'static str,
+    pub(super) sent_at: String,
+    pub(super) received_at: String,
+}
+
+impl Received {
+    pub(super) fn new(message: &InboxMessage, from_name: Option<String>) -> Self {
+        let (content, prelude) = match &message.content {
+            Content::Payload(payload) => (Some(&payload.content), payload.prelude()),
+            Content::Body(prelude) => (None, prelude.clone()),
+        };
+        let text = content.and_then(|content| content.as_text()).map(str::to_owned);
+        let bytes = content.filter(|content| content.kind() == ContentKind::Bytes);
+        Self {
+            id: message.message.id.to_string(),
+            from: message.message.sender.to_string(),
+            from_name,
+            bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
+            length: text.is_none().then_some(prelude.content_length),
+            text,
+            saved_as: None,
+            kept: false,
+            file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
+            r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
+            thread: prelude.thread.map(|thread| thread.to_string()),
+            scheme: named(message.scheme),
+            public: message.scheme == Scheme::None,
+            group: group_of(message.scheme),
+            group_name: None,
+            waiting: None,
+            waiting_reason: None,
+            priority: message.priority.as_str(),
+            sent_at: message.sent.to_string(),
+            received_at: message.received.to_string(),
+        }
+    }
+
+    /// One whose body stays at the relay.
+    pub(super) fn waiting(waiting: &WaitingBody, from_name: Option<String>) -> Self {
+        Self {
+            id: waiting.message.id.to_string(),
+            from: waiting.message.sender.to_string(),
+            from_name,
+            text: None,
+            bytes: None,
+            length: None,
+            file_name: None,
+            saved_as: None,
+            kept: false,
+            r#type: None,
+            thread: None,
+            scheme: named(waiting.scheme),
+            public: waiting.scheme == Scheme::None,
+            group: group_of(waiting.scheme),
+            group_name: None,
+            waiting: Some(waiting.length),
+            waiting_reason: Some(match waiting.reason {
+                WaitingReason::Stranger => "stranger",
+                WaitingReason::NoRoom => "no-room",
+            }),
+            priority: waiting.priority.as_str(),
+            sent_at: waiting.sent.to_string(),
+            received_at: waiting.received.to_string(),
+        }
+    }
+
+    pub(super) fn to_text(&self) -> String {
+        let from = self.from_name.as_deref().unwrap_or(&self.from);
+        let from = match (self.public, &self.group) {
+            (true, _) => format!("(public) {from}"),
+            (false, Some(group)) => format!("[{}] {from}", named_group(self.group_name.as_deref(), group)),
+            (false, None) => from.to_owned(),
+        };
+        if let Some(bytes) = self.waiting {
+            let why = match self.waiting_reason {
+                Some("no-room") => "there is no room for it here",
+                _ => "its sender is no contact",
+            };
+            let how = format!("{why}: receive with --fetch {}", self.id);
+            return format!("{from} at {}: waiting: body of {bytes} bytes; {how}", self.sent_at);
+        }
+        match &self.text {
+            // Further lines are indented, so that none looks like another line of ours.
+            Some(text) => {
+                let text = printable(text);
+                let lines = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\n    ");
+                format!("{from} at {}: {lines}", self.sent_at)
+            }
+            None => {
+                let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
+                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length.unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn named(scheme: Scheme) -> Option<&'static str> {
+    (scheme != Scheme::Ratchet).then(|| scheme.scheme().as_str())
+}
+
+fn group_of(scheme: Scheme) -> Option<String> {
+    match scheme {
+        Scheme::SharedKey { group, .. } => Some(group.to_string()),
+        _ => None,
+    }
+}

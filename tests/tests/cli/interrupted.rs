@@ -1,0 +1,94 @@
+//! Commands that are interrupted say what became of what they were at, and leave nothing else behind.
+
+use std::{fs, path::Path, process::Command};
+
+use sealpost_tests::{Home, within};
+use tokio::net::TcpListener;
+
+use super::{relay_and_home, texts};
+
+/// A file that is read for as long as someone writes it.
+fn pipe(home: &Home) -> std::path::PathBuf {
+    let path = home.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path
+}
+
+#[tokio::test]
+async fn a_message_that_is_interrupted_before_it_is_whole_is_kept_nowhere() {
+    let (_relay, home) = relay_and_home().await;
+    let path = pipe(&home);
+    let sending = home.start(["send", "--as", "alice", "bob", "--json", "--file", path.to_str().unwrap()]);
+    let opened = within("the file opened", tokio::fs::OpenOptions::new().write(true).open(&path)).await;
+    assert_eq!(sending.interrupt().await, 130);
+    drop(opened);
+    assert_eq!(home.run(["outbox", "list", "--as", "alice", "--json"]).await.succeeded().out, "");
+    let spool = home.path().join("alice/spool");
+    assert!(!spool.exists() || fs::read_dir(spool).unwrap().next().is_none(), "nothing is left of it");
+}
+
+#[tokio::test]
+async fn a_message_that_is_interrupted_on_its_way_is_kept_and_goes_on() {
+    let (_relay, home) = relay_and_home().await;
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let mut sending = home.start(["send", "--as", "alice", "bob", "on its way", "--json", "--relay", &origin]);
+    let connection = within("a connection", silent.accept()).await.unwrap();
+    sending.signal("-INT").await;
+    let told = sending.next_document().await.expect("its id");
+    assert_eq!((told["state"].as_str(), told["reason"].as_str()), (Some("kept"), Some("interrupted")));
+    assert_eq!(sending.ended().await, 130);
+    drop(connection);
+    let waiting = home.run(["outbox", "list", "--as", "alice", "--json"]).await.succeeded().document();
+    assert_eq!(waiting["id"], told["id"]);
+    home.run(["receive", "--as", "alice"]).await.succeeded();
+    assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents()), ["on its way"]);
+}
+
+#[cfg(target_os = "linux")]
+/// Processes whose command line names something in `folder`.
+fn processes_in(folder: &Path) -> usize {
+    let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    lines.filter(|line| String::from_utf8_lossy(line).contains(folder.to_str().unwrap())).count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_demo_that_is_killed_leaves_no_relay_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new("http://127.0.0.1:1").with("TMPDIR", folder.path());
+    let demo = home.start(["demo"]);
+    let wait = async |is_over: fn(usize) -> bool| {
+        while !is_over(processes_in(folder.path())) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the demo's relay", wait(|count| count > 0)).await;
+    demo.kill().await;
+    within("the end of the demo's relay", wait(|count| count == 0)).await;
+}
+
+fn benches_in(folder: &Path) -> usize {
+    fs::read_dir(folder).unwrap().filter(|entry| entry.as_ref().unwrap().file_type().unwrap().is_dir()).count()
+}
+
+#[tokio::test]
+async fn a_measurement_that_is_interrupted_leaves_nothing_behind() {
+    let home = Home::new("http://127.0.0.1:1");
+    for kind in ["blocks", "relay"] {
+        for signal in ["-INT", "-TERM"] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bench = home.start(["bench", kind, "--folder", folder.path().to_str().unwrap()]);
+            within("the measurement's folder", async {
+                while benches_in(folder.path()) == 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            bench.signal(signal).await;
+            assert_eq!(bench.ended().await, 130, "{kind} {signal}");
+            assert_eq!(benches_in(folder.path()), 0, "{kind} {signal}");
+        }
+    }
+}
