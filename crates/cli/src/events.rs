@@ -86,6 +86,19 @@ async fn group_in_words(agent: &Agent, noted: &Noted) -> String {
     }
 }
 
+/// What a peer shows of its reading and writing; nothing of what this version does not know.
+fn about_mark(event: &Event, at: String) -> Option<(Told, String)> {
+    let (event, id, agent, text) = match event {
+        Event::Read { reader, up_to } => {
+            ("message:read", Some(up_to.to_string()), reader, format!("{reader} has read everything up to {up_to}"))
+        }
+        Event::Typing { peer } => ("agent:typing", None, peer, format!("{peer} is writing")),
+        _ => return None,
+    };
+    let told = Told { event, id, agent: Some(agent.to_string()), at, ..Told::default() };
+    Some((told, text))
+}
+
 fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
     Told { event, group: Some(group), agent: Some(agent.to_string()), at, ..Told::default() }
 }
@@ -159,20 +172,11 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             );
             (Told { id: None, advice: Some(FORK_ADVICE), ..told("relay:forked", String::new(), reason) }, text)
         }
-        Event::Read { reader, up_to } => {
-            let text = format!("{reader} has read everything up to {up_to}");
-            let told = told("message:read", up_to.to_string(), String::new());
-            (Told { agent: Some(reader.to_string()), reason: None, ..told }, text)
-        }
-        Event::Typing { peer } => {
-            let told = told("agent:typing", String::new(), String::new());
-            (Told { id: None, agent: Some(peer.to_string()), reason: None, ..told }, format!("{peer} is writing"))
-        }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");
             let told = told("agent:restored-copy", String::new(), sign.clone());
             (Told { id: None, ..told }, text)
         }
-        _ => return None,
+        event => return about_mark(event, at),
     })
 }
