@@ -1,7 +1,7 @@
 //! One message under `recipient-keys` to as many recipients as there may be, each with keys of its own: what each of them
 //! downloads is the header, the body and its own wrap, and nothing of the other 999.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests: the first surprise ends them")]
+#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
