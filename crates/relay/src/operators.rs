@@ -246,7 +246,8 @@ async fn begin_anew(data_dir: &Path) -> Result<LedgerId, OperatorError> {
     Ok(ledger)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::{fs::File, io::Write, process::Command};
 

@@ -231,6 +231,11 @@ async fn orphans_of_a_crash_before_a_mark_go_in_the_background_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::await_holding_lock,
+    clippy::readonly_write_lock,
+    reason = "as a backup holds it, whose thread stands still"
+)]
 async fn nothing_is_collected_while_a_backup_is_made() {
     let place = Place::new().await;
     let orphan = place.store(ContentPolicy::Fresh, &[7; 5_000]).await.handles;
