@@ -1,8 +1,6 @@
 //! The relay and the processes of two agents are killed in the middle of a large upload and of a large download, again and
 //! again: each goes on where it was, nothing but what was in flight goes over the wire twice, and the file is the same.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests: the first surprise ends them")]
-
 use std::{ops::Range, path::PathBuf};
 
 use fastrand::Rng;
