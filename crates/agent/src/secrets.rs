@@ -40,6 +40,7 @@ macro_rules! shown_of {
 fn rows_keys_and_what_opens_them_cannot_be_shown() {
     let shown: Vec<&str> = shown_of![
         crate::Agent,
+        crate::Composed,
         BodyKeyRecord,
         BodyRecord,
         Changes,
@@ -115,16 +116,17 @@ fn shown() -> BTreeMap<&'static str, String> {
 }
 
 /// Those that cannot be shown, or show what stands elsewhere in the table.
-const BY_OTHERS: [&str; 5] = ["Agent", "BodyReader", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
+const BY_OTHERS: [&str; 6] = ["Agent", "BodyReader", "Composed", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
 
 /// Those that hold neither a secret nor what was said.
-const OPEN: [&str; 47] = [
+const OPEN: [&str; 52] = [
     "Arrival",
     "Backoff",
     "CancelError",
     "Contact",
     "ContentKind",
     "Event",
+    "FetchAnswer",
     "Fingerprint",
     "Follower",
     "GroupError",
@@ -149,6 +151,7 @@ const OPEN: [&str; 47] = [
     "RelayAddress",
     "RelayClient",
     "RelayError",
+    "ReceivingLimits",
     "Round",
     "SendError",
     "SendOutcome",
@@ -163,8 +166,11 @@ const OPEN: [&str; 47] = [
     "Synced",
     "SystemPrimitives",
     "Transfer",
+    "TransferKind",
     "Turn",
     "Waiting",
+    "WaitingBody",
+    "WaitingReason",
     "WaitingState",
 ];
 
