@@ -275,6 +275,14 @@ impl Running {
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}")))
     }
 
+    /// Lets it come to its end.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn wait(mut self) {
+        within("the command's end", self.process.wait()).await.unwrap();
+    }
+
     /// Interrupts the process as Ctrl-C does, and returns its exit code.
     ///
     /// # Panics

@@ -28,7 +28,7 @@ pub use binary::sealpost_binary;
 pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use hand_clock::HandClock;
 pub use patience::{PATIENCE, within, within_time};
-pub use proxy::Proxy;
+pub use proxy::{Passed, Proxy};
 pub use relay::TestRelay;
 pub use scripted::{BodyAnswer, Script, ScriptedRelay};
 pub use sdk::{SdkAgent, ShiftedClock, text, words};

@@ -31,6 +31,18 @@ struct State {
     cuts: u64,
     /// What happens once clients have sent so many more bytes.
     trap: Option<(usize, Fault)>,
+    /// How many more bytes may pass, in both directions together.
+    allowance: Option<u64>,
+    passed: Passed,
+}
+
+/// What has passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Bytes to the relay.
+    pub requests: u64,
+    /// Bytes from it.
+    pub answers: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +85,25 @@ impl Proxy {
         self.state.send_modify(|state| state.trap = Some((bytes, Fault::HoldAnswers)));
     }
 
+    /// Lets so many more bytes pass, in both directions together, and then none until [`Proxy::cut`].
+    pub fn stall_after(&self, bytes: u64) {
+        self.state.send_modify(|state| state.allowance = Some(bytes));
+    }
+
+    /// Returns when nothing passes any more.
+    ///
+    /// # Panics
+    /// Never: the proxy outlives the call.
+    pub async fn stalled(&self) {
+        self.state.subscribe().wait_for(|state| state.allowance == Some(0)).await.unwrap();
+    }
+
+    /// What has passed so far.
+    #[must_use]
+    pub fn passed(&self) -> Passed {
+        self.state.borrow().passed
+    }
+
     /// Ends every connection; what was held back is lost. New connections work as ever.
     pub fn cut(&self) {
         self.state.send_modify(State::cut);
@@ -93,7 +124,20 @@ impl Drop for Proxy {
 
 impl State {
     fn cut(&mut self) {
-        *self = Self { holds_answers: false, cuts: self.cuts + 1, trap: None, ..*self };
+        *self = Self { holds_answers: false, cuts: self.cuts + 1, trap: None, allowance: None, ..*self };
+    }
+
+    /// Takes bytes from what may pass; returns whether they may.
+    fn allow(&mut self, bytes: Passed) -> bool {
+        let Passed { requests, answers } = bytes;
+        if let Some(allowance) = &mut self.allowance {
+            *allowance = allowance.saturating_sub(requests + answers);
+            if *allowance == 0 {
+                return false;
+            }
+        }
+        self.passed = Passed { requests: self.passed.requests + requests, answers: self.passed.answers + answers };
+        true
     }
 
     /// Counts bytes on their way to the relay; the trap may close.
@@ -124,26 +168,39 @@ async fn connect(client: TcpStream, state: Arc<watch::Sender<State>>) {
     tokio::select! {
         _ = watching.wait_for(|state| state.cuts != cuts) => {}
         () = pass_requests(from_client, to_server, &state, cuts) => {}
-        () = pass_answers(from_server, to_client, state.subscribe(), cuts) => {}
+        () = pass_answers(from_server, to_client, &state, cuts) => {}
     }
+}
+
+/// Waits until bytes may pass. They never may on a connection that is cut meanwhile.
+async fn allow(state: &watch::Sender<State>, bytes: Passed, cuts: u64) -> bool {
+    let mut may_pass = false;
+    state.send_modify(|state| may_pass = state.allow(bytes));
+    if !may_pass {
+        let _ = state.subscribe().wait_for(|state| state.cuts != cuts).await;
+    }
+    may_pass
 }
 
 async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &watch::Sender<State>, cuts: u64) {
     let mut bytes = [0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         state.send_if_modified(|state| state.count_request(count));
-        if state.borrow().cuts != cuts || to.write_all(&bytes[..count]).await.is_err() {
+        let may_pass = allow(state, Passed { requests: count as u64, answers: 0 }, cuts).await;
+        if !may_pass || state.borrow().cuts != cuts || to.write_all(&bytes[..count]).await.is_err() {
             return;
         }
     }
 }
 
-async fn pass_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>, cuts: u64) {
+async fn pass_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &watch::Sender<State>, cuts: u64) {
+    let mut watching = state.subscribe();
     let mut bytes = [0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
         // A connection that was cut passes nothing on, whatever it held.
-        let may_pass = state.wait_for(|state| !state.holds_answers || state.cuts != cuts).await;
+        let may_pass = watching.wait_for(|state| !state.holds_answers || state.cuts != cuts).await;
         let may_pass = may_pass.is_ok_and(|state| state.cuts == cuts);
+        let may_pass = may_pass && allow(state, Passed { requests: 0, answers: count as u64 }, cuts).await;
         if !may_pass || to.write_all(&bytes[..count]).await.is_err() {
             return;
         }

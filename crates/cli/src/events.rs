@@ -103,6 +103,25 @@ fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -
     Told { event, group: Some(group), agent: Some(agent.to_string()), at, ..Told::default() }
 }
 
+/// Who has become a member of a group, and who is one no more.
+fn about_membership(event: &Event, group_in_words: &str, at: &str) -> Option<(Told, String)> {
+    Some(match event {
+        Event::JoinedGroup { group, founder } => {
+            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
+            (about_group("group:joined", group.to_string(), *founder, at.to_owned()), text)
+        }
+        Event::RemovedFromGroup { group, founder } => {
+            let text = format!("{founder} has removed this agent from the group {group_in_words}");
+            (about_group("group:removed", group.to_string(), *founder, at.to_owned()), text)
+        }
+        Event::LeftGroup { group, member } => {
+            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
+            (about_group("group:left", group.to_string(), *member, at.to_owned()), text)
+        }
+        _ => return None,
+    })
+}
+
 fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
     let at = noted.at.to_string();
     let told = |event, id: String, reason| Told {
@@ -165,25 +184,6 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let told = told("agent:restored-copy", String::new(), sign.clone());
             (Told { id: None, ..told }, text)
         }
-        event => return group_words(noted, group_in_words).or_else(|| about_mark(event, at.clone())),
-    })
-}
-
-fn group_words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
-    let at = noted.at.to_string();
-    Some(match &noted.event {
-        Event::JoinedGroup { group, founder } => {
-            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
-            (about_group("group:joined", group.to_string(), *founder, at), text)
-        }
-        Event::RemovedFromGroup { group, founder } => {
-            let text = format!("{founder} has removed this agent from the group {group_in_words}");
-            (about_group("group:removed", group.to_string(), *founder, at), text)
-        }
-        Event::LeftGroup { group, member } => {
-            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
-            (about_group("group:left", group.to_string(), *member, at), text)
-        }
-        _ => return None,
+        event => return about_membership(event, group_in_words, &at).or_else(|| about_mark(event, at)),
     })
 }

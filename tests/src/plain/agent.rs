@@ -4,14 +4,14 @@ use std::{collections::HashMap, time::Duration};
 
 use sealpost_api::v1;
 use sealpost_crypto::{
-    BodyKey, Content, ContentKey, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, OneTimeCurvePrekey,
-    OneTimeKemPrekey, Payload, Plaintext, PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SystemPrimitives,
-    Validity, VerifiedBundle, initiate, respond,
+    BodyKey, BodyOpener, BodySeal, Content, ContentKey, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys,
+    OneTimeCurvePrekey, OneTimeKemPrekey, Payload, Plaintext, PrivatePrekey, ResponderKemKey, ResponderKeys, Session,
+    SystemPrimitives, Validity, VerifiedBundle, initiate, respond, unwrap_key,
 };
 use sealpost_protocol::{
-    AgentId, Attempt, BodyDescription, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId,
+    AgentId, Attempt, BodyAccess, BodyDescription, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId,
     MessageClass, MessageId, MessageRef, Opening, PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf,
-    Recipients, Scheme, Signer, Suite, SystemClock, Verdict,
+    Recipients, Scheme, SignedPart, Signer, Suite, SystemClock, Verdict,
     encoding::{Decode, Encode},
     limits,
 };
@@ -203,6 +203,28 @@ impl PlainAgent {
             part: PartHash::of(&entry.envelope),
             header,
         }
+    }
+
+    /// The content of a message under `recipient-keys`, whose sender has signed it.
+    ///
+    /// # Panics
+    /// When the entry is not such a message for this agent, or the body not its body.
+    #[must_use]
+    pub fn read_wrapped(&self, entry: &v1::MailboxEntry, body: &[u8]) -> Vec<u8> {
+        let header = Header::from_bytes(&entry.header).unwrap();
+        let part = SignedPart::from_bytes(&entry.envelope).unwrap();
+        part.verify(&header).unwrap();
+        assert_eq!(header.fields().body, Some(BodyDescription::of(body)));
+        let BodyAccess::Wrapped(wrapped) = part.access else { panic!("another scheme: {part:?}") };
+        let key = unwrap_key(&self.manifest.sealing, &header, &self.id(), &wrapped).unwrap();
+        let mut opener = BodyOpener::new(&BodySeal::Sealed(&key), body.len() as u64).unwrap();
+        let (mut content, mut rest) = (Vec::new(), body);
+        while opener.needed() > 0 {
+            let (piece, later) = rest.split_at(opener.needed());
+            content.extend_from_slice(&opener.open(piece).unwrap());
+            rest = later;
+        }
+        content
     }
 
     /// Signs the next batch of receipts, which says `verdict` of one message.

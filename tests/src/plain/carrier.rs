@@ -62,9 +62,22 @@ pub trait Carrier: Sized {
 /// When the relay does not take its word.
 pub async fn log_in<C: Carrier>(origin: &str, identity: &IdentityPrivateKey) -> C {
     let mut carrier = C::dial(origin).await;
+    let credentials = prove(&mut carrier, origin, identity).await;
+    carrier.present(credentials);
+    carrier
+}
+
+/// What the relay gives `identity` to show on any connection.
+///
+/// # Panics
+/// When the relay does not take its word.
+pub async fn sign_in<C: Carrier>(origin: &str, identity: &IdentityPrivateKey) -> Credentials {
+    prove(&mut C::dial(origin).await, origin, identity).await
+}
+
+async fn prove<C: Carrier>(carrier: &mut C, origin: &str, identity: &IdentityPrivateKey) -> Credentials {
     let key = ProofKey::generate();
     let challenge = carrier.challenge().await.unwrap();
     let issued = carrier.issue_token(sign_claim(identity, challenge, origin, &key)).await.unwrap();
-    carrier.present(Credentials { token: issued.token, key: Some(key) });
-    carrier
+    Credentials { token: issued.token, key: Some(key) }
 }

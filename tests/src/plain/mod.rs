@@ -9,7 +9,7 @@ mod rest;
 mod signed;
 
 pub use agent::{Opened, PlainAgent};
-pub use carrier::{Carrier, Events, log_in};
+pub use carrier::{Carrier, Events, log_in, sign_in};
 pub use credentials::{Credentials, ProofKey, sign_claim};
 pub use grpc::Grpc;
 pub use rest::Rest;

@@ -15,6 +15,7 @@ mod groups;
 mod identity;
 mod interrupted;
 mod json_forms;
+mod keeping;
 mod marks;
 mod measuring;
 mod operators;
