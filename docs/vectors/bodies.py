@@ -4,6 +4,7 @@ from blake3 import blake3
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from zstandard import ZstdDecompressor
 
 import specification as spec
 
@@ -48,7 +49,11 @@ def check_message(message, group_key, alice, bob):
 
 def check_body(message):
     content = message.get("content") or (bytes(range(251)) * 1_000)[: message["pattern"]]
-    body = seal(message.get("content_key"), message["prelude"], content)
+    body = seal(message.get("content_key"), message["prelude"], message.get("frame", content))
+    if "frame" in message:
+        lengths = len(content).to_bytes(8, "big") + len(message["frame"]).to_bytes(8, "big")
+        yield "prelude names both lengths", message["prelude"].endswith(b"\3" + lengths)
+        yield "frame", decompress(message["frame"]) == content
     yield "body", len(body) == message["body_length"] and message.get("body", body) == body
     yield "body's hash", blake3(body).digest() == message["body_hash"]
     described = b"\1" + len(body).to_bytes(8, "big") + message["body_hash"]
@@ -69,6 +74,12 @@ def seal(key, prelude, content):
         nonce = (at // CHUNK).to_bytes(11, "big") + bytes([at + CHUNK >= len(plaintext)])
         body += cipher.encrypt(nonce, plaintext[at : at + CHUNK], b"")
     return body
+
+
+def decompress(frame):
+    decompressor = ZstdDecompressor(max_window_size=1 << 23).decompressobj()
+    content = decompressor.decompress(frame)
+    return content if decompressor.eof and not decompressor.unused_data else None
 
 
 def padme(length):

@@ -108,7 +108,7 @@ fn seeds() -> Result<Vec<Seed>, Box<dyn Error>> {
     let group_key = GroupKey::generate(&Seeded::new(9), group, 0)?;
     let (_, shared) = group_key.new_content_key(&Seeded::new(10), &later_header.message())?;
     let content_key = ContentKey::generate(&Seeded::new(8))?;
-    let (open, sealed) = (body(&BodySeal::Open)?, body(&BodySeal::Sealed(&content_key))?);
+    let (open, sealed) = (body(&BodySeal::Open, None)?, body(&BodySeal::Sealed(&content_key), None)?);
     let body_key = BodyKey::new(&content_key, BodyDescription::of(&sealed))?;
     let seal = SenderSeal::sign(&world.alice, later_header.hash());
     seeds.extend([
@@ -121,20 +121,24 @@ fn seeds() -> Result<Vec<Seed>, Box<dyn Error>> {
         ("signed_part", "open", SignedPart { seal, access: BodyAccess::Open }.to_bytes()),
         ("signed_part", "shared", SignedPart { seal, access: BodyAccess::Shared(shared) }.to_bytes()),
         ("body", "open", open),
+        ("body", "compressed", body(&BodySeal::Open, Some(1 << 30))?),
         ("body", "sealed", sealed),
     ]);
     Ok(seeds)
 }
 
-fn body(seal: &BodySeal<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
+/// A body; with the length of what its content was made of, the content stands for a frame.
+fn body(seal: &BodySeal<'_>, uncompressed: Option<u64>) -> Result<Vec<u8>, Box<dyn Error>> {
     let content = b"a content";
+    let length = content.len() as u64;
     let prelude = Prelude {
         message_type: None,
         thread: None,
         reply_to: None,
         file_name: None,
         kind: ContentKind::Text,
-        content_length: content.len() as u64,
+        content_length: uncompressed.unwrap_or(length),
+        compressed_length: uncompressed.map(|_| length),
     };
     let mut sealer = BodySealer::new(seal, &prelude)?;
     let (mut body, mut rest) = (Vec::new(), content.as_slice());

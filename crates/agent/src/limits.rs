@@ -105,6 +105,16 @@ pub const SEGMENT: usize = 1 << 20;
 /// it, a thirtieth at most.
 pub const BODY_CONTENT: u64 = sealpost_protocol::limits::BODY / 32 * 31;
 
+/// zstd's level: its own default. Higher costs seconds for a few percent.
+pub const COMPRESSION_LEVEL: i32 = 3;
+
+/// The greatest window of a frame that is decompressed, as a power of two: 8 MiB, which RFC 8878 asks every decoder to have.
+/// Raised, a sender may take more memory of its recipients; frames of ours have at most 2 MiB.
+pub const COMPRESSION_WINDOW_LOG: u32 = 23;
+
+/// Bytes that are compressed or decompressed at a time: what a chunk of a body has.
+pub const COMPRESSION_STEP: usize = 64 << 10;
+
 /// Bundles that are claimed at a time for a message to many: enough that a relay stores them in groups, and few beside the
 /// requests that it takes on one connection.
 pub const CLAIMS_AT_A_TIME: usize = 16;

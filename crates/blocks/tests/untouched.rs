@@ -1,5 +1,7 @@
 //! The store over files that stay as they are.
 
+#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use sealpost_blocks::{

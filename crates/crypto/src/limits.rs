@@ -149,7 +149,7 @@ const _: () = assert!(
     "the greatest payload fits in an envelope"
 );
 const _: () = assert!(
-    1 + (1 + 4 + wire::MESSAGE_TYPE) + (1 + 16) + (1 + 48) + (1 + 4 + FILE_NAME) + 1 + 8 <= BODY_CHUNK,
+    1 + (1 + 4 + wire::MESSAGE_TYPE) + (1 + 16) + (1 + 48) + (1 + 4 + FILE_NAME) + 1 + 8 + 8 <= BODY_CHUNK,
     "what stands before a content fits in the first chunk"
 );
 const _: () = assert!(ARGON2_LEAST_MEMORY_KIB <= ARGON2_MEMORY_KIB && ARGON2_MEMORY_KIB <= ARGON2_MOST_MEMORY_KIB);

@@ -94,6 +94,7 @@ impl Payload {
             file_name: self.file_name.clone(),
             kind: self.content.kind(),
             content_length: self.content.as_bytes().len() as u64,
+            compressed_length: None,
         }
     }
 

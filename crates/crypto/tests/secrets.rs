@@ -202,6 +202,7 @@ fn a_prelude_shows_no_name() {
         file_name: Some(FileName::new(SECRET_TEXT).unwrap()),
         kind: sealpost_crypto::ContentKind::Bytes,
         content_length: 1,
+        compressed_length: None,
     };
     assert!(!format!("{prelude:?}").contains(SECRET_TEXT));
 }

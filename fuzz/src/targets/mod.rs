@@ -154,7 +154,7 @@ fn body(input: &[u8]) {
             rest = later;
         }
         assert!(rest.is_empty(), "a body ends with its bytes");
-        assert_eq!(opener.prelude().map(|prelude| prelude.content_length), Some(content));
+        assert_eq!(opener.prelude().map(Prelude::length_in_body), Some(content));
     }
     let _ = reads_canonically::<Prelude>(input);
 }

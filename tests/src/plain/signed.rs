@@ -85,6 +85,7 @@ fn seal_body(key: Option<&ContentKey>, message_type: Option<MessageType>, text: 
         file_name: None,
         kind: ContentKind::Text,
         content_length: text.len() as u64,
+        compressed_length: None,
     };
     let seal = key.map_or(BodySeal::Open, BodySeal::Sealed);
     let mut sealer = BodySealer::new(&seal, &prelude).unwrap();

@@ -1,5 +1,7 @@
 //! Contents that travel as bodies: any length, cut off anywhere, by two processes, and from a relay that lies.
 
+mod compressed;
+
 use std::{
     io::Read,
     sync::{
@@ -187,6 +189,11 @@ async fn a_message_whose_life_ends_during_its_upload_is_unsent_and_leaves_nothin
 
 /// A body of one content under a key.
 fn sealed(content: &[u8]) -> (ContentKey, Vec<u8>) {
+    sealed_frame(content, content.len() as u64, None)
+}
+
+/// A body with these bytes, as what they are said to be.
+fn sealed_frame(in_body: &[u8], content_length: u64, compressed_length: Option<u64>) -> (ContentKey, Vec<u8>) {
     let key = ContentKey::generate(&SystemPrimitives).unwrap();
     let prelude = Prelude {
         message_type: None,
@@ -194,10 +201,11 @@ fn sealed(content: &[u8]) -> (ContentKey, Vec<u8>) {
         reply_to: None,
         file_name: None,
         kind: ContentKind::Bytes,
-        content_length: content.len() as u64,
+        content_length,
+        compressed_length,
     };
     let mut sealer = BodySealer::new(&BodySeal::Sealed(&key), &prelude).unwrap();
-    let (mut body, mut rest) = (Vec::new(), content);
+    let (mut body, mut rest) = (Vec::new(), in_body);
     while let Some(room) = sealer.room() {
         let (now, later) = rest.split_at(room.len());
         room.copy_from_slice(now);

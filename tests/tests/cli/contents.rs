@@ -30,6 +30,24 @@ async fn a_file_arrives_as_its_bytes_under_its_name() {
 }
 
 #[tokio::test]
+async fn a_compressed_file_arrives_as_it_was_short_or_long() {
+    let (_relay, home) = relay_and_home().await;
+    let (path, folder) = (home.path().join("log.txt"), home.path().join("saved"));
+    for lines in [1_000, 100_000] {
+        let content = "the same line again and again\n".repeat(lines);
+        std::fs::write(&path, &content).unwrap();
+        let send = ["send", "--as", "alice", "bob", "--compress", "--file", path.to_str().unwrap()];
+        home.run(send).await.succeeded();
+        let shown = home.run(["receive", "--as", "bob"]).await.succeeded();
+        assert!(shown.out.contains(&format!("log.txt ({} bytes)", content.len())), "{}", shown.out);
+        home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap()]).await.succeeded();
+        let saved: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(saved.len() == 1 && std::fs::read(&saved[0]).unwrap() == content.as_bytes(), "{saved:?}");
+        std::fs::remove_file(&saved[0]).unwrap();
+    }
+}
+
+#[tokio::test]
 async fn for_people_a_file_stays_in_the_inbox_until_it_is_saved_and_never_over_another() {
     let (_relay, home) = relay_and_home().await;
     let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));

@@ -5,10 +5,14 @@ use std::{
     io::{self, Read, Seek, SeekFrom},
 };
 
-use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload};
+use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload, SecretBytes};
 use sealpost_protocol::{BodyHasher, MessageType};
+use zeroize::Zeroizing;
 
-use super::spool::SpoolFile;
+use super::{
+    compression::{CompressionError, Decompressor},
+    spool::SpoolFile,
+};
 use crate::{SyncError, limits, records::BodyRecord};
 
 /// What a body that was fetched is.
@@ -37,6 +41,7 @@ fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
         Err(BodyError::Primitives(error)) => return Err(error.into()),
         opener => opener.ok(),
     };
+    let mut frame = Frame::default();
     let mut piece = Vec::new();
     loop {
         let needed = opener.as_ref().map(BodyOpener::needed).filter(|needed| *needed > 0);
@@ -48,20 +53,48 @@ fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
             && let Some(opening) = &mut opener
         {
             match opening.open(found) {
-                Ok(_) => {}
+                Ok(content) if frame.check(opening, &content).is_ok() => {}
                 Err(BodyError::Primitives(error)) => return Err(error.into()),
                 // Whose fault it is the hash tells, at the end.
-                Err(_) => opener = None,
+                _ => opener = None,
             }
         }
     }
     Ok(match opener {
         _ if hasher.description() != body.description => Checked::Other,
-        Some(opener) if opener.needed() == 0 => {
+        Some(opener) if opener.needed() == 0 && frame.finish().is_ok() => {
             Checked::Opens(opener.prelude().and_then(|prelude| prelude.message_type.clone()))
         }
         _ => Checked::Unreadable,
     })
+}
+
+/// The frame in a body whose content is compressed, as it is read through; nothing of it is kept.
+#[derive(Default)]
+struct Frame {
+    decompressor: Option<Decompressor>,
+    has_begun: bool,
+    scratch: Zeroizing<Vec<u8>>,
+}
+
+impl Frame {
+    fn check(&mut self, opener: &BodyOpener, content: &[u8]) -> Result<(), CompressionError> {
+        if !self.has_begun
+            && let Some(prelude) = opener.prelude()
+        {
+            self.decompressor = Decompressor::of(prelude)?;
+            self.scratch.resize(limits::COMPRESSION_STEP, 0);
+            self.has_begun = true;
+        }
+        match &mut self.decompressor {
+            Some(decompressor) => decompressor.pass(content, &mut self.scratch, |_| ()),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), CompressionError> {
+        self.decompressor.as_mut().map_or(Ok(()), Decompressor::finish)
+    }
 }
 
 /// Reads until the buffer is full or the file has ended.
@@ -97,6 +130,12 @@ impl From<BodyError> for NotRead {
     }
 }
 
+impl From<CompressionError> for NotRead {
+    fn from(_: CompressionError) -> Self {
+        Self::Unreadable
+    }
+}
+
 /// Opens a body whose content may be that of a payload.
 pub(super) fn open_short(seal: &BodySeal<'_>, sealed: &[u8]) -> Result<Payload, NotRead> {
     let mut opener = BodyOpener::new(seal, sealed.len() as u64)?;
@@ -107,6 +146,16 @@ pub(super) fn open_short(seal: &BodySeal<'_>, sealed: &[u8]) -> Result<Payload, 
         rest = later;
     }
     let prelude = opener.prelude().cloned().ok_or(NotRead::Unreadable)?;
+    if prelude.content_length > limits::CONTENT as u64 {
+        return Err(NotRead::TooLong);
+    }
+    if let Some(mut decompressor) = Decompressor::of(&prelude)? {
+        let frame = SecretBytes::from(content);
+        content = Vec::with_capacity(limits::CONTENT);
+        let mut scratch = Zeroizing::new(vec![0; limits::COMPRESSION_STEP]);
+        decompressor.pass(&frame, &mut scratch, |piece| content.extend_from_slice(piece))?;
+        decompressor.finish()?;
+    }
     let content = match prelude.kind {
         ContentKind::Text => String::from_utf8(content).map(Content::text).map_err(|_| NotRead::Unreadable)?,
         ContentKind::Bytes => Content::bytes(content),

@@ -4,6 +4,7 @@
 //! few pieces, whatever the length.
 
 mod checking;
+mod compression;
 mod downloading;
 mod leftovers;
 mod reading;
@@ -20,17 +21,18 @@ use std::fmt;
 use sealpost_crypto::FileName;
 use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
-pub use self::{
-    reading::BodyReader,
-    transfers::{Transfer, TransferKind},
-    waiting::{FetchAnswer, ReceivingLimits, WaitingBody, WaitingReason},
-};
 pub(crate) use self::{
+    compression::compress,
     sealing::saves_by_a_body,
     spool::{Spool, SpoolFile, Spooled},
     transfers::{Stop, Transfers},
     uploading::Uploaded,
     waiting::Wanted,
+};
+pub use self::{
+    reading::BodyReader,
+    transfers::{Transfer, TransferKind},
+    waiting::{FetchAnswer, ReceivingLimits, WaitingBody, WaitingReason},
 };
 
 /// A content that is read as it is sealed, and what goes with it inside the seal.

@@ -9,7 +9,10 @@ use std::{
 use sealpost_crypto::{BodyOpener, Prelude, SecretBytes};
 use sealpost_protocol::{MessageRef, encoding::Encode};
 
-use super::spool::{Spooled, blocking};
+use super::{
+    compression::{Decompressor, Progress},
+    spool::{Spooled, blocking},
+};
 use crate::{
     Agent, SyncError,
     records::{BodyRecord, InboxRecord},
@@ -18,9 +21,15 @@ use crate::{
 /// The content of a received message, as it is read: each chunk is checked before any of it is handed on. What is not
 /// read to its end stays in the inbox all the same, until the message is taken.
 pub struct BodyReader {
+    pieces: Pieces,
+    prelude: Prelude,
+    decompressor: Option<Decompressor>,
+}
+
+/// What is sealed, chunk by chunk.
+struct Pieces {
     file: File,
     opener: BodyOpener,
-    prelude: Prelude,
     open: SecretBytes,
     at: usize,
 }
@@ -48,11 +57,11 @@ impl Agent {
 impl BodyReader {
     fn new(file: File, body: &BodyRecord) -> io::Result<Self> {
         let opener = BodyOpener::new(&body.key.seal(), body.description.sealed_length).map_err(damaged)?;
-        let mut reader = Self { file, opener, prelude: no_prelude(), open: SecretBytes::default(), at: 0 };
-        reader.next_chunk()?;
-        let prelude = reader.opener.prelude().cloned();
-        reader.prelude = prelude.ok_or_else(|| damaged("a body without a beginning"))?;
-        Ok(reader)
+        let mut pieces = Pieces { file, opener, open: SecretBytes::default(), at: 0 };
+        pieces.next()?;
+        let prelude = pieces.opener.prelude().cloned().ok_or_else(|| damaged("a body without a beginning"))?;
+        let decompressor = Decompressor::of(&prelude).map_err(damaged)?;
+        Ok(Self { pieces, prelude, decompressor })
     }
 
     /// What goes with the content, and its length.
@@ -60,28 +69,47 @@ impl BodyReader {
     pub fn prelude(&self) -> &Prelude {
         &self.prelude
     }
+}
 
-    fn next_chunk(&mut self) -> io::Result<()> {
+impl Pieces {
+    fn next(&mut self) -> io::Result<()> {
         let mut piece = vec![0; self.opener.needed()];
         self.file.read_exact(&mut piece)?;
         self.open = self.opener.open(&piece).map_err(damaged)?;
         self.at = 0;
         Ok(())
     }
+
+    /// The next bytes, as many as are open; none at the end.
+    fn available(&mut self) -> io::Result<&[u8]> {
+        while self.at == self.open.len() && self.opener.needed() > 0 {
+            self.next()?;
+        }
+        Ok(self.open.get(self.at..).unwrap_or_default())
+    }
 }
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.open.len() && self.opener.needed() > 0 {
-            self.next_chunk()?;
+        let Some(decompressor) = &mut self.decompressor else {
+            let count = self.pieces.available()?.read(buffer)?;
+            self.pieces.at += count;
+            return Ok(count);
+        };
+        while !buffer.is_empty() {
+            let input = self.pieces.available()?;
+            let is_at_end = input.is_empty();
+            let Progress { consumed, produced } = decompressor.step(input, buffer).map_err(damaged)?;
+            self.pieces.at += consumed;
+            if produced > 0 {
+                return Ok(produced);
+            }
+            if is_at_end {
+                decompressor.finish().map_err(damaged)?;
+                break;
+            }
         }
-        let left = self.open.get(self.at..).unwrap_or_default();
-        let length = left.len().min(buffer.len());
-        if let (Some(to), Some(from)) = (buffer.get_mut(..length), left.get(..length)) {
-            to.copy_from_slice(from);
-        }
-        self.at += length;
-        Ok(length)
+        Ok(0)
     }
 }
 
@@ -93,15 +121,4 @@ impl fmt::Debug for BodyReader {
 
 fn damaged(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
-fn no_prelude() -> Prelude {
-    Prelude {
-        message_type: None,
-        thread: None,
-        reply_to: None,
-        file_name: None,
-        kind: sealpost_crypto::ContentKind::Bytes,
-        content_length: 0,
-    }
 }

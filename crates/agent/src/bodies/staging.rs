@@ -80,23 +80,31 @@ impl Staged {
         self.at = 0;
         Ok(true)
     }
+
+    /// The next bytes, as many as are open; none at the end.
+    pub(super) async fn available(&mut self) -> Result<&[u8], SendError> {
+        while self.at == self.open.len() && self.next_segment().await? {}
+        Ok(self.open.get(self.at..).unwrap_or_default())
+    }
+
+    /// So many of them are done with.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.at = self.open.len().min(self.at + count);
+    }
 }
 
 impl Source for Staged {
     async fn fill(&mut self, room: &mut [u8]) -> Result<(), SendError> {
         let mut filled = 0;
-        while filled < room.len() {
-            if self.at == self.open.len() && !self.next_segment().await? {
-                return Err(SendError::ContentChanged);
-            }
-            let count = (room.len() - filled).min(self.open.len() - self.at);
-            if let (Some(to), Some(from)) =
-                (room.get_mut(filled..filled + count), self.open.get(self.at..self.at + count))
-            {
-                to.copy_from_slice(from);
+        while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            let available = self.available().await?;
+            let count = rest.len().min(available.len());
+            match (rest.get_mut(..count), available.get(..count)) {
+                (Some(to), Some(from)) if count > 0 => to.copy_from_slice(from),
+                _ => return Err(SendError::ContentChanged),
             }
             filled += count;
-            self.at += count;
+            self.consume(count);
         }
         Ok(())
     }
@@ -114,6 +122,7 @@ fn seal_segment(key: &ContentKey, plain: &[u8]) -> Result<Vec<u8>, SendError> {
         file_name: None,
         kind: ContentKind::Bytes,
         content_length: plain.len() as u64,
+        compressed_length: None,
     };
     let mut sealer = BodySealer::new(&BodySeal::Sealed(key), &prelude)?;
     let (mut sealed, mut rest) = (Vec::new(), plain);

@@ -34,7 +34,7 @@ pub use self::{
 };
 use crate::{
     Agent, RelayError, SendError, Streamed,
-    bodies::{SpoolFile, saves_by_a_body},
+    bodies::{SpoolFile, compress, saves_by_a_body},
     conflicts::retry_conflicts,
     records::{BodyKeyRecord, ContentRecord, DraftRecord, OutgoingRecord, RenewalRecord},
     schemes::{DraftScheme, OutgoingScheme},
@@ -57,6 +57,9 @@ pub struct Outgoing<P = Payload> {
     /// How long the relay keeps it; none for as the scheme has it: under a ratchet until it is delivered, otherwise to the
     /// end of its life.
     pub retention: Option<Retention>,
+    /// Whether it is compressed before it is padded and sealed, where that makes it shorter. Its sealed length then tells
+    /// something of what it says: how well that compresses.
+    pub compress: bool,
 }
 
 impl<P> Outgoing<P> {
@@ -65,7 +68,7 @@ impl<P> Outgoing<P> {
     pub fn to(recipients: impl Into<Vec<AgentId>>, payload: P) -> Self {
         let scheme = OutgoingScheme::Ratchet;
         let (priority, life) = (Priority::Normal, wire::MESSAGE_LIFE);
-        Self { to: recipients.into(), payload, scheme, priority, life, retention: None }
+        Self { to: recipients.into(), payload, scheme, priority, life, retention: None, compress: false }
     }
 
     /// The same under another scheme.
@@ -80,11 +83,17 @@ impl<P> Outgoing<P> {
         Self { retention: Some(retention), ..self }
     }
 
+    /// The same, compressed where that makes it shorter.
+    #[must_use]
+    pub fn compressed(self) -> Self {
+        Self { compress: true, ..self }
+    }
+
     /// The same with something else to say.
     #[must_use]
     pub fn with<Q>(self, payload: Q) -> Outgoing<Q> {
-        let Self { to, scheme, priority, life, retention, .. } = self;
-        Outgoing { to, payload, scheme, priority, life, retention }
+        let Self { to, scheme, priority, life, retention, compress, .. } = self;
+        Outgoing { to, payload, scheme, priority, life, retention, compress }
     }
 }
 
@@ -158,9 +167,12 @@ impl Agent {
         let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
         let payload = outgoing.payload;
         let mut file = None;
-        let is_body = draft.scheme != DraftScheme::Ratchet || saves_by_a_body(&payload, draft.recipients.len());
+        let frame =
+            if outgoing.compress { compress(payload.content.as_bytes()).map_err(SendError::Input)? } else { None };
+        let is_body =
+            draft.scheme != DraftScheme::Ratchet || saves_by_a_body(&payload, frame.as_ref(), draft.recipients.len());
         draft.content = if is_body {
-            let (sealed, content) = self.seal_payload_as_body(id, &payload, key).await?;
+            let (sealed, content) = self.seal_payload_as_body(id, &payload, frame.as_ref(), key).await?;
             file = Some(sealed);
             content
         } else {
@@ -178,7 +190,7 @@ impl Agent {
         outgoing: Outgoing<Streamed<R>>,
     ) -> Result<Composed, SendError> {
         let (id, mut draft, key) = self.draft(&outgoing, outgoing.payload.message_type.as_ref()).await?;
-        let (file, content) = self.seal_stream(id, outgoing.payload, key).await?;
+        let (file, content) = self.seal_stream(id, outgoing.payload, outgoing.compress, key).await?;
         draft.content = content;
         Ok(Composed { id, draft, file: Some(file) })
     }

@@ -10,6 +10,7 @@ use super::{As, SchemeName};
 const SEND_EXAMPLES: &str = "Examples:
   sealpost send --as alice bob \"hello\"
   sealpost send --as alice agent1…,carol --file report.pdf --priority high
+  sealpost send --as alice bob --file log.txt --compress
   sealpost send --as alice --group team \"hello, all of you\"
   sealpost send --as alice bob,carol \"once\" --scheme recipient-keys
   date | sealpost send --as alice bob - --json | jq -r .id
@@ -57,6 +58,10 @@ pub(crate) struct Send {
     /// Until when the relay keeps it; left out, until delivery under a ratchet, and otherwise until its life ends.
     #[arg(long, value_enum, value_name = "UNTIL")]
     pub(crate) keep: Option<Keep>,
+
+    /// Compress it before it is sealed, where that makes it shorter; its length then tells something of what it says.
+    #[arg(long)]
+    pub(crate) compress: bool,
 
     /// What the message is, to the application; sealed.
     #[arg(long = "type", value_name = "TYPE")]

@@ -91,7 +91,7 @@ async fn make_ready(context: &Context, send: Send) -> Result<Ready, Failure> {
         }
     };
     let (priority, retention) = (send.priority.into(), send.keep.map(Into::into));
-    let outgoing = Outgoing { to, payload: (), scheme, priority, life: send.life, retention };
+    let outgoing = Outgoing { to, payload: (), scheme, priority, life: send.life, retention, compress: send.compress };
     let composing = async {
         match content {
             Sent::Payload(payload) => agent.compose(outgoing.with(payload)).await,

@@ -82,6 +82,7 @@ fn seal_message(sender: &IdentityPrivateKey, recipients: &[(AgentId, Prekey<Curv
         file_name: None,
         kind: ContentKind::Bytes,
         content_length: CONTENT as u64,
+        compressed_length: None,
     };
     let mut sealer = BodySealer::new(&BodySeal::Sealed(&key), &prelude)?;
     let mut body = Vec::new();

@@ -49,7 +49,7 @@ impl BodyOpener {
         self.beginning.as_ref().map(|beginning| &beginning.prelude)
     }
 
-    /// Opens the next piece and gives the content in it. After an error the opener is where it was.
+    /// Opens the next piece and gives the content in it, compressed if the prelude says so. After an error the opener is where it was.
     ///
     /// # Errors
     /// [`BodyError`].
@@ -83,7 +83,8 @@ impl BodyOpener {
         let before = reader.left();
         let prelude = Prelude::decode(reader)?;
         let length = before - reader.left();
-        let content_end = usize::try_from(prelude.content_length).ok().and_then(|content| length.checked_add(content));
+        let content_end =
+            usize::try_from(prelude.length_in_body()).ok().and_then(|content| length.checked_add(content));
         let content_end = content_end.filter(|end| padme(*end) == self.layout.plaintext);
         let misfit = DecodeError::Invalid { field: "content length", reason: "not that of the body" };
         Ok(Beginning { prelude, content_end: content_end.ok_or(misfit)? })

@@ -7,7 +7,7 @@ use sealpost_protocol::encoding::Encode;
 use super::{BodyError, BodySeal, FORMAT, Layout, Prelude, StreamKeys};
 use crate::{aead, limits, primitives::PrimitivesError, secret::SecretBytes};
 
-/// Seals a content whose length is known: while there is [`room`](Self::room), fill it, and [`seal`](Self::seal).
+/// Seals a content, or its one frame of zstd, whose length is known: while there is [`room`](Self::room), fill it, and [`seal`](Self::seal).
 pub struct BodySealer {
     keys: Option<StreamKeys>,
     layout: Layout,
@@ -23,12 +23,14 @@ impl BodySealer {
     /// Begins a body.
     ///
     /// # Errors
-    /// [`BodyError::Length`] for a content longer than [`limits::BODY_CONTENT`], [`BodyError::Primitives`].
+    /// [`BodyError::Plaintext`] for a content longer than [`limits::BODY_CONTENT`], or one that is compressed and no shorter;
+    /// [`BodyError::Length`], [`BodyError::Primitives`].
     pub fn new(seal: &BodySeal<'_>, prelude: &Prelude) -> Result<Self, BodyError> {
         let beginning = prelude.to_bytes();
-        let length = prelude.content_length;
-        let content = usize::try_from(length).ok().filter(|_| length <= limits::BODY_CONTENT);
-        let content = beginning.len()..beginning.len() + content.ok_or(BodyError::Length(length))?;
+        prelude.check_lengths()?;
+        let length = prelude.length_in_body();
+        let content = usize::try_from(length).map_err(|_| BodyError::Length(length))?;
+        let content = beginning.len()..beginning.len() + content;
         let keys = StreamKeys::derive(seal)?;
         let mut plaintext = SecretBytes::zeros(limits::BODY_CHUNK);
         for (to, from) in plaintext.as_mut_slice().iter_mut().zip(beginning) {

@@ -1,5 +1,8 @@
 use proptest::prelude::*;
-use sealpost_protocol::{MessageType, ThreadId, encoding::Encode};
+use sealpost_protocol::{
+    MessageType, ThreadId,
+    encoding::{Decode, Encode},
+};
 
 use super::*;
 use crate::{ContentKind, FileName, secret::SecretBytes, testing::SeededPrimitives};
@@ -14,6 +17,7 @@ fn prelude(content_length: usize) -> Prelude {
         file_name: Some(FileName::new("report.pdf").unwrap()),
         kind: ContentKind::Bytes,
         content_length: content_length as u64,
+        compressed_length: None,
     }
 }
 
@@ -91,7 +95,8 @@ fn a_body_of_terabytes_has_a_layout_and_takes_no_memory() {
     assert_eq!(opener.needed(), PREFIX + CHUNK + aead::TAG);
     let beyond = Prelude { content_length: limits::BODY_CONTENT + 1, ..prelude(0) };
     let refusal = BodySealer::new(&BodySeal::Sealed(&key), &beyond).err();
-    assert_eq!(refusal, Some(BodyError::Length(limits::BODY_CONTENT + 1)));
+    let too_long = DecodeError::Invalid { field: "content length", reason: "beyond every limit" };
+    assert_eq!(refusal, Some(BodyError::Plaintext(too_long)));
 }
 
 #[test]
@@ -174,6 +179,45 @@ fn padding_and_length_are_the_ones_that_they_must_be() {
     let padding = DecodeError::Invalid { field: "padding", reason: "not zeros" };
     assert_eq!(open(&bytes(prelude(content), &tail)), Err(BodyError::Plaintext(padding)));
     assert_eq!(open(&[9; 64]), Err(BodyError::Plaintext(DecodeError::UnknownValue { field: "body format", found: 9 })));
+}
+
+#[test]
+fn a_compressed_content_states_both_lengths_and_only_the_shorter_is_in_the_body() {
+    let key = key(1);
+    let how = BodySeal::Sealed(&key);
+    let (compressed, plain_length) =
+        (Prelude { compressed_length: Some(9), ..prelude(1 << 40) }, prelude(0).to_bytes().len());
+    for kind in [ContentKind::Text, ContentKind::Bytes] {
+        let prelude = Prelude { kind, ..compressed.clone() };
+        assert_eq!(Prelude::from_bytes(&prelude.to_bytes()), Ok(prelude.clone()));
+        assert_eq!(prelude.to_bytes().len(), plain_length + 8);
+        let mut sealer = BodySealer::new(&how, &prelude).unwrap();
+        sealer.room().unwrap().copy_from_slice(b"the frame");
+        let body = sealer.seal().unwrap().to_vec();
+        assert!(sealer.room().is_none() && sealer.body_length() == body.len() as u64);
+        let mut opener = BodyOpener::new(&how, body.len() as u64).unwrap();
+        assert_eq!(*opener.open(&body).unwrap(), *b"the frame");
+        assert_eq!(opener.prelude(), Some(&prelude));
+    }
+}
+
+#[test]
+fn lengths_that_do_not_fit_together_and_unknown_kinds_are_refused() {
+    let refusal = DecodeError::Invalid { field: "compressed length", reason: "not below that of the content" };
+    for compressed in [9, 10, u64::MAX] {
+        let prelude = Prelude { compressed_length: Some(compressed), ..prelude(9) };
+        assert_eq!(Prelude::from_bytes(&prelude.to_bytes()), Err(refusal.clone()));
+        assert_eq!(BodySealer::new(&BodySeal::Open, &prelude).err(), Some(BodyError::Plaintext(refusal.clone())));
+    }
+    let mut bytes = prelude(9).to_bytes();
+    let kind = bytes.len() - 9;
+    for found in [4, 5, 255] {
+        bytes[kind] = found;
+        let refusal = DecodeError::UnknownValue { field: "content kind", found };
+        assert_eq!(Prelude::from_bytes(&bytes), Err(refusal));
+    }
+    bytes[kind] = 3;
+    assert_eq!(Prelude::from_bytes(&bytes), Err(DecodeError::Truncated));
 }
 
 proptest! {

@@ -16,12 +16,38 @@ use crate::{
 /// Two chunks.
 const PATTERN: usize = 70_000;
 
+/// What is repeated in the content that [`FRAME`] has, and how often.
+const LINE: (&str, usize) = ("A line that says the same.\n", 20);
+
+/// A frame of zstd, made by its command line.
+const FRAME: [u8; 43] = *b"\x28\xb5\x2f\xfd\x00\x58\x15\x01\x00\xd8A line that says the same.\n\
+    \x01\x00\xfb\xbb\x3a\xc7";
+
+/// A content, and how it stands in a body.
+#[derive(Clone, Copy)]
+struct Told<'a> {
+    content: &'a [u8],
+    frame: Option<&'a [u8]>,
+    is_pattern: bool,
+}
+
+impl<'a> Told<'a> {
+    fn in_body(self) -> &'a [u8] {
+        self.frame.unwrap_or(self.content)
+    }
+}
+
 pub(super) fn vectors() -> Value {
     let short: &[u8] = b"A content of Alice's.";
     let long: Vec<u8> = (0..=250).cycle().take(PATTERN).collect();
-    let messages = (0..).zip([Scheme::None, Scheme::SharedKey, Scheme::RecipientKeys]).flat_map(|(number, scheme)| {
-        [message(2 * number, scheme, short, false), message(2 * number + 1, scheme, &long, true)]
-    });
+    let short = Told { content: short, frame: None, is_pattern: false };
+    let long = Told { content: &long, frame: None, is_pattern: true };
+    let line = LINE.0.repeat(LINE.1);
+    let compressed = Told { content: line.as_bytes(), frame: Some(&FRAME), is_pattern: false };
+    let messages = (0..)
+        .zip([Scheme::None, Scheme::SharedKey, Scheme::RecipientKeys])
+        .flat_map(|(number, scheme)| [message(2 * number, scheme, short), message(2 * number + 1, scheme, long)]);
+    let messages = messages.chain([message(9, Scheme::RecipientKeys, compressed)]);
     json!({
         "group_key": hex(&*group_key().encode()),
         "messages": messages.collect::<Vec<_>>(),
@@ -30,10 +56,10 @@ pub(super) fn vectors() -> Value {
 }
 
 /// What Alice seals for Bob in their session.
-fn ratchet(content: &[u8]) -> Value {
+fn ratchet(told: Told<'_>) -> Value {
     let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
     let key = ContentKey::generate(&SeededPrimitives::new(40)).unwrap();
-    let body = seal(Some(&key), content);
+    let body = seal(Some(&key), told);
     let description = BodyDescription::of(&body);
     let header =
         Header::new(HeaderFields { body: Some(description), ..alice.header_to(&bob, 8).fields().clone() }).unwrap();
@@ -41,8 +67,8 @@ fn ratchet(content: &[u8]) -> Value {
     assert_eq!(plaintext.to_body_key(&description).unwrap().expose(), key.expose());
     json!({
         "scheme": header.fields().scheme.as_str(),
-        "prelude": encoded(&prelude(content)),
-        "content": hex(content),
+        "prelude": encoded(&prelude(told)),
+        "content": hex(told.content),
         "content_key": hex(key.expose()),
         "body": hex(&body),
         "body_length": body.len(),
@@ -57,7 +83,7 @@ fn group_key() -> GroupKey {
     GroupKey::generate(&SeededPrimitives::new(20), GroupId([0x67; 16]), 3).unwrap()
 }
 
-fn message(number: u64, scheme: Scheme, content: &[u8], is_pattern: bool) -> Value {
+fn message(number: u64, scheme: Scheme, told: Told<'_>) -> Value {
     let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
     let bare = alice.header_to(&bob, number);
     let randomness = SeededPrimitives::new(30 + number);
@@ -69,7 +95,7 @@ fn message(number: u64, scheme: Scheme, content: &[u8], is_pattern: bool) -> Val
         Scheme::RecipientKeys => (Some(ContentKey::generate(&randomness).unwrap()), None),
         _ => (None, None),
     };
-    let body = seal(key.as_ref(), content);
+    let body = seal(key.as_ref(), told);
     let description = BodyDescription::of(&body);
     let header = Header::new(HeaderFields { scheme, body: Some(description), ..bare.fields().clone() }).unwrap();
     let access = match (shared, &key) {
@@ -83,7 +109,7 @@ fn message(number: u64, scheme: Scheme, content: &[u8], is_pattern: bool) -> Val
     let part = SignedPart { seal: SenderSeal::sign(&alice.identity, header.hash()), access };
     let mut vector = json!({
         "scheme": scheme.as_str(),
-        "prelude": encoded(&prelude(content)),
+        "prelude": encoded(&prelude(told)),
         "body_length": body.len(),
         "body_hash": hex(description.hash),
         "header": hex(header.as_bytes()),
@@ -93,19 +119,22 @@ fn message(number: u64, scheme: Scheme, content: &[u8], is_pattern: bool) -> Val
     if let Some(key) = key {
         vector["content_key"] = hex(key.expose());
     }
-    if is_pattern {
-        vector["pattern"] = content.len().into();
+    if let Some(frame) = told.frame {
+        vector["frame"] = hex(frame);
+    }
+    if told.is_pattern {
+        vector["pattern"] = told.content.len().into();
     } else {
-        vector["content"] = hex(content);
+        vector["content"] = hex(told.content);
         vector["body"] = hex(&body);
     }
     vector
 }
 
-fn seal(key: Option<&ContentKey>, content: &[u8]) -> Vec<u8> {
+fn seal(key: Option<&ContentKey>, told: Told<'_>) -> Vec<u8> {
     let seal = key.map_or(BodySeal::Open, BodySeal::Sealed);
-    let mut sealer = BodySealer::new(&seal, &prelude(content)).unwrap();
-    let (mut body, mut rest) = (Vec::new(), content);
+    let mut sealer = BodySealer::new(&seal, &prelude(told)).unwrap();
+    let (mut body, mut rest) = (Vec::new(), told.in_body());
     while let Some(room) = sealer.room() {
         let (now, later) = rest.split_at(room.len());
         room.copy_from_slice(now);
@@ -115,13 +144,14 @@ fn seal(key: Option<&ContentKey>, content: &[u8]) -> Vec<u8> {
     body
 }
 
-fn prelude(content: &[u8]) -> Prelude {
+fn prelude(told: Told<'_>) -> Prelude {
     Prelude {
         message_type: Some(MessageType::new("report").unwrap()),
         thread: None,
         reply_to: None,
         file_name: Some(FileName::new("report.txt").unwrap()),
         kind: ContentKind::Bytes,
-        content_length: content.len() as u64,
+        content_length: told.content.len() as u64,
+        compressed_length: told.frame.map(|frame| frame.len() as u64),
     }
 }
