@@ -71,6 +71,8 @@ pub struct Script {
     pub body: Option<BodyAnswer>,
     /// The mailbox, in order.
     pub mailbox: Vec<v1::MailboxEntry>,
+    /// Whether it hands out what it has receipts of.
+    pub keeps_mail: bool,
     /// Entries in a page.
     pub page: usize,
     /// How often a token was given.
@@ -117,6 +119,7 @@ impl ScriptedRelay {
             status_requests: Vec::new(),
             body: None,
             mailbox: Vec::new(),
+            keeps_mail: false,
             page: 100,
             tokens: 0,
             sends: 0,
@@ -304,7 +307,8 @@ impl DeliveryRouter for Scripted {
             return Err(refusal(code));
         }
         for leaf in batch.leaves() {
-            script.mailbox.retain(|entry| HeaderHash::of(&entry.header) != leaf.header);
+            let keeps_mail = script.keeps_mail;
+            script.mailbox.retain(|entry| keeps_mail || HeaderHash::of(&entry.header) != leaf.header);
             script.receipts.push(leaf.clone());
         }
         let head = batch.signed_head().head;

@@ -81,6 +81,8 @@ pub struct Agent {
     pub(crate) owed_steps: OwedSteps,
     /// Up to where control messages were taken in since the relay was last told.
     pub(crate) control_taken: AtomicU64,
+    /// Where the last page ended, while there are more.
+    pub(crate) reached: AtomicU64,
     /// Pages in a row that brought nothing.
     pub(crate) fruitless: AtomicUsize,
     pub(crate) relay: Option<RelayClient>,
@@ -226,6 +228,7 @@ impl Agent {
             is_forked: AtomicBool::new(false),
             owed_steps: OwedSteps::default(),
             control_taken: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
             fruitless: AtomicUsize::new(0),
             relay: None,
         }

@@ -84,11 +84,13 @@ pub enum Event {
         /// Who has left.
         member: AgentId,
     },
-    /// Messages that a peer sealed before the one that came are missing: lost on the way, taken back by their sender, or
-    /// late; what was refused and comes sealed anew was among them too. Told once for each.
+    /// Messages that a peer sealed before what came are missing: lost on the way, expired, taken back by their sender, or late;
+    /// what was refused and comes sealed anew was among them too. Told once for each.
     Missing {
-        /// The message that came, and whose it is.
-        before: MessageRef,
+        /// Whose they are.
+        sender: AgentId,
+        /// The message that came after them; none if what came was not for the application.
+        before: Option<MessageId>,
         /// How many are missing before it; if more than one, at most so many.
         count: u32,
     },
@@ -187,7 +189,10 @@ impl Encode for Event {
             Self::SealedAnew { message, recipient, attempt, reason } => {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
-            Self::Missing { before, count } => writer.u8(50).value(before).u32(*count),
+            Self::Missing { sender, before: Some(id), count } => {
+                writer.u8(50).value(&MessageRef { sender: *sender, id: *id }).u32(*count)
+            }
+            Self::Missing { sender, before: None, count } => writer.u8(61).value(sender).u32(*count),
             Self::Read { reader, up_to } => writer.u8(52).value(reader).value(up_to),
             Self::Typing { peer } => writer.u8(53).value(peer),
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
@@ -233,7 +238,11 @@ impl Decode for Event {
             33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
             34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
-            50 => Self::Missing { before: MessageRef::decode(reader)?, count: reader.u32()? },
+            50 => {
+                let MessageRef { sender, id } = MessageRef::decode(reader)?;
+                Self::Missing { sender, before: Some(id), count: reader.u32()? }
+            }
+            61 => Self::Missing { sender: AgentId::decode(reader)?, before: None, count: reader.u32()? },
             52 => Self::Read { reader: AgentId::decode(reader)?, up_to: MessageId::decode(reader)? },
             53 => Self::Typing { peer: AgentId::decode(reader)? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },

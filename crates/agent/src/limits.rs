@@ -44,8 +44,9 @@ pub const ROWS: usize = 100;
 /// left to the next round, so that mail is not kept waiting.
 pub const FEED_PAGES: usize = 64;
 
-/// Pages in a row that bring nothing new before a round ends. One may come from receipts whose answer was lost; a relay that
-/// hands the same mail out for ever must not hold its reader.
+/// Pages in a row that bring no new message and end no further on than those before, until a round ends. One may come from
+/// receipts whose answer was lost; a relay that hands the same mail out for ever must not hold its reader. A page of which
+/// everything was refused is none of these: mail may come after it.
 pub const FRUITLESS_PAGES: usize = 2;
 
 /// Receipts signed in one batch; one page of the mailbox.
@@ -147,9 +148,20 @@ pub const SECOND_REPEAT: Duration = Duration::from_secs(3_600);
 /// Manifests fetched at a time for one message: a thousand recipients take some sixty round trips.
 pub const MANIFESTS_AT_A_TIME: usize = 16;
 
-/// Groups that an agent belongs to, or has belonged to. Anybody may make it a member: raised, strangers fill its store with
-/// rosters of up to 40 KiB; at the limit further hand-overs are refused.
+/// Groups that an agent belongs to, each with a roster of up to 40 KiB; at the limit further hand-overs are refused.
 pub const GROUPS: usize = 1_000;
+
+/// Groups of one founder that is neither a contact nor was ever written to: a team or two of somebody who has not been answered
+/// yet. Raised, a few strangers use up what all of them have.
+pub const STRANGER_GROUPS: usize = 8;
+
+/// Such groups, all strangers together: identities cost nothing, so each one's own bound bounds nothing. Nine tenths of the
+/// places are left to those whom the agent knows.
+pub const STRANGERS_GROUPS: usize = 100;
+
+/// Groups that are kept, those that the agent has left or was removed from among them: they do not count above, and the
+/// first makes way when there would be more.
+pub const KEPT_GROUPS: usize = 2 * GROUPS;
 
 /// Keys of one group that are here at a time: one epoch an hour for as long as they are kept is fewer.
 pub const GROUP_EPOCHS: usize = 1_000;

@@ -69,6 +69,7 @@ impl Agent {
         if let Err(error) = &result {
             // Whoever answers next may count otherwise, and may know of another copy of the store.
             self.passed.store(0, Ordering::Relaxed);
+            self.reached.store(0, Ordering::Relaxed);
             if error.relay().is_some_and(|error| error.code().is_none()) {
                 self.is_current.store(false, Ordering::Relaxed);
             }
@@ -88,17 +89,23 @@ impl Agent {
         let mut synced = Synced { received, receipts: before + given, more: false, transfers: false };
         let mut bears_fruit = received > 0;
         match page.entries.last() {
-            // Nothing of it could be answered: it must not stand before what comes after.
-            Some(last) if given == 0 => {
-                bears_fruit |= self.passed.swap(last.mailbox_seq, Ordering::Relaxed) < last.mailbox_seq;
+            Some(last) => {
+                // What was refused has left the mailbox: a page that ends further on is another one.
+                bears_fruit |= self.reached.swap(last.mailbox_seq, Ordering::Relaxed) < last.mailbox_seq;
+                if given == 0 {
+                    // Nothing of it could be answered: it must not stand before what comes after.
+                    bears_fruit |= self.passed.swap(last.mailbox_seq, Ordering::Relaxed) < last.mailbox_seq;
+                }
             }
-            Some(_) => {}
             // What was passed over may be another by now, if something on the way had altered it.
             None => self.passed.store(0, Ordering::Relaxed),
         }
         let fruitless = if bears_fruit { 0 } else { self.fruitless.load(Ordering::Relaxed) + 1 };
         synced.more = is_full(&page) && fruitless < limits::FRUITLESS_PAGES;
         self.fruitless.store(if synced.more { fruitless } else { 0 }, Ordering::Relaxed);
+        if !synced.more {
+            self.reached.store(0, Ordering::Relaxed);
+        }
         if !synced.more && (moves || self.awaits_bodies().await?) {
             let seen = page.entries.last().map_or(self.passed.load(Ordering::Relaxed), |last| last.mailbox_seq);
             synced.transfers = Box::pin(self.move_bodies(uploads, seen, wait, damage)).await?;

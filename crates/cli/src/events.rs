@@ -164,12 +164,13 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let told = told("message:body-lost", message.to_string(), "lost".to_owned());
             (Told { sender: Some(sender.to_string()), ..told }, text)
         }
-        Event::Missing { before, count } => {
-            let (id, sender) = (before.id.to_string(), before.sender.to_string());
+        Event::Missing { sender, before, count } => {
+            let (id, sender) = (before.map(|id| id.to_string()), sender.to_string());
             let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
-            let text = format!("{what} of {sender} before {id} did not come: lost, taken back, or late");
-            let told = told("message:missing", id, String::new());
-            (Told { sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
+            let before = id.as_ref().map(|id| format!(" before {id}")).unwrap_or_default();
+            let text = format!("{what} of {sender}{before} did not come: lost, expired, taken back, or late");
+            let told = told("message:missing", String::new(), String::new());
+            (Told { id, sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
         }
         Event::ForkedLedger { store, relay } => {
             let reason = format!("it has countersigned {store} batches of receipts, and has {relay}");

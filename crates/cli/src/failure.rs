@@ -21,6 +21,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   5  the agent, its key or its store cannot be used
   6  mail was lost: what came is shown, and the content of a message will never come
   7  the relay's ledger contradicts itself: what came is shown, and the relay is given no receipts
+  8  more mail waits at the relay, and a minute of it had nothing to show: `receive` again goes on
   130  interrupted before anything was kept, or, of `send`, before it was sent: then it is kept, and its id is printed";
 
 /// What whoever runs a relay can do about a fork.
@@ -40,6 +41,7 @@ pub(crate) enum ExitCode {
     LocalState = 5,
     Lost = 6,
     Forked = 7,
+    More = 8,
     Interrupted = 130,
 }
 
@@ -116,6 +118,13 @@ impl Failure {
     pub(crate) fn forked() -> Self {
         let message = format!("the relay's ledger contradicts itself, and is given no receipts; {FORK_ADVICE}");
         Self::new(ExitCode::Forked, "forked", message)
+    }
+
+    /// What was read for long could not be shown, and there is more.
+    pub(crate) fn more() -> Self {
+        let message =
+            "nothing could be shown of what was read, and more mail waits at the relay; receive again to go on";
+        Self::new(ExitCode::More, "more", message)
     }
 
     pub(crate) fn no_room(message: impl Into<String>) -> Self {

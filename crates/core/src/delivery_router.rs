@@ -168,7 +168,7 @@ impl DeliveryRouter {
         if !outcome.queued.is_empty() {
             self.wake_ups.ring(outcome.queued.iter().chain([&message.sender]));
         }
-        tracing::debug!(message = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
+        tracing::debug!(id = %message.id, sender = %message.sender, queued = outcome.queued.len(), "accepted");
         Accepted { message, at: outcome.at }
     }
 

@@ -172,7 +172,7 @@ impl MessageQuery {
             return Ok(BodyPart { length, offset, bytes: Vec::new() });
         };
         let Some(mut bytes) = self.contents.read(vec![content.clone()]).await?.pop().flatten() else {
-            tracing::error!(sender = %message.sender, message = %message.id, "the store has lost or damaged a body");
+            tracing::error!(sender = %message.sender, id = %message.id, "the store has lost or damaged a body");
             self.give_up(message, GiveUp::BodyLost { place, content }).await?;
             return Err(QueryError::Lost);
         };

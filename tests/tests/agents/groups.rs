@@ -211,6 +211,10 @@ impl Founder {
     async fn new() -> Self {
         let relay = TestRelay::start().await;
         let bob = SdkAgent::new(&relay.origin()).await;
+        Self::to(bob, relay).await
+    }
+
+    async fn to(bob: SdkAgent, relay: TestRelay) -> Self {
         let mut agent = PlainAgent::new();
         let mut carrier: Grpc = log_in(&relay.origin(), &agent.identity).await;
         carrier.upload_prekeys(agent.prekeys()).await.unwrap();
@@ -242,6 +246,16 @@ impl Founder {
     async fn hands_over(&mut self, roster: Roster, key: &GroupKey) -> (String, String) {
         let key = GroupKey::decode(&key.encode()).unwrap();
         self.says(GroupNotice::Key(HandOver { roster, key })).await
+    }
+
+    /// Founds a group of its own with Bob, one for each number.
+    async fn founds(&mut self, number: u8) -> (GroupId, (String, String)) {
+        let member = |agent| Member { agent, since: 1 };
+        let members = vec![member(self.bob.id()), member(self.agent.id())];
+        let roster = Roster::new([number; 16], GroupName::new("team").unwrap(), 1, members).unwrap();
+        let group = roster.group(&self.agent.id());
+        let key = GroupKey::generate(&SystemPrimitives, group, 0).unwrap();
+        (group, self.hands_over(roster, &key).await)
     }
 }
 
@@ -295,6 +309,54 @@ async fn a_hand_over_by_another_than_the_founder_is_refused() {
     assert_eq!(founder.says(ended).await, refused());
     assert_eq!(founder.bob.group(team.id).await.unwrap(), team);
     assert_eq!(epochs(&founder.bob, team.id), [0]);
+}
+
+#[tokio::test]
+async fn a_stranger_has_few_groups_and_one_that_has_ended_or_a_word_to_the_stranger_makes_room() {
+    let mut founder = Founder::new().await;
+    let mut groups = Vec::new();
+    for number in 0..8 {
+        let (group, answer) = founder.founds(number).await;
+        assert_eq!(answer, taken());
+        groups.push(group);
+    }
+    assert_eq!(founder.founds(8).await.1, refused(), "the ninth of a stranger");
+    assert_eq!(founder.bob.groups().await.unwrap().len(), 8);
+
+    founder.bob.leave_group(groups[0]).await.unwrap();
+    assert_eq!(founder.founds(9).await.1, taken(), "one was left");
+    assert_eq!(founder.founds(10).await.1, refused(), "leaving a group is no word to its founder");
+    let ended = GroupNotice::End(EndedMembership { group: groups[1], since: 1 });
+    assert_eq!(founder.says(ended).await, taken());
+    assert_eq!(founder.founds(11).await.1, taken(), "one was ended");
+    assert_eq!(founder.founds(12).await.1, refused());
+
+    founder.bob.send_text(founder.agent.id(), "hello").await;
+    assert_eq!(founder.founds(13).await.1, taken(), "it is no stranger any more");
+    assert_eq!(founder.founds(14).await.1, taken());
+}
+
+#[tokio::test]
+async fn all_strangers_together_leave_room_for_the_groups_of_others() {
+    let mut founder = Founder::new().await;
+    let friend = SdkAgent::new(&founder.relay.origin()).await;
+    let mut joined = 0;
+    for number in 0..100 {
+        if number > 0 && number % 8 == 0 {
+            founder = Founder::to(founder.bob, founder.relay).await;
+        }
+        let (_, answer) = founder.founds(number).await;
+        assert_eq!(answer, taken());
+        joined += 1;
+    }
+    assert_eq!(founder.founds(100).await.1, refused(), "the fourth of this one, and too many of all");
+    founder = Founder::to(founder.bob, founder.relay).await;
+    assert_eq!(founder.founds(101).await.1, refused(), "whoever it is");
+    founder.bob.send_text(friend.id(), "hello").await;
+    let team = friend.create_group("friends", &[founder.bob.id()]).await.unwrap().group;
+    founder.bob.sync_inbox().await;
+    assert_eq!(founder.bob.group(team.id).await.unwrap().standing, Standing::Member);
+    assert_eq!(founder.bob.groups().await.unwrap().len(), joined + 1);
 }
 
 #[tokio::test]

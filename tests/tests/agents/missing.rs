@@ -8,8 +8,9 @@ use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, within};
 
 use super::damage::{bundle, entry};
 
-fn name(entry: &sealpost_api::v1::MailboxEntry) -> MessageRef {
-    Header::from_bytes(&entry.header).unwrap().message()
+fn missing(count: u32, before: &sealpost_api::v1::MailboxEntry) -> Event {
+    let MessageRef { sender, id } = Header::from_bytes(&before.header).unwrap().message();
+    Event::Missing { sender, before: Some(id), count }
 }
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn a_gap_in_a_session_is_told_once_and_what_comes_late_is_shown() {
     assert_eq!(events(&alice).await, []);
     relay.script().mailbox = vec![entries[4].clone()];
     assert_eq!(alice.take_texts().await, ["5"]);
-    assert_eq!(events(&alice).await, [Event::Missing { before: name(&entries[4]), count: 2 }]);
+    assert_eq!(events(&alice).await, [missing(2, &entries[4])]);
     relay.script().mailbox = vec![entries[4].clone(), entries[2].clone(), entries[5].clone()];
     let alice = alice.reopen(relay.origin()).await;
     assert_eq!(alice.take_texts().await, ["3", "6"]);
@@ -47,5 +48,5 @@ async fn a_first_message_that_others_should_have_come_before_tells_so() {
     relay.script().mailbox = vec![entries[3].clone()];
     assert_eq!(alice.take_texts().await, ["x"]);
     let events: Vec<_> = alice.events(10).await.unwrap().into_iter().map(|noted| noted.event).collect();
-    assert_eq!(events, [Event::Missing { before: name(&entries[3]), count: 3 }]);
+    assert_eq!(events, [missing(3, &entries[3])]);
 }

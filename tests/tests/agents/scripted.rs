@@ -165,6 +165,29 @@ async fn entries_that_cannot_be_answered_do_not_stand_before_those_that_can() {
 }
 
 #[tokio::test]
+async fn a_round_goes_on_past_pages_of_which_everything_is_refused_and_ends_if_they_come_again() {
+    let relay = ScriptedRelay::start().await;
+    let alice = SdkAgent::new(relay.origin()).await;
+    let mut mailbox = entries(&relay, &alice, &["x"; 401]);
+    for entry in &mut mailbox[..400] {
+        *entry.envelope.last_mut().unwrap() ^= 1;
+    }
+    relay.script().mailbox = mailbox.clone();
+    assert_eq!(alice.take_texts().await, ["x"]);
+    let is_refusal = |leaf: &&ReceiptLeaf| matches!(leaf.verdict, Verdict::Refused(_));
+    assert_eq!(relay.script().receipts.iter().filter(is_refusal).count(), 400);
+
+    // The same page for ever, whatever it is told.
+    relay.script().mailbox = mailbox[..100].to_vec();
+    relay.script().keeps_mail = true;
+    relay.script().receives.clear();
+    let synced = within("a round", alice.sync(Duration::ZERO)).await.unwrap();
+    assert!(!synced.more);
+    let asked = relay.script().receives.len();
+    assert!((1..=10).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test]
 async fn a_round_ends_with_the_first_page_that_was_not_full() {
     let relay = ScriptedRelay::start().await;
     let alice = SdkAgent::new(relay.origin()).await;

@@ -17,6 +17,7 @@ async fn the_help_lists_every_exit_code() {
         "  5  ",
         "  6  mail was lost",
         "  7  ",
+        "  8  more mail waits",
         "  130  interrupted",
     ] {
         assert!(help.out.contains(line), "{line:?} is missing in\n{}", help.out);

@@ -1,8 +1,14 @@
 //! `receive`: once, with a wait, in portions, without taking, and on and on.
 
-use std::{fs::File, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
-use sealpost_tests::{Home, within};
+use sealpost_api::v1;
+use sealpost_protocol::AgentId;
+use sealpost_tests::{
+    Home, ScriptedRelay,
+    plain::{Carrier, Grpc, PlainAgent, log_in},
+    within,
+};
 use serde_json::Value;
 
 use super::{relay_and_home, texts};
@@ -25,6 +31,58 @@ async fn peeking_consumes_nothing_and_taking_does() {
     assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.documents()), ["look at me"]);
     assert!(status().await.get("acknowledged_at").is_some());
     assert_eq!(home.run(["receive", "--as", "bob", "--peek", "--json"]).await.succeeded().out, "");
+}
+
+#[tokio::test]
+async fn mail_that_opens_for_nobody_hides_none_that_comes_after_it() {
+    let (relay, home) = relay_and_home().await;
+    let bob = home.run(["agent", "show", "bob", "--json"]).await.succeeded().document();
+    let bob: AgentId = bob["id"].as_str().unwrap().parse().unwrap();
+    let mut stranger = PlainAgent::new();
+    let mut carrier: Grpc = log_in(&relay.origin(), &stranger.identity).await;
+    carrier.upload_prekeys(stranger.prekeys()).await.unwrap();
+    stranger.open_session(bob, carrier.claim_bundle(bob, [1; 16]).await.unwrap());
+    for _ in 0..250 {
+        let mut request = stranger.seal(bob, "altered").1;
+        *request.parts[0].envelope.last_mut().unwrap() ^= 1;
+        carrier.send(request).await.unwrap();
+    }
+    home.run(["send", "--as", "alice", "bob", "after them"]).await.succeeded();
+    let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
+    assert_eq!(texts(&received.documents()), ["after them"]);
+    let refusals: Vec<_> = received.err.lines().filter(|line| line.contains("refused a message")).collect();
+    assert_eq!(refusals.len(), 250);
+    assert!(refusals.iter().all(|line| line.matches("\"message\"").count() <= 1), "{}", refusals[0]);
+}
+
+/// Makes a mailbox long again, by entries without a message that are numbered from there on.
+fn refill(relay: &ScriptedRelay, above: u64) {
+    let mut script = relay.script();
+    let read = script.receives.last().map_or(0, |request| request.after);
+    script.mailbox.retain(|entry| entry.mailbox_seq > read);
+    let nothing = |number| v1::MailboxEntry { mailbox_seq: number, attempt: 1, ..v1::MailboxEntry::default() };
+    if script.mailbox.len() < 5_000 {
+        script.mailbox.extend((above + 1..=above + 5_000).map(nothing));
+    }
+}
+
+#[tokio::test]
+async fn mail_without_end_of_which_nothing_is_shown_ends_the_command_after_a_minute_and_it_says_so() {
+    let relay = Arc::new(ScriptedRelay::start().await);
+    let home = Home::new(relay.origin()).with("RUST_LOG", "off");
+    home.agent("bob").await;
+    let handing = Arc::clone(&relay);
+    let refilling = tokio::spawn(async move {
+        for round in 0.. {
+            refill(&handing, round * 5_000);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let patience = Duration::from_secs(150);
+    let stopped = home.run_for(patience, ["receive", "--as", "bob", "--json"]).await.exited(8);
+    refilling.abort();
+    let error: Value = serde_json::from_str(stopped.err.trim()).unwrap();
+    assert_eq!((stopped.out.as_str(), &error["error"]["code"]), ("", &"more".into()));
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl Agent {
                 Ok(Fetched::Waits) => self.fetch_holds.add(&[sender], self.random()?),
                 Err(error) if error.relay().is_some_and(RelayError::is_passing) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(message = %awaited.message.id, %error, "a body is not fetched");
+                    tracing::warn!(id = %awaited.message.id, %error, "a body is not fetched");
                     self.fetch_holds.add(&[sender], self.random()?);
                     failed.get_or_insert(error);
                 }

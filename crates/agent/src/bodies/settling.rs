@@ -20,7 +20,7 @@ impl Agent {
     /// The body does not open, or is of a type that demands a stronger scheme: its message is refused, and nothing of it is
     /// left.
     pub(super) async fn refuse_body(&self, message: MessageRef, reason: RefusalReason) -> Result<(), SyncError> {
-        tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message by its body");
+        tracing::warn!(id = %message.id, sender = %message.sender, %reason, "refused a message by its body");
         let verdict = Verdict::Refused(reason);
         self.end_fetching(message, verdict, &ContentRecord::Erased).await
     }
@@ -47,7 +47,7 @@ impl Agent {
 
     /// The relay has nothing for this agent any more: the message is over before it has come, which is told once, as `event`.
     pub(super) async fn give_up(&self, message: MessageRef, event: Event) -> Result<(), SyncError> {
-        tracing::warn!(message = %message.id, sender = %message.sender, "the relay no longer has a message's body");
+        tracing::warn!(id = %message.id, sender = %message.sender, "the relay no longer has a message's body");
         let _turn = self.turns.take().await?;
         retry_conflicts(|| async {
             let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };

@@ -199,7 +199,7 @@ impl Agent {
     }
 
     /// Whether an agent is a contact, or was ever written to.
-    async fn is_known(&self, agent: AgentId) -> Result<bool, SyncError> {
+    pub(crate) async fn is_known(&self, agent: AgentId) -> Result<bool, SyncError> {
         Ok(self.store.find::<WrittenToRecord>(agent.as_bytes()).await?.is_some()
             || self.verified(agent).await?.is_some()
             || self.contacts().await?.iter().any(|contact| contact.agent == agent))
@@ -207,7 +207,7 @@ impl Agent {
 
     /// Leaves a body at the relay. It holds nothing up any more, and what is here of one that has no room goes.
     pub(super) async fn leave_at_relay(&self, message: MessageRef, reason: WaitingReason) -> Result<(), SyncError> {
-        tracing::info!(message = %message.id, sender = %message.sender, ?reason, "a body stays at the relay");
+        tracing::info!(id = %message.id, sender = %message.sender, ?reason, "a body stays at the relay");
         let _turn = self.turns.take().await?;
         retry_conflicts(|| async {
             let Some(stored) = self.awaited_row(message).await? else { return Ok(()) };

@@ -5,6 +5,7 @@
 //! one commit with the change itself. Whoever is removed gets no further key.
 
 mod notices;
+mod room;
 mod standing;
 
 use std::fmt;
@@ -78,7 +79,8 @@ impl Agent {
     /// [`GroupError`]; nothing has changed.
     pub async fn create_group(&self, name: &str, members: &[AgentId]) -> Result<GroupChange, GroupError> {
         let name = GroupName::new(name)?;
-        self.check_new_group(&name).await?;
+        let known = self.group_rows().await?;
+        check_new_group(&name, &known)?;
         let mut nonce = [0; 16];
         self.primitives.fill_random(&mut nonce)?;
         let mut agents = members.to_vec();
@@ -90,6 +92,7 @@ impl Agent {
         let id = roster.group(&self.id());
         let key = GroupKey::generate(self.primitives.as_ref(), id, 0)?;
         let mut changes = Changes::default();
+        room::forget_one_that_ended(&known, &mut changes);
         let record = GroupRecord { founder: self.id(), roster, epoch: 0, standing: Standing::Member };
         changes.insert(id.0, &record);
         changes.insert(group_key_key(id, 0), &GroupKeyRecord { key: key.encode(), retired: None });
@@ -334,30 +337,26 @@ impl Agent {
         Ok(())
     }
 
-    /// Whoever founds a group chooses its name, and can choose another; what it is made a member of it cannot.
-    async fn check_new_group(&self, name: &GroupName) -> Result<(), GroupError> {
-        let rows = self.group_rows().await?;
-        if rows.len() >= limits::GROUPS {
-            return Err(GroupError::TooMany);
-        }
-        let has_name = |row: &&Versioned<GroupRecord>| {
-            row.value.standing == Standing::Member && row.value.roster.name.to_string() == name.to_string()
-        };
-        match rows.iter().find(has_name) {
-            Some(row) => {
-                let group = row.value.roster.group(&row.value.founder);
-                Err(GroupError::NameTaken { name: name.to_string(), group })
-            }
-            None => Ok(()),
-        }
-    }
-
     async fn group_rows(&self) -> Result<Vec<Versioned<GroupRecord>>, StoreAccessError> {
-        self.store.list(&[], &[], limits::GROUPS).await
+        self.store.list(&[], &[], limits::KEPT_GROUPS).await
     }
 
     pub(crate) async fn group_row(&self, id: GroupId) -> Result<Versioned<GroupRecord>, GroupError> {
         self.store.find(&id.0).await?.ok_or(GroupError::Unknown(id))
+    }
+}
+
+/// Whoever founds a group chooses its name, and can choose another; what it is made a member of it cannot.
+fn check_new_group(name: &GroupName, known: &[Versioned<GroupRecord>]) -> Result<(), GroupError> {
+    if room::memberships(known).count() >= limits::GROUPS {
+        return Err(GroupError::TooMany);
+    }
+    match room::memberships(known).find(|group| group.roster.name == *name) {
+        Some(group) => {
+            let id = group.roster.group(&group.founder);
+            Err(GroupError::NameTaken { name: name.to_string(), group: id })
+        }
+        None => Ok(()),
     }
 }
 

@@ -14,9 +14,9 @@
 use sealpost_crypto::{EndedMembership, GroupNotice, HandOver};
 use sealpost_protocol::{AgentId, GroupId, RefusalReason, encoding::DecodeError};
 
-use super::{Change, Standing, epoch_of};
+use super::{Change, Standing, epoch_of, room::forget_one_that_ended};
 use crate::{
-    Agent, Event, GroupError, SendError, SyncError, limits,
+    Agent, Event, GroupError, SendError, SyncError,
     records::{GroupKeyRecord, GroupRecord, group_key_key},
     sessions::NotOpened,
     store::{Changes, Versioned},
@@ -54,9 +54,9 @@ impl Agent {
             GroupRecord { founder, roster: roster.clone(), epoch: key.epoch.into(), standing: Standing::Member };
         let known = self.store.find::<GroupRecord>(&group.0).await?;
         let Some(known) = known else {
-            if self.group_rows().await?.len() >= limits::GROUPS {
-                return Err(REFUSED);
-            }
+            let rows = self.group_rows().await?;
+            self.check_room(founder, &rows).await?;
+            forget_one_that_ended(&rows, changes);
             changes.insert(group.0, &record);
             self.keep_group_key(hand_over, false, changes).await?;
             return Ok(self.note(changes, Event::JoinedGroup { group, founder })?);
@@ -64,6 +64,7 @@ impl Agent {
         if known.value.standing != Standing::Member {
             let ended = known.value.roster.member(&self.id()).map_or(0, |member| member.since);
             if membership.since > ended {
+                self.check_room(founder, &self.group_rows().await?).await?;
                 changes.replace(&known, &record);
                 self.keep_group_key(hand_over, false, changes).await?;
                 self.note(changes, Event::JoinedGroup { group, founder })?;
@@ -109,6 +110,15 @@ impl Agent {
                 changes.insert(row_key, &GroupKeyRecord { key: key.encode(), retired });
                 Ok(())
             }
+        }
+    }
+
+    /// Refuses one more group of a founder's for which there is no room.
+    async fn check_room(&self, founder: AgentId, rows: &[Versioned<GroupRecord>]) -> Result<(), NotOpened> {
+        match self.has_room_for_group_of(founder, rows).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(REFUSED),
+            Err(error) => Err(NotOpened::Failed(error)),
         }
     }
 

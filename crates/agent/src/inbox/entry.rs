@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use sealpost_api::v1;
 use sealpost_crypto::{Control, Ordinary, Plaintext};
 use sealpost_protocol::{
-    AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, PartHash, ReceiptLeaf, RefusalReason, Scheme,
-    SignedPart, Timestamp, Verdict,
+    AgentId, Attempt, Envelope, Header, HeaderHash, MessageClass, MessageRef, PartHash, ReceiptLeaf, RefusalReason,
+    Scheme, SignedPart, Timestamp, Verdict,
     encoding::{Decode, Encode},
 };
 
@@ -83,7 +83,7 @@ impl Agent {
             tracing::warn!(mailbox_seq = entry.mailbox_seq, "the relay handed out an entry without a message");
             return Ok(false);
         };
-        tracing::warn!(message = %message.id, sender = %message.sender, "refused a message of an unknown format");
+        tracing::warn!(id = %message.id, sender = %message.sender, "refused a message of an unknown format");
         let at = self.clock.now();
         let leaf = ReceiptLeaf {
             message,
@@ -117,30 +117,31 @@ impl Agent {
                     }
                     Err(error) => tracing::debug!(%error, "a control message says what this version does not know"),
                 }
-                self.note_missing(arrived, &plaintext, &mut changes)?;
+                self.note_missing(arrived, &plaintext, false, &mut changes)?;
                 Ok(self.store.commit(changes).await?)
             }
             Err(NotOpened::Failed(error)) => Err(error),
             Ok(None) | Err(NotOpened::Refused(_)) => {
-                tracing::debug!(message = %arrived.header.message().id, "a control message does not open");
+                tracing::debug!(id = %arrived.header.message().id, "a control message does not open");
                 Ok(())
             }
         }
     }
 
-    /// Tells the agent what is missing before something that was opened.
+    /// Tells the agent what is missing before something that was opened. What is not shown to it, it knows by no name.
     fn note_missing(
         &self,
         arrived: &Arrived,
         opened: &Plaintext,
+        is_shown: bool,
         changes: &mut Changes,
     ) -> Result<(), StoreAccessError> {
-        let (before, count) = (arrived.header.message(), opened.missing_before());
+        let (MessageRef { sender, id }, count) = (arrived.header.message(), opened.missing_before());
         if count == 0 {
             return Ok(());
         }
-        tracing::warn!(message = %before.id, sender = %before.sender, count, "messages before this one are missing");
-        self.note(changes, Event::Missing { before, count })
+        tracing::warn!(%id, %sender, count, "messages before this one are missing");
+        self.note(changes, Event::Missing { sender, before: is_shown.then_some(id), count })
     }
 
     async fn settle(&self, arrived: &Arrived) -> Result<bool, SyncError> {
@@ -185,7 +186,7 @@ impl Agent {
             Ok(content @ ContentRecord::Body(_)) => (None, content),
             Ok(content) => (Some(Verdict::Stored), content),
             Err(NotOpened::Refused(reason)) => {
-                tracing::warn!(message = %message.id, sender = %message.sender, %reason, "refused a message");
+                tracing::warn!(id = %message.id, sender = %message.sender, %reason, "refused a message");
                 (Some(Verdict::Refused(reason)), ContentRecord::Erased)
             }
             Err(NotOpened::Failed(error)) => return Err(error),
@@ -241,12 +242,14 @@ impl Agent {
         };
         let unreadable = |_| NotOpened::Refused(RefusalReason::Undecryptable);
         let plaintext = self.open_envelope(&arrived.header, envelope, changes).await?;
-        self.note_missing(arrived, &plaintext, changes)?;
         if let Some(description) = fields.body {
+            self.note_missing(arrived, &plaintext, true, changes)?;
             let key = BodyKeyRecord::Sealed(plaintext.to_body_key(&description).map_err(unreadable)?);
             return Ok(ContentRecord::Body(BodyRecord { description, key }));
         }
-        match plaintext.to_ordinary().map_err(unreadable)? {
+        let ordinary = plaintext.to_ordinary();
+        self.note_missing(arrived, &plaintext, matches!(ordinary, Ok(Ordinary::Message(_))), changes)?;
+        match ordinary.map_err(unreadable)? {
             Ordinary::Message(payload) => Ok(ContentRecord::Payload(encode_payload(&payload))),
             Ordinary::Group(notice) => {
                 self.take_in_notice(fields.message.sender, notice, changes).await?;

@@ -104,7 +104,7 @@ impl Agent {
         let mut changes = Changes::default();
         changes.delete(row);
         if self.store.find::<SentRecord>(id.as_bytes()).await?.is_some() {
-            tracing::warn!(message = %id, %error, "the relay refused a message that was sealed anew");
+            tracing::warn!(%id, %error, "the relay refused a message that was sealed anew");
             self.forget_obstacle(&mut changes, id).await?;
             return Ok(self.store.commit(changes).await?);
         }

@@ -29,6 +29,10 @@ use crate::{
 /// Messages shown before they are taken together.
 const PAGE: usize = 100;
 
+/// How long one round reads mail of which nothing can be shown: a full mailbox of what is refused is read in less, and somebody
+/// who sends such mail without end does not hold the command for good.
+const FRUITLESS: Duration = Duration::from_secs(60);
+
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
     output::check_open()?;
     check(&receive)?;
@@ -104,21 +108,31 @@ struct Reader<'a> {
     waiting: HashSet<MessageRef>,
 }
 
-/// One round, its messages shown page by page. What is in the inbox is shown even if the relay does not answer.
+/// One round, its messages shown page by page until the mailbox is empty. What is in the inbox is shown even if the relay does not answer.
 async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(), Failure> {
     let wait = if reader.agent.unread(None, 1).await?.is_empty() { wait } else { Duration::ZERO };
     let deadline = tokio::time::Instant::now() + wait;
     let mut left = limit;
     let mut received = 0;
+    let mut last_fruit = tokio::time::Instant::now();
+    let mut stopped_early = false;
     let synced = loop {
         let remaining = deadline.saturating_duration_since(tokio::time::Instant::now());
         let wait = if received > 0 { Duration::ZERO } else { remaining };
         let synced = progress::moving(reader.agent, "receiving", reader.agent.sync_page(wait)).await;
-        left -= reader.show_all(left).await?;
+        let shown = reader.show_all(left).await?;
+        left -= shown;
         let Ok(page) = synced else { break synced };
         received += page.received;
         let is_over = received > 0 || tokio::time::Instant::now() >= deadline;
         if (is_over && !page.more) || left == 0 {
+            break synced;
+        }
+        if shown > 0 || page.transfers || !page.more {
+            last_fruit = tokio::time::Instant::now();
+        }
+        if last_fruit.elapsed() >= FRUITLESS {
+            stopped_early = true;
             break synced;
         }
     };
@@ -132,6 +146,7 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
     given?;
     match heard.lost {
         _ if reader.agent.relay_is_forked() => Err(Failure::forked()),
+        0 if stopped_early => Err(Failure::more()),
         0 => Ok(()),
         lost => Err(Failure::lost(lost)),
     }

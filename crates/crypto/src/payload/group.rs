@@ -94,14 +94,20 @@ pub enum RosterError {
     /// No member, too many, one twice, or one of a later revision than the roster's.
     #[error("a group has 1 to {} members, none twice", wire::RECIPIENTS)]
     Members,
+    /// None: the first revision is 1.
+    #[error("a roster's revisions begin with 1")]
+    Revision,
 }
 
 impl Roster {
-    /// Checks the members, which are put in order.
+    /// Checks the revision and the members, which are put in order.
     ///
     /// # Errors
-    /// [`RosterError::Members`].
+    /// [`RosterError::Revision`], [`RosterError::Members`].
     pub fn new(nonce: [u8; 16], name: GroupName, revision: u64, mut members: Vec<Member>) -> Result<Self, RosterError> {
+        if revision == 0 {
+            return Err(RosterError::Revision);
+        }
         members.sort_unstable();
         let distinct = members.is_sorted_by(|a, b| a.agent < b.agent);
         let in_time = members.iter().all(|member| member.since <= revision);
@@ -247,7 +253,10 @@ impl Decode for Roster {
         if !members.is_sorted_by(|a, b| a.agent < b.agent) {
             return Err(invalid);
         }
-        Self::new(nonce, name, revision, members).map_err(|_| invalid)
+        Self::new(nonce, name, revision, members).map_err(|error| match error {
+            RosterError::Revision => DecodeError::Invalid { field: "a roster's revision", reason: "before the first" },
+            RosterError::Name | RosterError::Members => invalid,
+        })
     }
 }
 
@@ -281,6 +290,17 @@ mod tests {
     fn hand_over(roster: Roster) -> HandOver {
         let key = GroupKey::generate(&SystemPrimitives, roster.group(&founder()), 3).unwrap();
         HandOver { roster, key }
+    }
+
+    #[test]
+    fn there_is_no_roster_before_the_first_revision() {
+        assert_eq!(roster(0, &[(1, 0)]), Err(RosterError::Revision));
+        let mut bytes = roster(1, &[(1, 0)]).unwrap().to_bytes();
+        assert!(Roster::from_bytes(&bytes).is_ok());
+        let revision = 16 + 4 + "the team".len();
+        bytes[revision..revision + 8].fill(0);
+        let refused = Roster::from_bytes(&bytes);
+        assert!(matches!(refused, Err(DecodeError::Invalid { field: "a roster's revision", .. })), "{refused:?}");
     }
 
     #[test]

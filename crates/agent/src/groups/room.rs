@@ -1,0 +1,86 @@
+//! How many groups there is room for: of strangers few, so that they leave room for others.
+
+use std::collections::HashMap;
+
+use sealpost_protocol::AgentId;
+
+use super::Standing;
+use crate::{
+    Agent, SyncError, limits,
+    records::GroupRecord,
+    store::{Changes, Versioned},
+};
+
+impl Agent {
+    /// Whether the agent may be made a member of one more group of `founder`'s, beside those that it knows.
+    pub(super) async fn has_room_for_group_of(
+        &self,
+        founder: AgentId,
+        known: &[Versioned<GroupRecord>],
+    ) -> Result<bool, SyncError> {
+        if memberships(known).count() >= limits::GROUPS {
+            return Ok(false);
+        }
+        if self.is_known(founder).await? {
+            return Ok(true);
+        }
+        let mut founders = HashMap::<AgentId, usize>::new();
+        for group in memberships(known).filter(|group| group.founder != self.id()) {
+            *founders.entry(group.founder).or_default() += 1;
+        }
+        if founders.get(&founder).is_some_and(|groups| *groups >= limits::STRANGER_GROUPS) {
+            return Ok(false);
+        }
+        let mut of_strangers = 0;
+        for (founder, groups) in founders {
+            if !self.is_known(founder).await? {
+                of_strangers += groups;
+            }
+        }
+        Ok(of_strangers < limits::STRANGERS_GROUPS)
+    }
+}
+
+/// The groups that the agent belongs to.
+pub(super) fn memberships(known: &[Versioned<GroupRecord>]) -> impl Iterator<Item = &GroupRecord> {
+    known.iter().map(|row| &row.value).filter(|group| group.standing == Standing::Member)
+}
+
+/// Forgets a group whose membership has ended, among `changes`, if one more would be too many to keep. All that is lost is
+/// that a hand-over of that membership which is still on its way would begin it again.
+pub(super) fn forget_one_that_ended(known: &[Versioned<GroupRecord>], changes: &mut Changes) {
+    if let Some(ended) = one_to_forget(known) {
+        changes.delete(ended);
+    }
+}
+
+fn one_to_forget(known: &[Versioned<GroupRecord>]) -> Option<&Versioned<GroupRecord>> {
+    let is_full = known.len() >= limits::KEPT_GROUPS;
+    known.iter().find(|row| is_full && row.value.standing != Standing::Member)
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_crypto::{GroupName, Member, Roster};
+
+    use super::*;
+
+    fn row(number: usize, standing: Standing) -> Versioned<GroupRecord> {
+        let founder = AgentId::from_array([1; 32]);
+        let members = vec![Member { agent: founder, since: 1 }];
+        let roster = Roster::new([7; 16], GroupName::new("team").unwrap(), 1, members).unwrap();
+        let value = GroupRecord { founder, roster, epoch: 0, standing };
+        Versioned { key: number.to_be_bytes().to_vec(), version: 1, value }
+    }
+
+    #[test]
+    fn an_ended_membership_makes_way_once_too_many_are_kept_and_a_membership_never() {
+        let mut rows: Vec<_> = (1..limits::KEPT_GROUPS).map(|number| row(number, Standing::Member)).collect();
+        rows.push(row(0, Standing::Left));
+        assert_eq!(one_to_forget(&rows[1..]).map(|row| &row.key), None, "there is room");
+        assert_eq!(one_to_forget(&rows).map(|row| row.key.clone()), Some(0_usize.to_be_bytes().to_vec()));
+        rows.pop();
+        rows.push(row(0, Standing::Member));
+        assert_eq!(one_to_forget(&rows).map(|row| &row.key), None);
+    }
+}
