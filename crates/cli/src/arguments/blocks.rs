@@ -61,7 +61,7 @@ pub(crate) struct Place {
 pub(crate) enum BlocksCommand {
     /// Show what the block store holds.
     Stats(Place),
-    /// Look through blocks and ledger, and rebuild every content that is kept. Nothing is changed.
+    /// Look through blocks and ledger, and rebuild every content that is kept. What is found stays as it is.
     #[command(after_help = VERIFY_EXIT_CODES)]
     Verify(Place),
     /// Mend what can be mended without guessing, and tell what was. A block that is damaged has no other copy: senders are
