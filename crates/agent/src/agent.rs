@@ -1,7 +1,6 @@
 //! One agent: its identity, its sealed store, and the relay it uses.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -146,7 +145,7 @@ impl Agent {
             MasterKeySource::Provider(_) => None,
         };
         let key = stretch(master, passphrase.clone()).await?;
-        create_private_folder(folder).map_err(io_error)?;
+        sealpost_sqlite::create_private_folder(folder).map_err(io_error)?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&folder.join(FILE_NAME))?);
         let vault = Vault::create(primitives.as_ref(), identity.agent_id())?;
         let sealed_store_key = vault.sealed_store_key(primitives.as_ref(), &key)?;
@@ -340,14 +339,6 @@ pub(crate) async fn stretch(
     };
     let key = tokio::task::spawn_blocking(move || provider.master_key()).await;
     Ok(key.map_err(|_| sealpost_crypto::MasterKeyError::Unavailable)??)
-}
-
-fn create_private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 impl Encode for VaultHead {

@@ -85,6 +85,9 @@ pub use surroundings::Surroundings;
 pub use sync::Synced;
 pub use turns::Turn;
 
+// Files that are their owner's alone, as the store's are: for a key beside it, or an identity that is carried elsewhere.
+pub use sealpost_sqlite::{create_private_folder, private_options};
+
 // What the runtime's calls take and give, so that an application needs this crate alone.
 pub use sealpost_crypto::{
     Content, ContentKind, FileName, KeyFileProvider, Mark, MasterKeyProvider, Payload, PayloadError, Prelude,

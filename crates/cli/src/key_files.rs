@@ -10,7 +10,9 @@ use std::{
     process,
 };
 
-use sealpost_agent::{Agent, KeyFileProvider, Lock, MasterKeySource, Primitives, SystemPrimitives};
+use sealpost_agent::{
+    Agent, KeyFileProvider, Lock, MasterKeySource, Primitives, SystemPrimitives, create_private_folder, private_options,
+};
 use zeroize::Zeroizing;
 
 use crate::{failure::Failure, home::read};
@@ -49,7 +51,7 @@ impl KeyTurn {
     }
 
     fn file(folder: &Path) -> Result<File, Failure> {
-        let opened = private().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE));
+        let opened = private_options().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE));
         opened.map_err(|error| local(folder, &error))
     }
 }
@@ -154,23 +156,11 @@ fn remove(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Options that make a file with rights for its owner only.
-fn private() -> fs::OpenOptions {
-    let mut options = File::options();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
 /// The key gets its name once it is whole and synced: a process that ends in between leaves an unfinished file beside it.
 fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", process::id()));
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)?;
-    let mut file = private().write(true).create(true).truncate(true).open(&unfinished)?;
+    create_private_folder(folder)?;
+    let mut file = private_options().write(true).create(true).truncate(true).open(&unfinished)?;
     file.write_all(key)?;
     file.sync_all()?;
     match fs::hard_link(&unfinished, path) {

@@ -39,6 +39,7 @@
 mod connection;
 mod database;
 mod directory_lock;
+mod disk_space;
 mod job;
 mod join_on_drop;
 mod limits;
@@ -50,7 +51,8 @@ mod writer;
 pub use connection::OpenError;
 pub use database::{Database, OpenOptions};
 pub use directory_lock::{DirectoryLock, Holder, LockError};
+pub use disk_space::free_bytes;
 pub use job::JobError;
 pub use join_on_drop::JoinOnDrop;
-pub use private_files::{create_file, make_private, private_options};
+pub use private_files::{create_file, create_private_folder, make_private, private_options};
 pub use schema::{ApplicationId, Schema};

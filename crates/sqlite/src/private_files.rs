@@ -2,7 +2,7 @@
 //! also where an earlier build, or a copy, has left them open.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io,
     path::Path,
 };
@@ -26,6 +26,18 @@ pub fn create_file(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => make_private(path),
         created => created.map(drop),
     }
+}
+
+/// Makes a folder, and what is missing above it, with rights for its owner only. Nothing happens if it exists.
+///
+/// # Errors
+/// The file system's.
+pub fn create_private_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Takes from others what rights they have to a file or directory. Nothing happens if there is none, or if it is another

@@ -16,6 +16,7 @@ use sealpost_protocol::{
     MessageId, MessageRef,
     encoding::{Decode, Encode},
 };
+use sealpost_sqlite::{create_private_folder, free_bytes, private_options};
 
 /// How often a locked file is tried again, and after which pause: longer than a piece takes to be written.
 const LOCK_TRIES: usize = 10;
@@ -206,32 +207,10 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok(file.metadata().is_ok() && path.exists())
 }
 
-#[cfg(unix)]
-fn free_bytes(path: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(path)?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
-}
-
-/// Not known: a write says so itself when the disk is full.
-#[cfg(not(unix))]
-fn free_bytes(_: &Path) -> io::Result<u64> {
-    Ok(u64::MAX)
-}
-
 fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
+    let mut options = private_options();
     options.read(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-fn create_private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 const STAGED: &str = "staged-";

@@ -1,8 +1,8 @@
 //! `sealpost agent rekey|passphrase|export|import`: what an agent's store is sealed under, and its identity as a file.
 
-use std::{fs, io::Write, path::Path};
+use std::{io::Write, path::Path};
 
-use sealpost_agent::{Agent, IdentityFile, MasterKeySource};
+use sealpost_agent::{Agent, IdentityFile, MasterKeySource, private_options};
 use serde::Serialize;
 
 use crate::{
@@ -113,11 +113,7 @@ async fn shown(context: &Context, name: String, what: &str) -> Result<(), Failur
 
 /// Writes a file that nobody else may read, never over another.
 fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = private_options().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -12,7 +12,6 @@ mod blocks;
 mod collecting;
 mod discarding;
 mod limits;
-mod room;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -207,7 +206,8 @@ impl fmt::Debug for EmbeddedContents {
 #[async_trait]
 impl Contents for EmbeddedContents {
     async fn has_room(&self) -> Result<bool, BackendError> {
-        room::is_left(&self.data_directory).map_err(BackendError::new)
+        let free = sealpost_sqlite::free_bytes(&self.data_directory).map_err(BackendError::new)?;
+        Ok(free >= limits::RESERVE)
     }
 
     async fn append(&self, policy: ContentPolicy, contents: Vec<Vec<u8>>) -> Result<StoredContents, BackendError> {

@@ -1,24 +1,24 @@
-//! What the disk still has room for.
+//! What a disk still has room for.
 
 use std::{io, path::Path};
 
-use super::limits;
-
-/// Whether the file system of `directory` has room for new messages.
-pub(super) fn is_left(directory: &Path) -> io::Result<bool> {
-    Ok(free_bytes(directory)? >= limits::RESERVE)
-}
-
-/// What the file system would still give to this process.
+/// What the file system of a directory would still give to this process, in bytes. Where that cannot be asked it is
+/// [`u64::MAX`]: a write says so itself when the disk is full.
+///
+/// # Errors
+/// The file system's; the directory must be there.
 #[cfg(unix)]
-fn free_bytes(path: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(path)?;
+pub fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(directory)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-/// Not known: the store says so itself when it is full.
+/// Not known.
+///
+/// # Errors
+/// None.
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> io::Result<u64> {
+pub fn free_bytes(_: &Path) -> io::Result<u64> {
     Ok(u64::MAX)
 }
 
