@@ -101,12 +101,8 @@ impl Operations {
     /// # Errors
     /// [`OperatorError`]; nothing is made.
     pub async fn offline(data_dir: &Path) -> Result<Self, OperatorError> {
-        if !Embedded::is_in(data_dir) {
-            return Err(OperatorError::NoData(data_dir.to_owned()));
-        }
-        let storage = Embedded::open(data_dir)?;
-        let (keys, _) = ledger_identity::establish(&storage, data_dir, None).await?;
-        Ok(Self::new(storage.open_contents(Arc::new(keys), Arc::new(SystemClock)).await?))
+        let (storage, keys) = unused(data_dir).await?;
+        Ok(Self::new(storage.open_contents(keys, Arc::new(SystemClock)).await?))
     }
 
     /// Opens a data directory that no relay uses, to look at its blocks: they stay as they are.
@@ -114,12 +110,8 @@ impl Operations {
     /// # Errors
     /// [`OperatorError`]; nothing is made.
     pub async fn looking(data_dir: &Path) -> Result<Self, OperatorError> {
-        if !Embedded::is_in(data_dir) {
-            return Err(OperatorError::NoData(data_dir.to_owned()));
-        }
-        let storage = Embedded::open(data_dir)?;
-        let (keys, _) = ledger_identity::establish(&storage, data_dir, None).await?;
-        Ok(Self::new(storage.look_at_contents(Arc::new(keys), Arc::new(SystemClock)).await?))
+        let (storage, keys) = unused(data_dir).await?;
+        Ok(Self::new(storage.look_at_contents(keys, Arc::new(SystemClock)).await?))
     }
 
     /// The block store in figures.
@@ -252,6 +244,16 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
 }
 
 /// Opens what was put back, which shows that its pieces go together.
+/// What is in a data directory that no relay uses, and the keys of its node.
+async fn unused(data_dir: &Path) -> Result<(Embedded, Arc<NodeKeys>), OperatorError> {
+    if !Embedded::is_in(data_dir) {
+        return Err(OperatorError::NoData(data_dir.to_owned()));
+    }
+    let storage = Embedded::open(data_dir)?;
+    let (keys, _) = ledger_identity::establish(&storage, data_dir, None).await?;
+    Ok((storage, Arc::new(keys)))
+}
+
 async fn begin_anew(data_dir: &Path) -> Result<LedgerId, OperatorError> {
     let storage = Embedded::open(data_dir)?;
     let (keys, ledger) = ledger_identity::establish(&storage, data_dir, Some(SystemClock.now())).await?;

@@ -5,7 +5,7 @@
 //! one.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -43,15 +43,14 @@ impl UntouchedFiles {
     /// Changes a file, which is none yet if `make` and it is not there.
     fn change<T>(&self, name: &str, make: bool, act: impl FnOnce(&mut Changed) -> io::Result<T>) -> io::Result<T> {
         let mut all = self.changed();
-        if !all.contains_key(name) {
-            let found = match length(&*self.below, name) {
+        let file = match all.entry(name.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(match length(&*self.below, name) {
                 Ok(below) => Some(Changed { length: below, below, written: Vec::new() }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
-            };
-            all.insert(name.to_owned(), found);
-        }
-        let file = all.entry(name.to_owned()).or_default();
+            }),
+        };
         match file {
             Some(file) => act(file),
             None if make => {

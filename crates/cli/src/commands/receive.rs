@@ -18,12 +18,9 @@ use crate::{
     events,
     failure::Failure,
     home::Context,
-    output,
-    output::one_line,
-    progress,
-    progress::{Counted, Counter},
-    saving,
-    saving::Saving,
+    output::{self, one_line},
+    progress::{self, Counted, Counter},
+    saving::{self, Saving},
 };
 
 /// Messages shown before they are taken together.
@@ -108,7 +105,8 @@ struct Reader<'a> {
     waiting: HashSet<MessageRef>,
 }
 
-/// One round, its messages shown page by page until the mailbox is empty. What is in the inbox is shown even if the relay does not answer.
+/// One round, its messages shown page by page until the mailbox is empty. What is in the inbox is shown even if the relay does
+/// not answer.
 async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(), Failure> {
     let wait = if reader.agent.unread(None, 1).await?.is_empty() { wait } else { Duration::ZERO };
     let deadline = tokio::time::Instant::now() + wait;

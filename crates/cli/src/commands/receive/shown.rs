@@ -4,11 +4,12 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sealpost_agent::{
     ContentKind, InboxMessage, Received as Content, ReceivedScheme as Scheme, WaitingBody, WaitingReason, printable,
 };
+use sealpost_protocol::{MessageRef, Priority, Timestamp};
 use serde::Serialize;
 
 use crate::output::{named_group, one_line};
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(super) struct Received {
     pub(super) id: String,
     pub(super) from: String,
@@ -63,55 +64,48 @@ impl Received {
         let text = content.and_then(|content| content.as_text()).map(str::to_owned);
         let bytes = content.filter(|content| content.kind() == ContentKind::Bytes);
         Self {
-            id: message.message.id.to_string(),
-            from: message.message.sender.to_string(),
-            from_name,
             bytes: bytes.map(|bytes| STANDARD.encode(bytes.as_bytes())),
             length: text.is_none().then_some(prelude.content_length),
             text,
-            saved_as: None,
-            kept: false,
             file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
             r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
             thread: prelude.thread.map(|thread| thread.to_string()),
-            scheme: named(message.scheme),
-            public: message.scheme == Scheme::None,
-            group: group_of(message.scheme),
-            group_name: None,
-            waiting: None,
-            waiting_reason: None,
-            priority: message.priority.as_str(),
-            sent_at: message.sent.to_string(),
             received_at: message.received.to_string(),
+            ..Self::outside(message.message, from_name, message.scheme, message.priority, message.sent)
         }
     }
 
     /// One whose body stays at the relay.
     pub(super) fn waiting(waiting: &WaitingBody, from_name: Option<String>) -> Self {
         Self {
-            id: waiting.message.id.to_string(),
-            from: waiting.message.sender.to_string(),
-            from_name,
-            text: None,
-            bytes: None,
-            length: None,
-            file_name: None,
-            saved_as: None,
-            kept: false,
-            r#type: None,
-            thread: None,
-            scheme: named(waiting.scheme),
-            public: waiting.scheme == Scheme::None,
-            group: group_of(waiting.scheme),
-            group_name: None,
             waiting: Some(waiting.length),
             waiting_reason: Some(match waiting.reason {
                 WaitingReason::Stranger => "stranger",
                 WaitingReason::NoRoom => "no-room",
             }),
-            priority: waiting.priority.as_str(),
-            sent_at: waiting.sent.to_string(),
             received_at: waiting.received.to_string(),
+            ..Self::outside(waiting.message, from_name, waiting.scheme, waiting.priority, waiting.sent)
+        }
+    }
+
+    /// What is known of a message without its content.
+    fn outside(
+        MessageRef { id, sender }: MessageRef,
+        from_name: Option<String>,
+        scheme: Scheme,
+        priority: Priority,
+        sent: Timestamp,
+    ) -> Self {
+        Self {
+            id: id.to_string(),
+            from: sender.to_string(),
+            from_name,
+            scheme: named(scheme),
+            public: scheme == Scheme::None,
+            group: group_of(scheme),
+            priority: priority.as_str(),
+            sent_at: sent.to_string(),
+            ..Self::default()
         }
     }
 

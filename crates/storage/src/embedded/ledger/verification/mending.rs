@@ -48,10 +48,10 @@ pub(in crate::embedded) async fn mend(
         let count = done.iter().filter(|done| **done).count() as u64;
         let subjects = zip(&noted.subjects, done).filter(|(_, done)| *done).map(|(subject, _)| subject.clone());
         if count > 0 {
-            mended.push(Findings { kind: *kind, count, subjects: subjects.collect() });
+            Findings { kind: *kind, count, subjects: subjects.collect() }.join(&mut mended);
         }
     }
-    Ok(merged(mended))
+    Ok(mended)
 }
 
 /// Says of each key whether it was mended.
@@ -72,21 +72,6 @@ async fn mend_all(contents: &EmbeddedContents, mend: Mend, keys: &[Key]) -> Vec<
         }
     }
     done
-}
-
-/// Findings of one kind together; they stand side by side.
-fn merged(found: Vec<Findings>) -> Vec<Findings> {
-    let mut merged: Vec<Findings> = Vec::new();
-    for next in found {
-        match merged.last_mut().filter(|last| last.kind == next.kind) {
-            Some(last) => {
-                last.count += next.count;
-                last.subjects.extend(next.subjects);
-            }
-            None => merged.push(next),
-        }
-    }
-    merged
 }
 
 fn reindex(transaction: &Transaction<'_>, _: &Key) -> Result<bool, StoreError> {
@@ -114,7 +99,7 @@ pub(super) fn place_by_state(transaction: &Transaction<'_>, key: &Key) -> Result
         // The number of a change is nobody else's place.
         delivery.mailbox_seq = Some(delivery.record.status.change_seq);
         delivery.update(transaction)?;
-        return recount(transaction, &delivery.record.status.recipient.as_bytes()[..]).map(|()| true);
+        return mailboxes::recount(transaction, delivery.record.status.recipient.as_bytes()).map(|()| true);
     }
     end(transaction, delivery)
 }
@@ -244,7 +229,7 @@ pub(super) fn drop_retention(transaction: &Transaction<'_>, key: &Key) -> Result
 
 pub(super) fn mailbox_sums(transaction: &Transaction<'_>, key: &Key) -> Result<bool, StoreError> {
     let Key::Bytes(recipient) = key else { return Ok(false) };
-    recount(transaction, recipient).map(|()| true)
+    mailboxes::recount(transaction, recipient).map(|()| true)
 }
 
 pub(super) fn body_sums(transaction: &Transaction<'_>, key: &Key) -> Result<bool, StoreError> {
@@ -263,12 +248,8 @@ fn end(transaction: &Transaction<'_>, mut delivery: Delivery) -> Result<bool, St
     let mut gone = Vec::new();
     mailboxes::leave(transaction, delivery, &mut gone)?;
     released::note(transaction, &gone)?;
-    recount(transaction, recipient.as_bytes())?;
+    mailboxes::recount(transaction, recipient.as_bytes())?;
     Ok(true)
-}
-
-fn recount(transaction: &Transaction<'_>, recipient: &[u8]) -> Result<(), StoreError> {
-    mailboxes::recount(transaction, recipient)
 }
 
 fn delivery(connection: &Connection, key: &Key) -> Result<Option<Delivery>, StoreError> {

@@ -219,18 +219,25 @@ impl Notes {
 
     /// What was found, by kind.
     pub(in crate::embedded) fn findings(&self) -> Vec<Findings> {
-        let mut findings: Vec<Findings> = Vec::new();
+        let mut findings = Vec::new();
         for ((kind, _), noted) in &self.0 {
-            match findings.last_mut().filter(|last| last.kind == *kind) {
-                Some(last) => {
-                    last.count += noted.count;
-                    last.subjects.extend(noted.subjects.iter().cloned());
-                    last.subjects.truncate(LISTED);
-                }
-                None => findings.push(Findings { kind: *kind, count: noted.count, subjects: noted.subjects.clone() }),
-            }
+            Findings { kind: *kind, count: noted.count, subjects: noted.subjects.clone() }.join(&mut findings);
         }
         findings
+    }
+}
+
+impl Findings {
+    /// Adds them to what was found before them: those of one kind stand side by side, and become one.
+    fn join(self, found: &mut Vec<Self>) {
+        match found.last_mut().filter(|last| last.kind == self.kind) {
+            Some(last) => {
+                last.count += self.count;
+                last.subjects.extend(self.subjects);
+                last.subjects.truncate(LISTED);
+            }
+            None => found.push(self),
+        }
     }
 }
 
