@@ -12,6 +12,7 @@ mod ask;
 mod authentication;
 mod conversation;
 mod documents;
+mod holding;
 mod malformed_grpc;
 mod malformed_rest;
 mod refusals;
