@@ -327,7 +327,7 @@ impl Messages for Scripted {
         let deliveries = script.statuses.get(&id).cloned();
         answer(
             deliveries.is_none().then_some(ErrorCode::NotFound),
-            v1::GetStatusResponse { deliveries: deliveries.unwrap_or_default() },
+            v1::GetStatusResponse { deliveries: deliveries.unwrap_or_default(), content: None },
         )
     }
 

@@ -102,6 +102,15 @@ impl Handle {
         self.form.block_size
     }
 
+    /// Bytes of its data blocks, padding included: without block lists, and without the random blocks of its own.
+    #[must_use]
+    pub fn padded_length(&self) -> u64 {
+        let size = self.form.block_size;
+        let rest = self.stored_length % size.bytes() as u64;
+        let last = if rest == 0 { 0 } else { self.form.selection.last(size, rest).bytes() as u64 };
+        (self.stored_length - rest).saturating_add(last)
+    }
+
     /// How many blocks give one block of data.
     #[must_use]
     pub fn tuple_size(&self) -> TupleSize {

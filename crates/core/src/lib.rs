@@ -35,7 +35,7 @@ pub use expiry::{Expiry, ExpirySweep};
 pub use key_agreement::{ClaimError, KeyAgreement, ManifestError, PublishError};
 pub use life_clock::{Monotonic, Uptime};
 pub use mailbox::{MailboxEntry, Mailboxes, NoRoom, Page, PageRequest, ReceiveError, Room};
-pub use message_query::{BodyPart, Feed, MessageQuery, QueryError};
+pub use message_query::{BodyContent, BodyPart, Feed, MessageContent, MessageQuery, MessageStatus, QueryError};
 pub use principal::Principal;
 pub use readiness::{NotReady, Readiness};
 pub use receipts::{Countersigned, Receipts, ReceiptsError};

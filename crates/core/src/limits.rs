@@ -36,6 +36,10 @@ pub const UPLOAD_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Ranges of what is missing that one answer lists. Who fills them asks again.
 pub const MISSING_RANGES: usize = 100;
 
+/// Pieces of a body, from its beginning, of which a status tells how they are stored: 16 MiB, up to which the document knows
+/// one block. All the pieces of the largest body are 65,536, whose block ids alone are some megabytes.
+pub const DESCRIBED_PIECES: usize = 16;
+
 /// How far ahead of the relay's clock a message's time may be. NTP keeps hosts within seconds; five minutes forgive a
 /// drifting one. Raising it lets a sender choose ids that outlive the memory of ids.
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);

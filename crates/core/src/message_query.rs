@@ -1,4 +1,4 @@
-//! Asking what became of messages: statuses, bodies, and the feed of changes. A caller sees what it sent or may receive.
+//! Asking what became of messages: statuses, how contents are stored, bodies, and the feed of changes. A caller sees what it sent or may receive.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     Bell, Principal, WakeUps,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, Change, Contents, GiveUp, Ledger, Standing},
+    ports::{BackendError, Change, ContentForm, Contents, GiveUp, Ledger, Standing},
     release,
 };
 
@@ -42,6 +42,36 @@ pub enum QueryError {
     Backend(#[from] BackendError),
 }
 
+/// What a caller sees of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageStatus {
+    /// All deliveries for its sender, its own for a recipient; ascending by recipient.
+    pub deliveries: Vec<DeliveryStatus>,
+    /// How that is stored which the caller may read.
+    pub content: MessageContent,
+}
+
+/// How a message is stored, as far as one agent may read it. The parts of a message to many are many: its sender is told of the
+/// body alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageContent {
+    /// The body; `None` if the message has none, or the store no longer, or not for this agent.
+    pub body: Option<BodyContent>,
+    /// The agent's own part, while it is there; for the sender of a message to one other, that one's.
+    pub part: Option<ContentForm>,
+}
+
+/// How a body is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyContent {
+    /// Bytes of the sealed body.
+    pub length: u64,
+    /// Contents that it is stored as: one for each piece.
+    pub pieces: u64,
+    /// The first [`limits::DESCRIBED_PIECES`] of them, in order.
+    pub first: Vec<ContentForm>,
+}
+
 /// Some bytes of a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BodyPart {
@@ -67,12 +97,17 @@ impl QueryError {
 }
 
 impl MessageQuery {
-    /// The statuses of a message: all of them for its sender, its own for a recipient. A life that has ended is over then
-    /// and there, whenever the next sweep comes.
+    /// What became of a message, and how it is stored. A life that has ended is over then and there, whenever the next sweep
+    /// comes.
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
+    pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<MessageStatus, QueryError> {
+        let deliveries = self.deliveries(caller, message).await?;
+        Ok(MessageStatus { deliveries, content: self.content(caller, message).await? })
+    }
+
+    async fn deliveries(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
         let visible = self.visible(caller, message).await?;
         if visible.iter().any(|status| status.state.is_waiting())
             && let Some(now) = self.life_clock.now().await?
@@ -89,6 +124,16 @@ impl MessageQuery {
             |status: &DeliveryStatus| message.sender == caller.agent() || status.recipient == caller.agent();
         let visible: Vec<_> = records.into_iter().map(|record| record.status).filter(is_visible).collect();
         if visible.is_empty() { Err(QueryError::NotFound) } else { Ok(visible) }
+    }
+
+    async fn content(&self, caller: &Principal, message: MessageRef) -> Result<MessageContent, BackendError> {
+        let handles = self.ledger.handles(message, caller.agent(), limits::DESCRIBED_PIECES).await?;
+        let body = handles.body.map(|body| BodyContent {
+            length: body.length,
+            pieces: body.length.div_ceil(wire::BODY_PIECE),
+            first: body.first.iter().filter_map(|handle| self.contents.describe(handle)).collect(),
+        });
+        Ok(MessageContent { body, part: handles.part.and_then(|handle| self.contents.describe(&handle)) })
     }
 
     /// What was lost is said to be lost, whoever found that out.

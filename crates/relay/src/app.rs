@@ -95,7 +95,7 @@ pub(crate) mod tests {
         Ports,
         conformance::HandClock,
         memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
-        ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents},
+        ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents},
     };
     use sealpost_protocol::LedgerId;
     use tokio::sync::oneshot;
@@ -132,6 +132,10 @@ pub(crate) mod tests {
 
         async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
             self.0.0.read(handles).await
+        }
+
+        fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+            self.0.0.describe(handle)
         }
 
         async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {

@@ -1,6 +1,6 @@
 //! What every adapter of [`Contents`] must do.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::ports::{ContentPolicy, Contents, Handle};
 
@@ -18,6 +18,8 @@ macro_rules! contents_conformance {
             contents_stored_at_once_stay_apart
             what_was_let_go_of_is_gone
             marks_never_go_back
+            a_handle_alone_tells_how_its_content_lies
+            what_is_no_handle_tells_nothing
         }
     };
 }
@@ -92,6 +94,34 @@ pub async fn marks_never_go_back(contents: Arc<dyn Contents>) {
         assert!(mark.position() >= last);
         last = mark.position();
     }
+}
+
+pub async fn a_handle_alone_tells_how_its_content_lies(contents: Arc<dyn Contents>) {
+    let lengths = [0, 1, 1_000, 20_000, 300_000, 1 << 20];
+    let mut ids = BTreeSet::new();
+    for policy in [ContentPolicy::Pooled, ContentPolicy::Fresh] {
+        let stored = contents.append(policy, lengths.map(|length| vec![7; length]).to_vec()).await.unwrap();
+        let described = || stored.handles.iter().map(|handle| contents.describe(handle).unwrap()).collect::<Vec<_>>();
+        let forms = described();
+        for (form, length) in forms.iter().zip(lengths) {
+            assert_eq!((form.length, form.policy), (length as u64, policy));
+            let blocks = form.padded_length.div_ceil(u64::from(form.block_size).max(1));
+            let fits = form.padded_length >= form.length && (form.is_cbl || blocks == form.block_ids.len() as u64);
+            assert!(fits && form.tuple_size > 0, "{form:?}");
+            assert_eq!(form.block_ids.is_empty(), length == 0, "{form:?}");
+            assert!(form.block_ids.iter().all(|id| ids.insert(*id)), "blocks are nobody else's: {form:?}");
+        }
+        contents.discard(stored.handles.clone()).await.unwrap();
+        assert_eq!(described(), forms, "it need not be there");
+    }
+}
+
+pub async fn what_is_no_handle_tells_nothing(contents: Arc<dyn Contents>) {
+    let handle = append(&*contents, vec![b"content".to_vec()]).await.remove(0);
+    for length in 0..handle.0.len() {
+        assert_eq!(contents.describe(&Handle(handle.0[..length].to_vec())), None);
+    }
+    assert_eq!(contents.describe(&Handle([&handle.0[..], &[0]].concat())), None);
 }
 
 /// Stored under the policy whose blocks are nobody else's.

@@ -25,7 +25,7 @@ pub use self::{
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
     DeliveryRecord,
-    ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, RecordedReceipts, WaitingEntry},
+    ports::{AcceptanceOutcome, Change, Handle, Ledger, MessageHandles, PageQuery, RecordedReceipts, WaitingEntry},
 };
 
 /// Makes every check of the suite a test: `ledger_conformance!(make)`, where `make` is an async function that returns
@@ -112,6 +112,9 @@ macro_rules! ledger_conformance {
             an_unknown_message_has_no_records
             a_body_is_shown_to_its_sender_and_to_those_for_whom_it_waits
             a_message_without_a_body_shows_none
+            handles_are_told_to_those_who_may_read
+            what_is_kept_is_told_when_it_is_delivered
+            no_more_pieces_of_a_body_are_told_than_asked_for
 
             a_control_message_waits_in_the_order_of_acceptance
             a_page_is_cut_in_the_one_order
@@ -244,21 +247,27 @@ struct Everything {
     waiting: Vec<Vec<WaitingEntry>>,
     changes: Vec<Vec<Change>>,
     records: Vec<Vec<DeliveryRecord>>,
-    bodies: Vec<Option<Handle>>,
+    handles: Vec<MessageHandles>,
 }
 
 async fn everything(ledger: &dyn Ledger, letters: &[&Letter]) -> Everything {
-    let mut seen = Everything { waiting: Vec::new(), changes: Vec::new(), records: Vec::new(), bodies: Vec::new() };
+    let mut seen = Everything { waiting: Vec::new(), changes: Vec::new(), records: Vec::new(), handles: Vec::new() };
     for agent in [Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory()] {
         seen.waiting.push(waiting_at(ledger, &agent, Timestamp::default()).await);
         seen.changes.push(changes(ledger, &agent).await);
     }
     for letter in letters {
         seen.records.push(ledger.records(letter.message()).await.unwrap());
-        let piece = ledger.body_piece(letter.message(), letter.message().sender, 0).await.unwrap();
-        seen.bodies.push(piece.and_then(|piece| piece.content));
+        for agent in [Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory()] {
+            seen.handles.push(handles(ledger, letter, &agent).await);
+        }
     }
     seen
+}
+
+/// Where everything of a letter lies that `reader` may read.
+async fn handles(ledger: &dyn Ledger, letter: &Letter, reader: &Agent) -> MessageHandles {
+    ledger.handles(letter.message(), reader.id(), usize::MAX).await.unwrap()
 }
 
 /// Where a body of one piece lies, if `reader` may read it.

@@ -14,9 +14,10 @@ use crate::{
     DeliveryRecord,
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        BodyHandles, BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
+        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery,
+        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
+        UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -159,13 +160,28 @@ impl Ledger for MemoryLedger {
     ) -> Result<Option<BodyPiece>, BackendError> {
         let state = self.state();
         let Some(known) = state.messages.get(&message) else { return Ok(None) };
-        let is_theirs = known.waiting_for(reader).is_some() || known.is_kept && known.deliveries.contains_key(&reader);
-        let may_read = message.sender == reader || is_theirs;
         let piece = |body: &Body| {
             let content = usize::try_from(place).ok().and_then(|place| body.pieces.get(place)).cloned();
             BodyPiece { length: body.length, content }
         };
-        Ok(known.body.as_ref().filter(|_| may_read).map(piece))
+        Ok(known.body_for(reader).map(piece))
+    }
+
+    async fn handles(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        pieces: usize,
+    ) -> Result<MessageHandles, BackendError> {
+        let state = self.state();
+        let Some(known) = state.messages.get(&message) else { return Ok(MessageHandles::default()) };
+        let body = known
+            .body_for(reader)
+            .map(|body| BodyHandles { length: body.length, first: body.pieces.iter().take(pieces).cloned().collect() });
+        let is_senders = message.sender == reader && known.deliveries.len() == 1;
+        let only = known.deliveries.values().next().filter(|_| is_senders);
+        let part = known.deliveries.get(&reader).or(only).and_then(|delivery| delivery.content.clone());
+        Ok(MessageHandles { body, part })
     }
 
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {

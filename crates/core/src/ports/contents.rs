@@ -29,6 +29,35 @@ impl ContentPolicy {
             Scheme::None | Scheme::SharedKey | Scheme::RecipientKeys => Self::Fresh,
         }
     }
+
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pooled => "pooled",
+            Self::Fresh => "fresh",
+        }
+    }
+}
+
+/// How a content lies in its store: what its handle alone tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentForm {
+    /// Bytes of the content.
+    pub length: u64,
+    /// Bytes of its data blocks, padding included: without the blocks that list them, and without random blocks.
+    pub padded_length: u64,
+    /// What hides it.
+    pub policy: ContentPolicy,
+    /// Bytes of each of its data blocks but the last, which may be smaller.
+    pub block_size: u32,
+    /// How many stored blocks give one block of data.
+    pub tuple_size: u8,
+    /// Whether its handle names blocks that list others, since its own would be too many (`isCBL` in the document).
+    pub is_cbl: bool,
+    /// The ids of the blocks that its handle names, 32 bytes each and few of them (`cblBlockIds` in the document): of its
+    /// data blocks, or of the lists.
+    pub block_ids: Vec<[u8; 32]>,
 }
 
 /// How far a store had come when contents became durable in it. The ledger records it with their handles: what lies behind
@@ -62,6 +91,9 @@ pub trait Contents: Send + Sync {
     /// Reads contents back, in order. `None` stands for one that is gone or damaged for good, and keeps the others from
     /// nobody; what may be there the next time is a failure of the store.
     async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError>;
+
+    /// How a content lies here, without a look at it: it may be gone. `None` for what is no handle of this store.
+    fn describe(&self, handle: &Handle) -> Option<ContentForm>;
 
     /// Lets go of contents that the ledger no longer names, durably; those with random blocks of their own are overwritten.
     /// Unknown handles are no error.

@@ -49,6 +49,24 @@ pub struct BodyPiece {
     pub content: Option<Handle>,
 }
 
+/// Where that lies of a message which one agent may read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MessageHandles {
+    /// The body, if [`Ledger::body_piece`] shows it.
+    pub body: Option<BodyHandles>,
+    /// The agent's own part, while it is there; for the sender of a message to one other, that one's.
+    pub part: Option<Handle>,
+}
+
+/// Where the beginning of a body lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BodyHandles {
+    /// Bytes of the whole body.
+    pub length: u64,
+    /// Its first pieces, in order.
+    pub first: Vec<Handle>,
+}
+
 /// One recipient's part, stored.
 #[derive(Debug, Clone)]
 pub struct StoredPart {
@@ -334,6 +352,14 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
         reader: AgentId,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError>;
+
+    /// Where that lies of a message which `reader` may read, with up to `pieces` of the body. Nothing for an unknown message.
+    async fn handles(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        pieces: usize,
+    ) -> Result<MessageHandles, BackendError>;
 
     /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, and of what waits for it.
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError>;

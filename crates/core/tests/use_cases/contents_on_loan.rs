@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use sealpost_core::{
     memory::MemoryContents,
-    ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents},
+    ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents},
 };
 
 #[derive(Debug, Default)]
@@ -89,6 +89,10 @@ impl Contents for ContentsOnLoan {
             }
         }
         Ok(contents)
+    }
+
+    fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+        self.contents.describe(handle)
     }
 
     async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {

@@ -9,8 +9,9 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError, RecordedReceipts,
-        Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
+        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, RecordReceiptsError,
+        RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads,
+        WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -112,6 +113,15 @@ impl Ledger for FailingLedger {
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.reads()?.body_piece(message, reader, place).await
+    }
+
+    async fn handles(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        pieces: usize,
+    ) -> Result<MessageHandles, BackendError> {
+        self.reads()?.handles(message, reader, pieces).await
     }
 
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {

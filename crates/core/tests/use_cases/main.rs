@@ -85,7 +85,7 @@ impl Relay {
 
     /// What `caller` sees of a letter.
     async fn statuses(&self, caller: &Agent, letter: &Letter) -> Vec<DeliveryStatus> {
-        self.services.message_query.status(&principal(caller), letter.message()).await.unwrap()
+        self.services.message_query.status(&principal(caller), letter.message()).await.unwrap().deliveries
     }
 
     /// The one status of a letter with one recipient.

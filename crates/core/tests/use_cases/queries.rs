@@ -1,6 +1,6 @@
 //! Asking: a caller sees what it sent or may receive, and cannot tell the rest from what does not exist.
 
-use sealpost_core::{BodyPart, QueryError, limits};
+use sealpost_core::{BodyPart, MessageContent, QueryError, limits, ports::ContentPolicy};
 use sealpost_protocol::ErrorCode;
 
 use super::*;
@@ -48,6 +48,40 @@ async fn a_body_is_there_while_someone_waits_for_it() {
     assert_eq!((body(&bob).await, body(&alice).await.is_some()), (None, true));
     relay.say(&carol, &letter, Verdict::Stored).await;
     assert_eq!((body(&carol).await, body(&alice).await), (None, None));
+}
+
+#[tokio::test]
+async fn it_is_told_how_that_is_stored_which_the_caller_may_read() {
+    let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
+    let relay = Relay::of(&[&bob, &carol]).await;
+    let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
+    relay.send(&alice, &letter).await.unwrap();
+    let content = async |agent: &Agent| {
+        relay.services.message_query.status(&principal(agent), letter.message()).await.unwrap().content
+    };
+    let MessageContent { body: Some(body), part: None } = content(&alice).await else { panic!("of two parts, none") };
+    let lengths: Vec<_> = body.first.iter().map(|form| (form.length, form.policy)).collect();
+    assert_eq!((body.length, body.pieces, lengths), (4, 1, vec![(4, ContentPolicy::Pooled)]));
+    let bobs = content(&bob).await;
+    assert_eq!(bobs.part.map(|form| form.length), Some(letter.envelope(bob.id()).len() as u64));
+    assert_eq!(bobs.body, Some(body));
+    relay.say(&bob, &letter, Verdict::Stored).await;
+    assert_eq!(content(&bob).await, MessageContent::default(), "it has it");
+    assert!(content(&carol).await.part.is_some());
+    relay.say(&carol, &letter, Verdict::Stored).await;
+    assert_eq!(content(&alice).await, MessageContent::default(), "it is released");
+}
+
+#[tokio::test]
+async fn of_a_life_that_is_over_nothing_is_stored() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]).body(b"body");
+    relay.send(&alice, &letter).await.unwrap();
+    relay.clock.advance(sealpost_protocol::limits::MESSAGE_LIFE);
+    let seen = relay.services.message_query.status(&principal(&alice), letter.message()).await.unwrap();
+    assert_eq!(seen.deliveries.first().unwrap().state, DeliveryState::Failed(FailureReason::Expired));
+    assert_eq!(seen.content, MessageContent::default());
 }
 
 #[tokio::test(start_paused = true)]

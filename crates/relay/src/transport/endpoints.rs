@@ -8,6 +8,7 @@ use sealpost_api::{
 };
 use sealpost_core::{
     BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmittedBody,
+    limits::DESCRIBED_PIECES,
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
@@ -15,11 +16,12 @@ use sealpost_protocol::{
     limits,
 };
 
-use super::{refusal::Refusal, uploads::upload_id};
+use super::{refusal::Refusal, stored_contents::content_message, uploads::upload_id};
 use crate::{app::App, authentication::TokenRequest, memory::Share, peer::Peer};
 
-/// Bytes of all deliveries of the largest message, with what proves each receipt: some 700 each.
-const STATUS_BYTES: usize = limits::RECIPIENTS * 1_024;
+/// Bytes of all deliveries of the largest message, with what proves each receipt: some 700 each. And of how its part and the
+/// first pieces of its body are stored: some 600 each in JSON, for a handle names eight blocks at most.
+const STATUS_BYTES: usize = (limits::RECIPIENTS + DESCRIBED_PIECES + 1) * 1_024;
 
 pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
     let (answer, signature) = app.authenticator.challenge(array("nonce", &request.nonce)?)?;
@@ -183,8 +185,9 @@ pub(crate) async fn get_status(
 ) -> Result<v1::GetStatusResponse, Refusal> {
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
     share.grow(STATUS_BYTES)?;
-    let statuses = app.services.message_query.status(caller, message).await?;
-    Ok(v1::GetStatusResponse { deliveries: statuses.iter().map(v1::DeliveryStatus::from).collect() })
+    let status = app.services.message_query.status(caller, message).await?;
+    let deliveries = status.deliveries.iter().map(v1::DeliveryStatus::from).collect();
+    Ok(v1::GetStatusResponse { deliveries, content: content_message(&status.content) })
 }
 
 pub(crate) async fn get_body(

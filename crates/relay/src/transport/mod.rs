@@ -12,6 +12,7 @@ mod places;
 mod refusal;
 mod respond;
 mod rest;
+mod stored_contents;
 mod streams;
 mod tls;
 mod uploads;

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Asks over both transports, which must say the same.
-async fn ask_both(wires: &[Wire; 2], session: &Session, ask: impl Into<Ask>) -> Value {
+pub(crate) async fn ask_both(wires: &[Wire; 2], session: &Session, ask: impl Into<Ask>) -> Value {
     let ask = ask.into();
     let answers = [wires[0].ask(session, ask.clone()).await.unwrap(), wires[1].ask(session, ask).await.unwrap()];
     assert_eq!(answers[0], answers[1]);

@@ -10,6 +10,7 @@
 
 mod ask;
 mod authentication;
+mod contents;
 mod conversation;
 mod documents;
 mod holding;

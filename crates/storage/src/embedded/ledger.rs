@@ -30,9 +30,9 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ContentsMark, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, PageQuery, RecordReceiptsError,
-        RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads,
-        WaitingEntry,
+        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery,
+        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
+        UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -152,6 +152,15 @@ impl Ledger for EmbeddedLedger {
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.store.read(move |connection| messages::body_piece(connection, message, reader, place)).await
+    }
+
+    async fn handles(
+        &self,
+        message: MessageRef,
+        reader: AgentId,
+        pieces: usize,
+    ) -> Result<MessageHandles, BackendError> {
+        self.store.read(move |connection| messages::handles(connection, message, reader, pieces)).await
     }
 
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError> {

@@ -165,7 +165,7 @@ async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobo
     assert_eq!(headers, [letters[1].header().as_bytes()]);
     let told =
         services.message_query.status(&Principal::authenticated(alice.id()), letters[0].message()).await.unwrap();
-    assert_eq!(told.first().unwrap().state, DeliveryState::Failed(FailureReason::Lost));
+    assert_eq!(told.deliveries.first().unwrap().state, DeliveryState::Failed(FailureReason::Lost));
 }
 
 #[tokio::test]

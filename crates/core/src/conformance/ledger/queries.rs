@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::limits as wire;
+use sealpost_protocol::{Retention, limits as wire};
 
 use super::*;
+use crate::ports::BodyHandles;
 
 pub async fn records_are_ascending_by_recipient(ledger: Arc<dyn Ledger>) {
     let alice = Agent::alice();
@@ -57,4 +58,49 @@ pub async fn a_message_without_a_body_shows_none(ledger: Arc<dyn Ledger>) {
     let letter = Letter::new(&alice, &[&bob]);
     accept(&*ledger, &letter).await;
     assert_eq!(body(&*ledger, letter.message(), &alice).await, None);
+}
+
+/// A body of one piece, and a part.
+fn told(body: Option<Handle>, length: u64, part: Option<Handle>) -> MessageHandles {
+    MessageHandles { body: body.map(|handle| BodyHandles { length, first: vec![handle] }), part }
+}
+
+pub async fn handles_are_told_to_those_who_may_read(ledger: Arc<dyn Ledger>) {
+    let (alice, bob, carol, mallory) = (Agent::alice(), Agent::bob(), Agent::carol(), Agent::mallory());
+    let nothing = MessageHandles::default();
+    let letter = Letter::new(&alice, &[&bob, &carol]).body(b"body");
+    assert_eq!(handles(&*ledger, &letter, &alice).await, nothing, "it is unknown");
+    accept(&*ledger, &letter).await;
+    let part = |agent| told(letter.body_handle(), 4, Some(letter.part_handle(agent)));
+    assert_eq!(handles(&*ledger, &letter, &alice).await, told(letter.body_handle(), 4, None), "of two parts, none");
+    assert_eq!(handles(&*ledger, &letter, &bob).await, part(&bob));
+    assert_eq!(handles(&*ledger, &letter, &carol).await, part(&carol));
+    assert_eq!(handles(&*ledger, &letter, &mallory).await, nothing);
+    say(&*ledger, &bob, &letter, Verdict::Stored).await;
+    assert_eq!(handles(&*ledger, &letter, &bob).await, nothing, "it has it");
+    assert_eq!(handles(&*ledger, &letter, &carol).await, part(&carol));
+    say(&*ledger, &carol, &letter, Verdict::Stored).await;
+    assert_eq!(handles(&*ledger, &letter, &alice).await, nothing, "it is released");
+
+    let to_one = Letter::new(&alice, &[&bob]).number(2);
+    let to_oneself = Letter::new(&alice, &[&alice, &bob]).number(3);
+    accept(&*ledger, &to_one).await;
+    accept(&*ledger, &to_oneself).await;
+    for (letter, reader, recipient) in [(&to_one, &alice, &bob), (&to_one, &bob, &bob), (&to_oneself, &alice, &alice)] {
+        assert_eq!(handles(&*ledger, letter, reader).await, told(None, 0, Some(letter.part_handle(recipient))));
+    }
+    sweep(&*ledger, NOW.saturating_add(wire::MESSAGE_LIFE)).await;
+    assert_eq!(handles(&*ledger, &to_one, &alice).await, nothing, "its life is over");
+}
+
+pub async fn what_is_kept_is_told_when_it_is_delivered(ledger: Arc<dyn Ledger>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = Letter::new(&alice, &[&bob]).body(b"body").kept(Retention::UntilExpiry);
+    accept(&*ledger, &letter).await;
+    say(&*ledger, &bob, &letter, Verdict::Stored).await;
+    let kept = told(letter.body_handle(), 4, Some(letter.part_handle(&bob)));
+    assert_eq!(handles(&*ledger, &letter, &alice).await, kept);
+    assert_eq!(handles(&*ledger, &letter, &bob).await, kept);
+    ledger.end_retention(NOW.saturating_add(wire::MESSAGE_LIFE), 1).await.unwrap();
+    assert_eq!(handles(&*ledger, &letter, &bob).await, MessageHandles::default());
 }

@@ -6,8 +6,8 @@ use sealpost_protocol::{BodyDescription, PieceHash, UploadId, limits as wire};
 
 use super::*;
 use crate::ports::{
-    AcceptError, AddPieceError, BeginUploadError, BodyQuota, ContentsMark, StoredPiece, UploadDescription, UploadName,
-    UploadRecord,
+    AcceptError, AddPieceError, BeginUploadError, BodyHandles, BodyQuota, ContentsMark, StoredPiece, UploadDescription,
+    UploadName, UploadRecord,
 };
 
 const QUOTA: BodyQuota = BodyQuota { uploads: 4, bytes: 1 << 30 };
@@ -242,4 +242,18 @@ pub async fn an_upload_expires_unless_it_goes_on(ledger: Arc<dyn Ledger>) {
     assert_eq!(ledger.upload(name, later).await.unwrap(), None);
     assert_eq!(ledger.expire_upload(later).await.unwrap(), Some(vec![piece(&letter, 0, 1).content]));
     assert_eq!(ledger.expire_upload(later).await.unwrap(), None);
+}
+
+pub async fn no_more_pieces_of_a_body_are_told_than_asked_for(ledger: Arc<dyn Ledger>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let letter = letter(&alice, &[&bob]).uploaded(UPLOAD);
+    let all = upload_all(&*ledger, name(&alice, UPLOAD), &letter, 1).await;
+    accept(&*ledger, &letter).await;
+    let length = letter.upload_description().body.sealed_length;
+    for pieces in [0, 1, 2, 3, 4, usize::MAX] {
+        let told = ledger.handles(letter.message(), bob.id(), pieces).await.unwrap();
+        let first = all.iter().take(pieces).cloned().collect();
+        assert_eq!(told.body, Some(BodyHandles { length, first }));
+        assert_eq!(told.part, Some(letter.part_handle(&bob)));
+    }
 }

@@ -289,6 +289,12 @@ impl Message {
         }
     }
 
+    /// The body, if this agent may read it.
+    pub(super) fn body_for(&self, reader: AgentId) -> Option<&Body> {
+        let is_theirs = self.waiting_for(reader).is_some() || self.is_kept && self.deliveries.contains_key(&reader);
+        self.body.as_ref().filter(|_| self.header.message().sender == reader || is_theirs)
+    }
+
     pub(super) fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {
         let delivery = self.deliveries.get(&recipient)?;
         delivery.is_waiting().then_some((self, delivery))

@@ -20,8 +20,10 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, ReadError};
-use sealpost_core::ports::{BackendError, ContentPolicy, Contents, Handle, StoredContents};
+use sealpost_blocks::{
+    BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, Policy, ReadError, UntouchedFiles,
+};
+use sealpost_core::ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -95,6 +97,17 @@ impl EmbeddedContents {
         sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
         Self::open_in(files, ledger, data_directory, node, clock).await
+    }
+
+    /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were.
+    pub(super) async fn look(
+        ledger: Arc<Store>,
+        data_directory: PathBuf,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenContentsError> {
+        let files = DiskFiles::as_they_are(&data_directory.join(DIRECTORY));
+        Self::open_in(Arc::new(UntouchedFiles::new(Arc::new(files))), ledger, data_directory, node, clock).await
     }
 
     /// As [`EmbeddedContents::open`], in these files.
@@ -207,6 +220,22 @@ impl Contents for EmbeddedContents {
     async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let read_all = move |store: &BlockStore| handles.iter().map(|handle| read(store, handle)).collect();
         self.blocking(move |blocks| blocks.with(read_all).map_err(BackendError::new)?).await
+    }
+
+    fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+        let handle = BlockHandle::from_bytes(&handle.0).ok()?;
+        Some(ContentForm {
+            length: handle.length(),
+            padded_length: handle.padded_length(),
+            policy: match handle.policy() {
+                Policy::Pooled => ContentPolicy::Pooled,
+                Policy::Fresh => ContentPolicy::Fresh,
+            },
+            block_size: u32::try_from(handle.block_size().bytes()).unwrap_or(u32::MAX),
+            tuple_size: handle.tuple_size().get(),
+            is_cbl: handle.is_cbl(),
+            block_ids: handle.block_ids().map(|id| id.0).collect(),
+        })
     }
 
     async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {

@@ -368,3 +368,29 @@ async fn figures_verification_and_where_contents_lie() {
     assert_eq!(place.contents.repair().await.unwrap().lost.len(), 1, "there is no other copy");
     assert_eq!(place.read(&handle).await, None);
 }
+
+#[tokio::test]
+async fn a_content_s_form_is_that_of_its_blocks() {
+    let place = Place::new().await;
+    let (small, medium) = (1 << 10, 1 << 16);
+    // Its length, its block size, what it is padded to, whether it has lists, ids under both policies.
+    let cases = [
+        (0, small, 0, false, [0, 0]),
+        (1, small, 1_024, false, [1, 1]),
+        (1_025, small, 2_048, false, [2, 2]),
+        (8 << 10, small, 8 << 10, false, [8, 8]),
+        ((8 << 10) + 1, small, 9 << 10, true, [1, 1]),
+        ((256 << 10) + 1, medium, (256 << 10) + 1_024, false, [5, 5]),
+        (300_000, medium, 5 << 16, false, [5, 5]),
+        (1 << 20, medium, 1 << 20, true, [1, 2]),
+    ];
+    for (length, block_size, padded_length, is_cbl, ids) in cases {
+        for (policy, ids) in [ContentPolicy::Pooled, ContentPolicy::Fresh].into_iter().zip(ids) {
+            let handle = place.store(policy, &vec![7; length]).await.handles.remove(0);
+            let form = place.contents.describe(&handle).unwrap();
+            let expected = (length as u64, padded_length, policy, block_size, 3, is_cbl);
+            let seen = (form.length, form.padded_length, form.policy, form.block_size, form.tuple_size, form.is_cbl);
+            assert_eq!((seen, form.block_ids.len()), (expected, ids));
+        }
+    }
+}

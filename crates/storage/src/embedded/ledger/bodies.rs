@@ -1,7 +1,7 @@
 //! Bodies of messages: sets of pieces, and what each sender has in them.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::ports::{AcceptError, AcceptedBody, BodyPiece, Handle};
+use sealpost_core::ports::{AcceptError, AcceptedBody, BodyHandles, BodyPiece, Handle};
 use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
 
 use super::{Abort, StoreError, columns::Number, uploads};
@@ -10,6 +10,8 @@ pub(super) const INSERT: &str = "INSERT INTO bodies (message, sender, length, pi
 pub(super) const EXISTS: &str = "SELECT 1 FROM bodies WHERE message = ?1";
 pub(super) const PIECE: &str = "SELECT b.length, p.content FROM bodies AS b
      LEFT JOIN pieces AS p ON p.pieces = b.pieces AND p.place = ?2 WHERE b.message = ?1";
+pub(super) const FIRST_PIECES: &str = "SELECT b.length, p.content FROM bodies AS b
+     LEFT JOIN pieces AS p ON p.pieces = b.pieces AND p.place < ?2 WHERE b.message = ?1 ORDER BY p.place";
 pub(super) const RELEASE: &str = "DELETE FROM bodies
      WHERE message = ?1 AND NOT EXISTS (
          SELECT 1 FROM deliveries
@@ -75,6 +77,23 @@ pub(super) fn piece(connection: &Connection, message: u64, place: u64) -> Result
         Ok(BodyPiece { length, content: row.get::<_, Option<_>>(1)?.map(Handle) })
     });
     Ok(piece.optional()?)
+}
+
+/// Where up to `pieces` of the body lie, from its beginning, if the message has one.
+pub(super) fn first_pieces(
+    connection: &Connection,
+    message: u64,
+    pieces: usize,
+) -> Result<Option<BodyHandles>, StoreError> {
+    let mut statement = connection.prepare_cached(FIRST_PIECES)?;
+    let mut rows = statement.query([Number(message), Number(pieces as u64)])?;
+    let mut body = None;
+    while let Some(row) = rows.next()? {
+        let Number(length) = row.get(0)?;
+        let found = body.get_or_insert(BodyHandles { length, first: Vec::new() });
+        found.first.extend(row.get::<_, Option<_>>(1)?.map(Handle));
+    }
+    Ok(body)
 }
 
 /// Takes the body out if nobody waits for the message any more.

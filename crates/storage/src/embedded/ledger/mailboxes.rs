@@ -1,6 +1,6 @@
 //! Mailboxes: how full each is, and what entering and leaving one does.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::{
     limits,
     ports::{AcceptError, Handle, StoredPart},
@@ -28,6 +28,7 @@ pub(super) const RECOUNT: &str = "INSERT INTO mailboxes
      ON CONFLICT (recipient) DO UPDATE SET
          messages = excluded.messages, bytes = excluded.bytes, next_expiry = excluded.next_expiry";
 pub(super) const INSERT_PART: &str = "INSERT INTO parts (delivery, content) VALUES (?1, ?2)";
+pub(super) const PART: &str = "SELECT content FROM parts WHERE delivery = ?1";
 pub(super) const RELEASE_PART: &str = "DELETE FROM parts WHERE delivery = ?1 RETURNING content";
 
 /// Counts a part into its recipient's mailbox, if it has room, and stores it there for this delivery.
@@ -77,6 +78,12 @@ pub(super) fn recount(transaction: &Transaction<'_>, recipient: &[u8]) -> Result
 pub(super) fn uncount(transaction: &Transaction<'_>, recipient: AgentId, length: u64) -> Result<(), StoreError> {
     transaction.prepare_cached(LEAVE)?.execute(params![recipient.as_bytes(), Number(length)])?;
     Ok(())
+}
+
+/// Where the part of a delivery lies, if it is there.
+pub(super) fn part(connection: &Connection, delivery: u64) -> Result<Option<Handle>, StoreError> {
+    let mut part = connection.prepare_cached(PART)?;
+    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(Handle))
 }
 
 /// Takes out the part of a delivery, if it is there.

@@ -1,14 +1,17 @@
 //! Messages, and the way from a message's name to one recipient's delivery.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::{DeliveryRecord, ports::BodyPiece};
+use sealpost_core::{
+    DeliveryRecord,
+    ports::{BodyPiece, MessageHandles},
+};
 use sealpost_protocol::{AgentId, Header, HeaderHash, MessageRef, Timestamp};
 
 use super::{
     StoreError, bodies,
     columns::{Number, Time},
     deliveries::{self, Delivery},
-    retention,
+    mailboxes, retention,
 };
 
 pub(super) const FIND: &str = "SELECT id, recipients, header_hash FROM messages WHERE sender = ?1 AND message_id = ?2";
@@ -38,14 +41,33 @@ pub(super) fn body_piece(
     place: u64,
 ) -> Result<Option<BodyPiece>, StoreError> {
     let Some(known) = find(connection, message)? else { return Ok(None) };
-    let waits = || Ok::<_, StoreError>(known.delivery(connection, reader)?.is_some_and(|found| found.is_waiting()));
-    let is_kept = || {
-        Ok::<_, StoreError>(retention::is_kept(connection, known.id)? && known.delivery(connection, reader)?.is_some())
-    };
-    if reader != message.sender && !waits()? && !is_kept()? {
-        return Ok(None);
+    if reader != message.sender {
+        let own = known.delivery(connection, reader)?;
+        if !known.shows_its_body_to(connection, own.as_ref())? {
+            return Ok(None);
+        }
     }
     bodies::piece(connection, known.id, place)
+}
+
+/// Where that lies which this agent may read.
+pub(super) fn handles(
+    connection: &Connection,
+    message: MessageRef,
+    reader: AgentId,
+    pieces: usize,
+) -> Result<MessageHandles, StoreError> {
+    let Some(known) = find(connection, message)? else { return Ok(MessageHandles::default()) };
+    let own = known.delivery(connection, reader)?;
+    let is_senders = reader == message.sender;
+    let shows_body = is_senders || known.shows_its_body_to(connection, own.as_ref())?;
+    let body = if shows_body { bodies::first_pieces(connection, known.id, pieces)? } else { None };
+    let only = (is_senders && known.recipients == 1).then_some(known.id);
+    let part = match own.map(|own| own.id).or(only) {
+        Some(delivery) => mailboxes::part(connection, delivery)?,
+        None => None,
+    };
+    Ok(MessageHandles { body, part })
 }
 
 pub(super) fn find(connection: &Connection, message: MessageRef) -> Result<Option<StoredMessage>, StoreError> {
@@ -74,6 +96,12 @@ pub(super) fn insert(transaction: &Transaction<'_>, id: u64, header: &Header, at
 impl StoredMessage {
     pub(super) fn last_delivery(&self) -> u64 {
         self.id + self.recipients - 1
+    }
+
+    /// Whether its body is shown to the recipient to whom this is the delivery.
+    fn shows_its_body_to(&self, connection: &Connection, own: Option<&Delivery>) -> Result<bool, StoreError> {
+        let Some(own) = own else { return Ok(false) };
+        Ok(own.is_waiting() || retention::is_kept(connection, self.id)?)
     }
 
     /// The delivery to one recipient: they lie in the recipients' order.

@@ -85,6 +85,8 @@ fn no_statement_reads_a_table_from_end_to_end() {
 #[test]
 fn no_statement_about_contents_reads_a_table_from_end_to_end() {
     let statements = [
+        bodies::FIRST_PIECES,
+        mailboxes::PART,
         contents_mark::LOAD,
         contents_mark::RAISE,
         released::NOTE,

@@ -119,7 +119,8 @@ fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
         BeginUploadRequest UploadStatus MissingRange AppendRequest AppendResponse UploadRequest CancelUploadResponse
         SendRequest Part SendResponse ReceiveRequest ReceiveResponse FollowRequest MailboxEntry
         AcknowledgeRequest AcknowledgeResponse RefusedReceipt GetStandingRequest GetStandingResponse
-        GetStatusRequest GetStatusResponse DeliveryStatus GetBodyRequest GetBodyResponse
+        GetStatusRequest GetStatusResponse DeliveryStatus MessageContent StoredBody StoredContent
+        GetBodyRequest GetBodyResponse
         ListEventsRequest ListEventsResponse SubscribeRequest Event
     };
     let all: BTreeSet<_> = checked.into_iter().chain(["Problem"]).collect();
