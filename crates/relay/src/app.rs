@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     authentication::Authenticator,
     limits,
-    memory::{Memory, Share},
+    memory::{Bounds, Memory, Share},
     tasks::Tasks,
     transport::Refusal,
 };
@@ -35,7 +35,12 @@ pub(crate) struct App {
 
 impl App {
     pub(crate) fn new(services: Services, authenticator: Authenticator, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
-        let (memory, open_memory) = (Memory::new(limits::MEMORY), Memory::new(limits::OPEN_MEMORY));
+        let memory = Memory::new(Bounds {
+            requests: limits::MEMORY,
+            bodies: limits::BODY_MEMORY,
+            of_one_agent: limits::AGENT_MEMORY,
+        });
+        let open_memory = Memory::new(Bounds { requests: limits::OPEN_MEMORY, bodies: 0, of_one_agent: 0 });
         let writes = Arc::new(Semaphore::new(limits::WRITES));
         Self {
             services,

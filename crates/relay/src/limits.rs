@@ -12,11 +12,30 @@ pub const REST_REQUEST_BYTES: usize = REQUEST_BYTES / 3 * 4;
 /// Bytes of a request that carries no payload. A token request, the largest that anyone may send, has some 600.
 pub const SMALL_REQUEST_BYTES: usize = 16 << 10;
 
-/// Bytes of requests and answers that are on their way at a time, over all connections. What is decoded from a request
-/// exists beside it, so the process takes up to three times this. Lower, a few slow clients with large pages are in each
-/// other's way; higher, they take the machine's memory. New requests are refused as `unavailable` when less than one
-/// request's bytes are free.
-pub const MEMORY: usize = 256 << 20;
+/// Bytes of answers and of the beginnings of requests that are on their way at a time, over all connections. What is
+/// decoded from a request exists beside it, so the process takes up to three times this and [`BODY_MEMORY`]. Lower, a few
+/// slow clients with large pages are in each other's way; higher, they take the machine's memory. New requests are refused
+/// as `unavailable` when less than one request's bytes are free.
+pub const MEMORY: usize = 128 << 20;
+
+/// The same for what bodies of requests have beyond their beginnings, apart so that clients that hold up large bodies, under
+/// however many names, are in the way of large bodies alone. Twelve of the largest at a time.
+pub const BODY_MEMORY: usize = 128 << 20;
+
+/// What of a body counts as its beginning: a message of usual length, or receipts for a page. Higher, and it takes fewer
+/// clients to fill [`MEMORY`] with beginnings; lower, and more requests depend on [`BODY_MEMORY`].
+pub const BODY_BEGINNING: usize = 64 << 10;
+
+/// Bytes of both that one agent's requests and answers hold at a time: three of the largest requests. Lower, an agent that
+/// works on many things at once is refused; higher, fewer agents hold all.
+pub const AGENT_MEMORY: usize = (MEMORY + BODY_MEMORY) / 8;
+
+/// The pace of a request's body: so many bytes, or its end, in each [`BODY_PACE_TIME`]. Whoever holds memory by an unfinished
+/// request pays for it in bandwidth. Higher, and clients behind slow lines (4 KB/s) are cut off.
+pub const BODY_PACE: usize = 64 << 10;
+
+/// See [`BODY_PACE`]. Longer than a radio line's usual silence.
+pub const BODY_PACE_TIME: Duration = Duration::from_secs(15);
 
 /// The same for requests that anyone may send, so that strangers have no part of the members' memory. A thousand of the
 /// largest at a time; their answers are small.
@@ -124,7 +143,12 @@ pub const COLLECTION_PAUSE: Duration = Duration::from_millis(20);
 /// each look costs one read of the ledger and one question to the file system.
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
-const _: () = assert!(MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
+const _: () = assert!(BODY_MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
+const _: () = assert!(
+    AGENT_MEMORY >= REST_REQUEST_BYTES + 2 * sealpost_core::limits::PAGE_BYTES,
+    "an agent may send its largest request while it reads its mail"
+);
+const _: () = assert!(BODY_PACE_TIME.as_secs() < REQUEST_TIMEOUT.as_secs(), "a body that stands still ends first");
 const _: () =
     assert!(STRANGER_IDLE.as_secs() > REQUEST_TIMEOUT.as_secs(), "a request is answered before its connection ends");
 const _: () = assert!(

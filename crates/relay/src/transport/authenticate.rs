@@ -24,8 +24,12 @@ pub(super) fn is_open(path: &str) -> bool {
     OPEN_PATHS.iter().any(|open| path.starts_with(open))
 }
 
-/// Notes in the request who sends it.
-pub(super) fn authenticate<B>(app: &App, tokens: &ConnectionTokens, request: &mut Request<B>) -> Result<(), Refusal> {
+/// Finds who sends the request, and notes it there.
+pub(super) fn authenticate<B>(
+    app: &App,
+    tokens: &ConnectionTokens,
+    request: &mut Request<B>,
+) -> Result<Caller, Refusal> {
     let caller: Caller = app.authenticator.authenticate(
         tokens,
         Credentials {
@@ -36,7 +40,7 @@ pub(super) fn authenticate<B>(app: &App, tokens: &ConnectionTokens, request: &mu
         },
     )?;
     request.extensions_mut().insert(caller);
-    Ok(())
+    Ok(caller)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

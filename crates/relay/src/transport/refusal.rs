@@ -17,7 +17,7 @@ use sealpost_protocol::{ErrorCode, SignedPartError, Timestamp, encoding::DecodeE
 use serde::Serialize;
 use tonic::{Code, Status, metadata::MetadataValue};
 
-use crate::{authentication::AuthenticationError, limits, memory::MemoryShort};
+use crate::{authentication::AuthenticationError, limits, memory::BrokenOff};
 
 /// A request that was not done, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,9 +134,9 @@ impl From<BackendError> for Refusal {
     }
 }
 
-impl From<MemoryShort> for Refusal {
-    fn from(short: MemoryShort) -> Self {
-        Self::new(ErrorCode::Unavailable, short.to_string())
+impl From<BrokenOff> for Refusal {
+    fn from(why: BrokenOff) -> Self {
+        Self::new(ErrorCode::Unavailable, why.to_string())
     }
 }
 

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     app::App,
     limits,
-    memory::{MemoryShort, Share},
+    memory::{BrokenOff, Memory, Share},
 };
 
 /// What answers requests.
@@ -52,13 +52,16 @@ impl Transports {
         }
         let is_grpc = is_grpc(request.headers());
         let memory = if is_open(request.uri().path()) { &self.app.open_memory } else { &self.app.memory };
-        let share = Arc::new(memory.share());
-        let response = match self.admit(connection, &share, request) {
-            Ok(request) => self.route(is_grpc, &share, self.patience(connection), request).await,
-            Err(refusal) => Err(refusal),
+        let answered = async {
+            let (request, share) = self.admit(connection, memory, request)?;
+            let response = self.route(is_grpc, &share, self.patience(connection), request).await?;
+            share.shrink_by_body(usize::MAX);
+            Ok((response, share))
         };
-        let response =
-            response.unwrap_or_else(|refusal| if is_grpc { grpc::refusal(refusal) } else { refusal.into_response() });
+        let (response, share) = answered.await.unwrap_or_else(|refusal: Refusal| {
+            let response = if is_grpc { grpc::refusal(refusal) } else { refusal.into_response() };
+            (response, Arc::new(memory.share())) // it is small, whatever the request took
+        });
         response.map(|body| bodies::outgoing(body, share, Arc::clone(&connection.untaken)))
     }
 
@@ -66,32 +69,34 @@ impl Transports {
     fn admit<B>(
         &self,
         connection: &Arc<Connection>,
-        share: &Arc<Share>,
-        request: Request<B>,
-    ) -> Result<Request<Body>, Refusal>
+        memory: &Memory,
+        mut request: Request<B>,
+    ) -> Result<(Request<Body>, Arc<Share>), Refusal>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         if header_bytes(request.headers()) > limits::HEADER_BYTES {
             return Err(Refusal::new(ErrorCode::TooLarge, format!("headers: at most {} bytes", limits::HEADER_BYTES)));
         }
-        let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_open = is_open(request.uri().path());
         // Also where the answer begins before the request's end, as in a stream.
-        let until = Instant::now() + self.patience(connection) + limits::STRANGER_REQUEST;
-        let until = is_open(request.uri().path()).then_some(until);
+        let until = is_open.then(|| Instant::now() + self.patience(connection) + limits::STRANGER_REQUEST);
+        let mut agent = None;
+        if !is_open {
+            if !memory.has_free(limits::REQUEST_BYTES) {
+                return Err(BrokenOff::MemoryShort.into());
+            }
+            agent = Some(authenticate(&self.app, &connection.tokens, &mut request)?.principal.agent());
+        }
+        let share = Arc::new(memory.share_of(agent));
+        let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);
         let mut request = request.map(|body| match has_body {
-            true => bodies::incoming(Body::new(body), Arc::clone(share), until),
+            true => bodies::incoming(Body::new(body), Arc::clone(&share), until),
             false => Body::empty(),
         });
-        if !is_open(request.uri().path()) {
-            if !self.app.memory.has_free(limits::REQUEST_BYTES) {
-                return Err(MemoryShort.into());
-            }
-            authenticate(&self.app, &connection.tokens, &mut request)?;
-        }
-        request.extensions_mut().insert(Arc::clone(share));
+        request.extensions_mut().insert(Arc::clone(&share));
         request.extensions_mut().insert(Arc::clone(connection));
-        Ok(request)
+        Ok((request, share))
     }
 
     /// How long a request may take. A member's has proven its token by now.
@@ -110,8 +115,11 @@ impl Transports {
         request: Request<Body>,
     ) -> Result<Response<Body>, Refusal> {
         let router = if is_grpc { &self.grpc } else { &self.rest };
-        match timeout(patience, router.clone().oneshot(request)).await {
-            _ if share.was_refused() => Err(MemoryShort.into()),
+        let answered = timeout(patience, router.clone().oneshot(request)).await;
+        if let Some(why) = share.broken_off() {
+            return Err(why.into());
+        }
+        match answered {
             Ok(Ok(response)) if is_grpc => Ok(grpc::name_refusal(response)),
             Ok(Ok(response)) => Ok(response),
             Ok(Err(never)) => match never {},
@@ -223,8 +231,8 @@ mod tests {
             let _held = held;
             Ok::<_, BoxError>(Bytes::new())
         }));
-        let share = Arc::new(transports.app.memory.share());
-        let admitted = transports.admit(&connection, &share, request("GET", "/healthz", "", body));
+        let memory = &transports.app.open_memory;
+        let admitted = transports.admit(&connection, memory, request("GET", "/healthz", "", body));
         assert!(is_dropped.await.is_err());
         drop(admitted);
     }

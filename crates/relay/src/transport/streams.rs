@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt, stream};
+use prost::Message;
 use sealpost_api::v1;
 use sealpost_core::{PageRequest, limits};
 use sealpost_protocol::ErrorCode;
@@ -15,7 +16,7 @@ use super::{
     refusal::Refusal,
     uploads,
 };
-use crate::{app::App, authentication::Caller};
+use crate::{app::App, authentication::Caller, memory::Share};
 
 /// The caller's mailbox after `after`, and what arrives.
 pub(crate) fn mail(
@@ -27,7 +28,7 @@ pub(crate) fn mail(
     let pages = stream::try_unfold(state, move |(app, after)| async move {
         let request = PageRequest { after, wait: limits::RECEIVE_WAIT, ..PageRequest::default() };
         loop {
-            let share = app.memory.share();
+            let share = app.memory.share_of(Some(caller.principal.agent()));
             let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;
             if let Some(last) = page.entries.last() {
                 let after = last.mailbox_seq;
@@ -61,7 +62,7 @@ pub(crate) fn body(
 ) -> impl Stream<Item = Result<v1::GetBodyResponse, Refusal>> {
     let state = (Arc::clone(&app), request);
     let pieces = stream::try_unfold(state, move |(app, mut request)| async move {
-        let share = app.memory.share();
+        let share = app.memory.share_of(Some(caller.principal.agent()));
         let piece = endpoints::get_body(&app, &caller.principal, &share, request.clone()).await?;
         request.offset += piece.body.len() as u64;
         Ok((!piece.body.is_empty()).then_some((piece, (app, request))))
@@ -69,19 +70,25 @@ pub(crate) fn body(
     until_over(&app, caller, pieces)
 }
 
-/// An answer for each piece that comes, in turn; the first that is refused ends the stream.
+/// An answer for each piece that comes, in turn; the first that is refused ends the stream. What a piece took of the
+/// request's share is given back when it is stored.
 pub(crate) fn pieces(
     app: Arc<App>,
     caller: Caller,
+    share: Arc<Share>,
     pieces: impl Stream<Item = Result<v1::AppendRequest, Status>> + Send + Unpin,
 ) -> impl Stream<Item = Result<v1::AppendResponse, Refusal>> {
-    let state = (Arc::clone(&app), pieces);
-    let answers = stream::try_unfold(state, move |(app, mut pieces)| async move {
+    let state = (Arc::clone(&app), share, pieces);
+    let answers = stream::try_unfold(state, move |(app, share, mut pieces)| async move {
         let Some(piece) = pieces.next().await else { return Ok(None) };
-        let piece = piece.map_err(|status| Refusal::new(ErrorCode::Malformed, status.message()))?;
-        let share = Arc::new(app.memory.share());
-        let answer = uploads::append(&app, caller.principal, share, piece).await?;
-        Ok(Some((answer, (app, pieces))))
+        let piece = piece.map_err(|status| match share.broken_off() {
+            Some(why) => Refusal::from(why),
+            None => Refusal::new(ErrorCode::Malformed, status.message()),
+        })?;
+        let bytes = piece.encoded_len();
+        let answer = uploads::append(&app, caller.principal, Arc::clone(&share), piece).await?;
+        share.shrink_by_body(bytes);
+        Ok(Some((answer, (app, share, pieces))))
     });
     until_over(&app, caller, answers)
 }

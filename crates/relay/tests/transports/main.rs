@@ -13,6 +13,7 @@ mod authentication;
 mod contents;
 mod conversation;
 mod documents;
+mod holding;
 mod malformed_grpc;
 mod malformed_rest;
 mod refusals;

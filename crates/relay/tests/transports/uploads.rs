@@ -34,7 +34,7 @@ pub(crate) fn append(place: usize) -> v1::AppendRequest {
     v1::AppendRequest { upload_id: ID.to_string(), offset: place as u64 * limits::BODY_PIECE, piece }
 }
 
-fn authorized<T>(session: &Session, path: &str, message: T) -> Request<T> {
+pub(crate) fn authorized<T>(session: &Session, path: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     *request.metadata_mut() = MetadataMap::from_headers(session.headers("POST", &format!("/sealpost.v1.{path}")));
     request

@@ -135,8 +135,8 @@ impl Uploads for Grpc {
     type AppendAllStream = Streamed<v1::AppendResponse>;
 
     async fn append_all(&self, request: Request<Streaming<v1::AppendRequest>>) -> Answer<Self::AppendAllStream> {
-        let caller = caller(&request)?;
-        streamed(streams::pieces(Arc::clone(&self.0), caller, request.into_inner()))
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
+        streamed(streams::pieces(Arc::clone(&self.0), caller, share, request.into_inner()))
     }
 
     async fn get(&self, request: Request<v1::UploadRequest>) -> Answer<v1::UploadStatus> {
