@@ -95,7 +95,8 @@ impl Inventory {
         }
     }
 
-    /// Marks a record as dead, and what only it needed. Returns what died; nothing if it was dead.
+    /// Marks a record as dead, and what only it needed. Returns what died; nothing if it was dead. A pool's block dies with its
+    /// epoch alone: who says of one that it is dead says so of all.
     pub(crate) fn remove(&mut self, record: &Record) -> Vec<Address> {
         let mut died = Vec::new();
         if !self.bury(record.address, record.units()) {
@@ -107,15 +108,19 @@ impl Inventory {
             epoch.live = epoch.live.saturating_sub(1);
             died.extend(self.end_of_epoch(record.epoch));
         }
+        if record.kind == Kind::Pool {
+            died.extend(self.bury_pool(record.epoch));
+        }
         died
     }
 
     /// Lets go of an epoch's pool, once nothing borrows from it and nothing will.
     pub(crate) fn end_of_epoch(&mut self, number: u32) -> Vec<Address> {
         let is_over = |epoch: &Epoch| epoch.live == 0 && epoch.borrowing == 0 && !epoch.is_open;
-        if !self.epochs.get(&number).is_some_and(is_over) {
-            return Vec::new();
-        }
+        if self.epochs.get(&number).is_some_and(is_over) { self.bury_pool(number) } else { Vec::new() }
+    }
+
+    fn bury_pool(&mut self, number: u32) -> Vec<Address> {
         let Some(epoch) = self.epochs.remove(&number) else { return Vec::new() };
         let units = crate::record::units(epoch.purpose.strip);
         epoch.blocks.into_iter().filter(|address| self.bury(*address, units)).collect()

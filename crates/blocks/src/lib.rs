@@ -46,7 +46,7 @@ pub use block_size::{BlockSize, Selection};
 pub use collection::{CollectError, Collection, Needs};
 #[cfg(feature = "object-store")]
 pub use files::ObjectFiles;
-pub use files::{DiskFiles, Files, MemoryFiles};
+pub use files::{DiskFiles, Files, MemoryFiles, UntouchedFiles};
 pub use generator::{Entropy, operating_system};
 pub use handle::{Handle, HandleError};
 pub use log::{

@@ -120,6 +120,19 @@ impl Operations {
         Ok(Self::new(storage.open_contents(Arc::new(keys), Arc::new(SystemClock)).await?))
     }
 
+    /// Opens a data directory that no relay uses, to look at its blocks: they stay as they are.
+    ///
+    /// # Errors
+    /// [`OperatorError`]; nothing is made.
+    pub async fn looking(data_dir: &Path) -> Result<Self, OperatorError> {
+        if !Embedded::is_in(data_dir) {
+            return Err(OperatorError::NoData(data_dir.to_owned()));
+        }
+        let storage = Embedded::open(data_dir)?;
+        let (keys, _) = ledger_identity::establish(&storage, data_dir, None).await?;
+        Ok(Self::new(storage.look_at_contents(Arc::new(keys), Arc::new(SystemClock)).await?))
+    }
+
     /// The block store in figures.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ async fn what_cannot_be_measured_is_said() {
         ["blocks", "--mib", "1"],
         ["blocks", "--folder", "/nowhere"],
     ] {
-        let failed = home.run(["bench", asked[0], asked[1], asked[2], "--json"]).await.exited(1);
-        assert!(failed.err.contains("nothing was measured"), "{}", failed.err);
+        let failed = home.run(["bench", asked[0], asked[1], asked[2], "--json"]).await.exited(2);
+        assert!(failed.err.contains("usage") && failed.out.is_empty(), "{asked:?}: {}", failed.err);
     }
 }

@@ -12,7 +12,7 @@ async fn a_message_says_what_it_came_under() {
     home.run(["send", "--as", "alice", "--group", "team", "shared"]).await.succeeded();
     home.run(["send", "--as", "alice", "bob", "by ratchet"]).await.succeeded();
     let text = home.run(["receive", "--as", "bob", "--peek"]).await.succeeded().out;
-    assert!(text.contains("(public) alice at") && text.contains("[team] alice at"), "{text}");
+    assert!(text.contains("(public) alice at") && text.contains("[team (") && text.contains(")] alice at"), "{text}");
     let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents();
     let schemes: Vec<_> = received.iter().map(|message| message["scheme"].as_str()).collect();
     assert_eq!(schemes, [Some("none"), Some("recipient-keys"), Some("shared-key"), None]);

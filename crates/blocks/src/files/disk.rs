@@ -49,6 +49,12 @@ impl DiskFiles {
         Ok(files)
     }
 
+    /// The files of a directory as they are; nothing is made or tidied up, and nothing may be written.
+    #[must_use]
+    pub fn as_they_are(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), open: Mutex::default() }
+    }
+
     /// Removes what was not finished, and takes from others what rights they have to the rest.
     fn tidy_up(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {

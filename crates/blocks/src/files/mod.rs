@@ -7,6 +7,7 @@ mod disk;
 mod memory;
 #[cfg(feature = "object-store")]
 mod objects;
+mod untouched;
 
 use std::io;
 
@@ -14,6 +15,7 @@ pub use disk::DiskFiles;
 pub use memory::MemoryFiles;
 #[cfg(feature = "object-store")]
 pub use objects::ObjectFiles;
+pub use untouched::UntouchedFiles;
 
 /// Named files. Names are short and of lower-case letters, digits, `-` and `.`.
 ///

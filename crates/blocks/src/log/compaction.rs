@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, io};
 
-use super::{Log, segment_name, table_name};
+use super::{Log, segment_name, table_name, verification::is_live};
 use crate::{
     inventory::Segment,
     limits,
@@ -49,7 +49,8 @@ impl Log {
             }
             let active = state.active.segment;
             let segments = state.inventory.segments.iter();
-            let segments = segments.filter(|(number, segment)| **number != active && enough(segment));
+            let is_due = |segment: &Segment| enough(segment) || segment.live_units() == 0;
+            let segments = segments.filter(|(number, segment)| **number != active && is_due(segment));
             let mut segments: Vec<_> = segments.map(|(number, segment)| (segment.dead_units, *number)).collect();
             segments.sort_unstable_by(|one, other| other.cmp(one));
             segments
@@ -68,6 +69,10 @@ impl Log {
         let Some(segment) = self.state().inventory.segments.get(&number).cloned() else { return Ok(()) };
         let before = u64::from(segment.length) * UNIT;
         if segment.live_units() == 0 {
+            if !self.is_all_dead(number, &segment)? {
+                report.damaged += 1;
+                return Ok(());
+            }
             let mut state = self.state();
             state.inventory.segments.remove(&number);
             self.write_inventory(&mut state)?;
@@ -84,6 +89,12 @@ impl Log {
         }
         self.retire(number, segment.generation)?;
         self.files.remove(&table_name(number, segment.generation))
+    }
+
+    /// Whether each record of a segment is dead: what goes is never decided by a count alone.
+    fn is_all_dead(&self, number: u32, segment: &Segment) -> io::Result<bool> {
+        let table = self.table(number, segment.generation).or_else(|_| self.scanned(number, segment.generation))?;
+        Ok(!table.records().iter().any(|placed| is_live(placed, segment)))
     }
 
     /// Writes the next generation. `None` if not everything that lives could be copied.

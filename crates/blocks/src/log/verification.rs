@@ -96,7 +96,10 @@ impl Log {
         let mut damage = |part| report.damage.push(Damage { file: name.clone(), part });
         let end = u64::from(segment.length) * UNIT;
         if files::length(&*self.files, &name).unwrap_or(0) < end {
-            damage(DamagedPart::Cut);
+            // A segment that holds nothing is whatever a crash has left of its header.
+            if segment.length > 1 {
+                damage(DamagedPart::Cut);
+            }
             return Ok(());
         }
         let mut header = [0; HEADER];

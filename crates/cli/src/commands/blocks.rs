@@ -24,7 +24,7 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
     let json = context.json;
     match command {
         BlocksCommand::Stats(place) => {
-            let report = match Store::of(&place).await? {
+            let report = match Store::seen(&place).await? {
                 Store::Open(operations) => operations.stats().await.map_err(failed),
                 Store::Relay(relay) => ask(relay, Method::GET, "/blocks/stats", Vec::new()).await,
             }?;
@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
 }
 
 async fn verify(place: &Place) -> Result<VerificationReport, Failure> {
-    match Store::of(place).await? {
+    match Store::seen(place).await? {
         Store::Open(operations) => operations.verify().await.map_err(failed),
         Store::Relay(relay) => ask(relay, Method::POST, "/blocks/verify", Vec::new()).await,
     }
@@ -83,7 +83,7 @@ async fn contents(place: &UrlPlace, what: &str) -> Result<Contents, Failure> {
     }
     let message: MessageId = what.parse().map_err(|_| Failure::usage("that is neither a message's id nor a handle"))?;
     let place = Place { data_dir: place.data_dir.clone(), admin: place.admin };
-    let contents: Vec<_> = match Store::of(&place).await? {
+    let contents: Vec<_> = match Store::seen(&place).await? {
         Store::Open(operations) => operations.contents_of(message).await.map_err(failed)?,
         Store::Relay(relay) => ask(relay, Method::GET, &format!("/blocks/contents/{message}"), Vec::new()).await?,
     };

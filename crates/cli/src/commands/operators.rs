@@ -29,17 +29,27 @@ struct Refusal {
 }
 
 impl Store {
+    /// To change it.
     pub(super) async fn of(place: &Place) -> Result<Self, Failure> {
+        Self::named(place, async |data_dir| Operations::offline(data_dir).await).await
+    }
+
+    /// To look at it.
+    pub(super) async fn seen(place: &Place) -> Result<Self, Failure> {
+        Self::named(place, async |data_dir| Operations::looking(data_dir).await).await
+    }
+
+    async fn named(
+        place: &Place,
+        open: impl AsyncFnOnce(&Path) -> Result<Operations, OperatorError>,
+    ) -> Result<Self, Failure> {
         match (&place.data_dir, place.admin) {
-            (Some(data_dir), _) => Self::open(data_dir).await,
+            (Some(data_dir), _) => {
+                open(data_dir).await.map(|operations| Self::Open(Box::new(operations))).map_err(failed)
+            }
             (None, Some(address)) => Ok(Self::Relay(address)),
             (None, None) => Err(Failure::usage("name the store: --data-dir, or --admin for a relay that runs")),
         }
-    }
-
-    async fn open(data_dir: &Path) -> Result<Self, Failure> {
-        let opened = Operations::offline(data_dir).await;
-        opened.map(|operations| Self::Open(Box::new(operations))).map_err(failed)
     }
 }
 

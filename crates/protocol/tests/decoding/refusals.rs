@@ -138,7 +138,7 @@ fn receipts() {
     ];
     check(&leaf(Verdict::Stored), &leaf_table);
     let refused = leaf(Verdict::Refused(RefusalReason::Replay));
-    check(&refused, &[(verdict + 1, &[6], unknown("refusal reason", 6))]);
+    check(&refused, &[(verdict + 1, &[7], unknown("refusal reason", 7))]);
 
     let (root, count) = (32 + 8 + 32, 32 + 8 + 32 + 32 + 64);
     let astray = || invalid("receipts", "do not lead to the signed root");

@@ -169,6 +169,20 @@ impl Embedded {
         contents.await.map(Arc::new)
     }
 
+    /// As [`Embedded::open_contents`], to look at them only: what is done with them stays in memory. A ledger that is not the
+    /// right one costs nothing so.
+    ///
+    /// # Errors
+    /// [`OpenContentsError`].
+    pub async fn look_at_contents(
+        &self,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        let contents = EmbeddedContents::look(Arc::clone(&self.store), self.data_directory().to_owned(), node, clock);
+        contents.await.map(Arc::new)
+    }
+
     fn data_directory(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }

@@ -20,7 +20,9 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, Policy, ReadError};
+use sealpost_blocks::{
+    BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, Policy, ReadError, UntouchedFiles,
+};
 use sealpost_core::ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -95,6 +97,17 @@ impl EmbeddedContents {
         sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
         Self::open_in(files, ledger, data_directory, node, clock).await
+    }
+
+    /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were.
+    pub(super) async fn look(
+        ledger: Arc<Store>,
+        data_directory: PathBuf,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenContentsError> {
+        let files = DiskFiles::as_they_are(&data_directory.join(DIRECTORY));
+        Self::open_in(Arc::new(UntouchedFiles::new(Arc::new(files))), ledger, data_directory, node, clock).await
     }
 
     /// As [`EmbeddedContents::open`], in these files.
