@@ -71,7 +71,7 @@ pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, Standing};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
-pub use marks::Marked;
+pub use marks::{Marked, NotTold};
 pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
 pub use policy::Policy;
 pub use prekeys::PrekeyStatus;

@@ -92,6 +92,10 @@ pub const STRANGER_BODIES: u64 = 256 << 20;
 /// other uses. The relay keeps as many.
 pub const DISK_RESERVE: u64 = 256 << 20;
 
+/// Bytes that the disk keeps free even for a body that was asked for: what the agent's store writes meanwhile. Less, and
+/// its own commits fail when the body is here.
+pub const FETCH_MARGIN: u64 = 16 << 20;
+
 /// How long a round moves bodies before it looks after everything else, if no mail comes earlier.
 pub const TRANSFER_SLICE: Duration = Duration::from_secs(5);
 

@@ -23,9 +23,20 @@ pub enum Marked {
     Told,
     /// It says no more than the last one did.
     Known,
-    /// The peer is not told now: it has no session with the agent, has not answered for long, mail for it waits, or for that
-    /// reason. How far was read is kept, and told with the next round, mark or step.
-    Kept(Option<SendError>),
+    /// The peer is not told. How far was read travels with the next mark or step, or with the next round where the mark was
+    /// sealed already.
+    NotTold(NotTold),
+}
+
+/// Why a peer is not told of a mark.
+#[derive(Debug)]
+pub enum NotTold {
+    /// There is no session with the peer, or it has not answered in it, or not for long.
+    NoSession,
+    /// Mail for the peer has not left, and must not be overtaken.
+    MailWaits,
+    /// The relay was not reached, or has not taken it.
+    Relay(SendError),
 }
 
 impl Agent {
@@ -45,8 +56,8 @@ impl Agent {
             return Ok(Marked::Known);
         }
         let told = match retry_conflicts(|| self.seal_mark(peer, mark.typing)).await {
-            Ok(true) => self.send_control().await,
-            Ok(false) => return Ok(Marked::Kept(None)),
+            Ok(None) => self.send_control().await,
+            Ok(Some(why)) => return Ok(Marked::NotTold(why)),
             Err(error) => Err(error),
         };
         match told {
@@ -54,10 +65,10 @@ impl Agent {
                 None => Ok(Marked::Told),
                 Some((_, error)) => {
                     retry_conflicts(|| self.forget_told(peer)).await?;
-                    Ok(Marked::Kept(Some(error)))
+                    Ok(Marked::NotTold(NotTold::Relay(error)))
                 }
             },
-            Err(error) if fate(&error) == Fate::AllWait => Ok(Marked::Kept(Some(error))),
+            Err(error) if fate(&error) == Fate::AllWait => Ok(Marked::NotTold(NotTold::Relay(error))),
             Err(error) => Err(error),
         }
     }
@@ -105,14 +116,17 @@ impl Agent {
     }
 
     /// Seals how far was read, and whether something is written, where the peer can open it; not where that would overtake
-    /// what was sealed for it before. Returns whether it did.
-    async fn seal_mark(&self, peer: AgentId, typing: bool) -> Result<bool, SendError> {
+    /// what was sealed for it before. Returns why it did not.
+    async fn seal_mark(&self, peer: AgentId, typing: bool) -> Result<Option<NotTold>, SendError> {
         self.ensure_current().await?;
         let row = self.session_rows(peer).await?.into_iter().find(|row| row.value.sends);
-        let Some(row) = row else { return Ok(false) };
+        let Some(row) = row else { return Ok(Some(NotTold::NoSession)) };
         let session = Session::decode(&row.value.session)?;
-        if !session.may_mark() || self.has_mail_for(peer).await? {
-            return Ok(false);
+        if !session.may_mark() {
+            return Ok(Some(NotTold::NoSession));
+        }
+        if self.has_mail_for(peer).await? {
+            return Ok(Some(NotTold::MailWaits));
         }
         let known = self.store.find::<MarkRecord>(peer.as_bytes()).await?;
         let marks = known.as_ref().map(|known| known.value.clone()).unwrap_or_default();
@@ -122,7 +136,7 @@ impl Agent {
         changes.upsert(peer.as_bytes(), known.as_ref(), &MarkRecord { told: mark.read, typing, ..marks });
         self.seal_control(&row, session, Control::Mark(mark), &mut changes).await?;
         self.store.commit(changes).await?;
-        Ok(true)
+        Ok(None)
     }
 
     /// The relay has let go of what the peer was to be told.

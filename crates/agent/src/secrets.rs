@@ -119,7 +119,7 @@ fn shown() -> BTreeMap<&'static str, String> {
 const BY_OTHERS: [&str; 6] = ["Agent", "BodyReader", "Composed", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
 
 /// Those that hold neither a secret nor what was said.
-const OPEN: [&str; 52] = [
+const OPEN: [&str; 53] = [
     "Arrival",
     "Backoff",
     "CancelError",
@@ -136,6 +136,7 @@ const OPEN: [&str; 52] = [
     "Marked",
     "MasterKeyProvider",
     "MessageStatus",
+    "NotTold",
     "Noted",
     "Obstacle",
     "OpenError",

@@ -130,7 +130,7 @@ impl Agent {
         self.sweep_area::<SessionRecord>().await?;
         self.sweep_area::<GroupKeyRecord>().await?;
         self.sweep_area::<EventRecord>().await?;
-        self.sweep_spool().await
+        self.tidy_spool().await
     }
 
     async fn sweep_area<T: Kept>(&self) -> Result<(), SyncError> {

@@ -61,7 +61,7 @@ fn end(failure: &Failure, json: bool) -> ExitCode {
 fn with_usage(mut error: clap::Error) -> clap::Error {
     let mut command = Arguments::command();
     command.build();
-    for argument in env::args().skip(1) {
+    for argument in env::args_os().skip(1) {
         if let Some(named) = command.find_subcommand(&argument).cloned() {
             command = named;
         }

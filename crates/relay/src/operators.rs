@@ -67,6 +67,17 @@ pub enum OperatorError {
         /// The backup.
         backup: PathBuf,
     },
+    /// A backup would be put back into what holds a relay's data already, or a backup.
+    #[error(
+        "the data folder {} lies in {}, where a relay's data or a backup is: a backup is put back elsewhere",
+        data_dir.display(), other.display()
+    )]
+    InsideOther {
+        /// The data folder to be.
+        data_dir: PathBuf,
+        /// What it lies in.
+        other: PathBuf,
+    },
     /// What a restore that was cut short left, or another one is filling.
     #[error(
         "{} is there: another restore is filling it, or was cut short; if none runs, remove it and begin again", .0.display()
@@ -203,6 +214,9 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
     if lies_in.map_err(place)? || holds.map_err(place)? {
         return Err(OperatorError::Overlap { data_dir, backup });
     }
+    if let Some(other) = Embedded::above(&data_dir).map_err(place)? {
+        return Err(OperatorError::InsideOther { data_dir, other });
+    }
     match fs::read_dir(&data_dir).map(|mut entries| entries.next().is_some()) {
         Ok(true) => return Err(OperatorError::InUse(data_dir)),
         Ok(false) => {}
@@ -332,7 +346,55 @@ mod tests {
             let refused = restore(backup.clone(), target.clone()).await;
             assert!(matches!(refused, Err(OperatorError::Overlap { .. })), "{target:?}: {refused:?}");
         }
+        restore(backup.clone(), folder.path().join("target")).await.unwrap();
+
+        let other = folder.path().join("other");
+        operations.back_up(other.clone()).await.unwrap();
+        for inside in [other.join("in"), folder.path().join("target/deep/in")] {
+            let refused = operations.back_up(inside.clone()).await;
+            assert!(matches!(refused, Err(OperatorError::Backup(BackupError::InsideOther { .. }))), "{refused:?}");
+            let refused = restore(backup.clone(), inside.clone()).await;
+            assert!(matches!(refused, Err(OperatorError::InsideOther { .. })), "{refused:?}");
+            assert!(!inside.exists());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_backup_is_opened_by_nobody_and_can_still_be_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let backup = folder.path().join("backup");
+        Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
+        let refused = Operations::offline(&backup).await;
+        assert!(matches!(refused, Err(OperatorError::Ledger(OpenError::Backup(_)))), "{refused:?}");
+        assert!(matches!(Embedded::open(&backup), Err(OpenError::Backup(_))));
         restore(backup, folder.path().join("target")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_emptied_ledger_beside_contents_is_no_fresh_start_and_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        fs::create_dir_all(data_dir.join("blocks")).unwrap();
+        fs::write(data_dir.join("blocks/00000001-00000000.segment"), b"contents").unwrap();
+        for name in ["ledger.sqlite3-wal", "ledger.sqlite3-shm"] {
+            _ = fs::remove_file(data_dir.join(name));
+        }
+        fs::write(data_dir.join("ledger.sqlite3"), b"").unwrap();
+        let files = || {
+            let mut files: Vec<_> = fs::read_dir(&data_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            files.sort();
+            files
+        };
+        let before = files();
+        let refused = Operations::offline(&data_dir).await.unwrap_err();
+        assert!(matches!(refused, OperatorError::Ledger(OpenError::Emptied(_))), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains("sealpost restore") && text.contains("remove the file"), "{text}");
+        assert!(matches!(Embedded::open(&data_dir), Err(OpenError::Emptied(_))));
+        assert_eq!((files(), fs::metadata(data_dir.join("ledger.sqlite3")).unwrap().len()), (before, 0));
+        fs::remove_file(data_dir.join("ledger.sqlite3")).unwrap();
+        Embedded::open(&data_dir).unwrap();
     }
 
     #[tokio::test]

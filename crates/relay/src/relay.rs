@@ -48,25 +48,31 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be served on.
-    #[error("cannot listen on {address}: {source}{}", listen_advice(source))]
+    #[error("cannot listen on {address}: {source}{}", listen_advice(source, option))]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// The command's option that names it.
+        option: &'static str,
         /// Why.
         source: io::Error,
     },
 }
 
 /// What can be done about it.
-fn listen_advice(error: &io::Error) -> &'static str {
+fn listen_advice(error: &io::Error, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program listens there, perhaps another relay: stop it, or take another address with --listen \
+        io::ErrorKind::AddrInUse => format!(
+            "; another program listens there, perhaps another relay: stop it, or take another address with {option} \
              (port 0 takes a free one)"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("; this machine has no such address: take one of its own with {option}")
         }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: take one of its own with --listen",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 may need a privilege: take a higher one with --listen",
-        _ => "",
+        io::ErrorKind::PermissionDenied => {
+            format!("; ports below 1024 may need a privilege: take a higher one with {option}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -91,9 +97,9 @@ impl Relay {
         let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
         let keys = Arc::new(keys);
         let contents = storage.open_contents(keys.clone(), clock.clone()).await?;
-        let (listener, address) = listen(config.listen).await?;
+        let (listener, address) = listen(config.listen, "--listen").await?;
         let operators = match config.admin_listen {
-            Some(address) => Some(listen(address).await?),
+            Some(address) => Some(listen(address, "--admin-listen").await?),
             None => None,
         };
         let admin_address = operators.as_ref().map(|(_, address)| *address);
@@ -157,8 +163,8 @@ impl Relay {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
+async fn listen(address: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, option, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

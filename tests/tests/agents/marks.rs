@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sealpost_agent::{Event, Mark, Marked, SendError, SessionSummary};
+use sealpost_agent::{Event, Mark, Marked, NotTold, SendError, SessionSummary};
 use sealpost_protocol::{AgentId, MessageId};
 use sealpost_tests::{HandClock, SdkAgent, TestRelay, within};
 
@@ -131,16 +131,16 @@ async fn marks_come_to_rest_and_an_answer_to_a_request_carries_how_far_was_read(
 async fn what_cannot_be_shown_is_refused_or_kept_and_nothing_is_opened_for_it() {
     let (relay, _clock, [alice, bob]) = agents().await;
     // Nothing was ever said between them: a mark opens no session.
-    assert!(matches!(mark(&bob, alice.id(), TYPING).await, Marked::Kept(None)));
+    assert!(matches!(mark(&bob, alice.id(), TYPING).await, Marked::NotTold(NotTold::NoSession)));
     assert_eq!(bob.sessions(alice.id()).await.unwrap(), []);
     assert!(matches!(bob.mark(bob.id(), TYPING).await, Err(SendError::ToItself)));
     let sent = written(&alice, &bob, 1).await;
     assert!(matches!(alice.mark(bob.id(), read(sent[0])).await, Err(SendError::NotReceived { .. })), "her own");
     // She has heard nothing in the session that she has opened: he may not have it.
-    assert!(matches!(mark(&alice, bob.id(), TYPING).await, Marked::Kept(None)));
+    assert!(matches!(mark(&alice, bob.id(), TYPING).await, Marked::NotTold(NotTold::NoSession)));
     // Without a relay it is kept, and goes with what is shown next.
     let cut_off = bob.reopen("http://127.0.0.1:1").await;
-    assert!(matches!(mark(&cut_off, alice.id(), read(sent[0])).await, Marked::Kept(Some(_))));
+    assert!(matches!(mark(&cut_off, alice.id(), read(sent[0])).await, Marked::NotTold(NotTold::Relay(_))));
     assert!(matches!(mark(&bob, alice.id(), TYPING).await, Marked::Told));
     let reader = bob.id();
     assert_eq!(told(&alice).await, [Event::Read { reader, up_to: sent[0] }, Event::Typing { peer: reader }]);
@@ -152,7 +152,7 @@ async fn what_the_relay_lets_go_of_is_not_said_to_be_told_and_is_told_later() {
     let (relay, clock, [alice, bob]) = agents().await;
     let sent = written(&alice, &bob, 1).await;
     clock.advance(70 * MINUTE);
-    let Marked::Kept(Some(refused)) = mark(&bob, alice.id(), read(sent[0])).await else {
+    let Marked::NotTold(NotTold::Relay(refused)) = mark(&bob, alice.id(), read(sent[0])).await else {
         panic!("it is of the future")
     };
     assert_eq!(refused.code(), "clock-skew");

@@ -12,10 +12,13 @@ const PIECE: usize = wire::BODY_PIECE as usize;
 
 /// Two pieces of one stranger, and four of all.
 const SMALL: ReceivingLimits =
-    ReceivingLimits { stranger_body: 3 << 20, stranger_bodies: 5 << 20, disk_reserve: 1 << 20 };
+    ReceivingLimits { stranger_body: 3 << 20, stranger_bodies: 5 << 20, disk_reserve: 1 << 20, fetch_margin: 1 << 20 };
+
+/// More than any disk has.
+const TOO_MUCH: u64 = u64::MAX / 2;
 
 /// No disk keeps so much free.
-const NO_ROOM: ReceivingLimits = ReceivingLimits { disk_reserve: u64::MAX / 2, ..SMALL };
+const NO_ROOM: ReceivingLimits = ReceivingLimits { disk_reserve: TOO_MUCH, fetch_margin: TOO_MUCH, ..SMALL };
 
 fn content(length: usize) -> Vec<u8> {
     (0..=250).cycle().take(length).collect()
@@ -106,11 +109,30 @@ async fn a_disk_without_room_leaves_bodies_at_the_relay_and_takes_everything_els
     assert_eq!(inbox.iter().map(words).collect::<Vec<_>>(), ["a small one"]);
     let message = MessageRef { sender: alice.id(), id: sent.id };
     assert_eq!(waiting(&bob).await, [(message, WaitingReason::NoRoom)]);
-    assert_eq!(bob.fetch_waiting(message).await.unwrap(), FetchAnswer::NoRoom);
+    let answer = bob.fetch_waiting(message).await.unwrap();
+    assert!(matches!(answer, FetchAnswer::NoRoom { needed, free } if needed > TOO_MUCH && free < needed), "{answer:?}");
+    let waiting = &bob.waiting_bodies(1).await.unwrap()[0];
+    assert_eq!(waiting.needed, waiting.length + TOO_MUCH);
     assert!(bob.spooled().is_empty());
     let bob = bob.reopen_receiving(&relay.origin(), SMALL).await;
     let inbox = bob.sync_inbox().await;
     assert!(inbox.len() == 2 && read(&bob, &inbox[1]).await == content, "with room it comes by itself");
+}
+
+#[tokio::test]
+async fn a_body_that_is_asked_for_is_fetched_into_what_the_disk_keeps_free() {
+    let relay = TestRelay::start().await;
+    let reserved = ReceivingLimits { disk_reserve: TOO_MUCH, ..SMALL };
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::receiving(&relay.origin(), reserved).await);
+    bob.set_contact("alice", alice.id()).await.unwrap();
+    let content = content(2 * PIECE);
+    let sent = send(&alice, bob.id(), &content).await;
+    assert!(bob.sync_inbox().await.is_empty());
+    let message = MessageRef { sender: alice.id(), id: sent.id };
+    assert_eq!(waiting(&bob).await, [(message, WaitingReason::NoRoom)]);
+    assert_eq!(bob.fetch_waiting(message).await.unwrap(), FetchAnswer::Fetches);
+    let inbox = bob.sync_inbox().await;
+    assert!(inbox.len() == 1 && read(&bob, &inbox[0]).await == content);
 }
 
 #[tokio::test]

@@ -24,6 +24,25 @@ async fn the_help_lists_every_exit_code() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn arguments_that_are_no_text_are_not_understood() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let home = Home::new("http://127.0.0.1:1");
+    let strange = OsStr::from_bytes(b"bk\xff");
+    let commands: [&[&str]; 4] =
+        [&["agent", "new"], &["send", "--as", "alice", "bob"], &[], &["backup", "--admin", "127.0.0.1:1", "--to"]];
+    for command in commands {
+        let arguments: Vec<_> = command.iter().map(OsStr::new).chain([strange]).collect();
+        let told = home.run(&arguments).await.exited(2);
+        assert!(told.err.contains("error: "), "{}", told.err);
+        let told = home.run([OsStr::new("--json")].into_iter().chain(arguments)).await.exited(2);
+        let error: serde_json::Value = serde_json::from_str(told.err.trim()).unwrap();
+        assert_eq!(error["error"]["code"], "usage", "{}", told.err);
+    }
+}
+
 #[tokio::test]
 async fn success_leaves_standard_error_empty() {
     let (_relay, home) = relay_and_home().await;

@@ -37,6 +37,23 @@ async fn a_group_is_founded_changed_shown_and_left() {
 }
 
 #[tokio::test]
+async fn naming_nobody_is_a_usage_error_and_changes_nothing() {
+    let (_relay, home) = relay_and_home().await;
+    home.run(["group", "new", "--as", "alice", "team", "bob"]).await.succeeded();
+    let before = home.run(["group", "show", "--as", "alice", "team", "--json"]).await.succeeded().document();
+    for command in ["add", "remove"] {
+        home.run(["group", command, "--as", "alice", "team"]).await.exited(2);
+        for nobody in ["", " ", ",", "bob,"] {
+            home.run(["group", command, "--as", "alice", "team", nobody]).await.exited(2);
+        }
+    }
+    home.run(["group", "new", "--as", "alice", "other", ""]).await.exited(2);
+    let listed = home.run(["group", "list", "--as", "alice", "--json"]).await.succeeded().documents();
+    assert_eq!(listed, [before]);
+    home.run(["group", "new", "--as", "alice", "alone"]).await.succeeded();
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_to_a_group_is_said() {
     let (_relay, home) = relay_and_home().await;
     let founded = home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();

@@ -28,6 +28,27 @@ async fn a_message_that_is_interrupted_before_it_is_whole_is_kept_nowhere() {
 }
 
 #[tokio::test]
+async fn what_a_killed_send_has_left_is_cleared_away_by_the_next_one_and_what_is_in_use_stays() {
+    let (_relay, home) = relay_and_home().await;
+    let spool = home.path().join("alice/spool");
+    fs::create_dir_all(&spool).unwrap();
+    let file = |name: &str| {
+        let path = spool.join(name);
+        fs::write(&path, b"left behind").unwrap();
+        path
+    };
+    let left = ["staged-0190d3a8000070008000000000000001", "out-0190d3a8000070008000000000000002"].map(file);
+    let used = file("out-0190d3a8000070008000000000000003");
+    let lock = fs::File::open(&used).unwrap();
+    lock.lock().unwrap();
+    home.run(["send", "--as", "alice", "bob", "a text"]).await.succeeded();
+    assert_eq!((left.map(|path| path.exists()), used.exists()), ([false, false], true));
+    drop(lock);
+    home.run(["send", "--as", "alice", "bob", "another"]).await.succeeded();
+    assert!(!used.exists());
+}
+
+#[tokio::test]
 async fn a_message_that_is_interrupted_on_its_way_is_kept_and_goes_on() {
     let (_relay, home) = relay_and_home().await;
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();

@@ -26,8 +26,9 @@ async fn relay_with_mail() -> (TestRelay, Home, String, String) {
     (relay, home, admin, sent["id"].as_str().unwrap().to_owned())
 }
 
+/// What a command ended with, behind the log lines of one that serves.
 fn error(finished: &Finished) -> String {
-    let error: serde_json::Value = serde_json::from_str(finished.err.trim()).unwrap();
+    let error: serde_json::Value = serde_json::from_str(finished.err.lines().last().unwrap()).unwrap();
     error["error"]["message"].as_str().unwrap().to_owned()
 }
 
@@ -195,6 +196,38 @@ async fn a_backup_into_the_data_folder_and_a_restore_into_the_backup_are_refused
     let refused = home.run(["restore", "--from", path(&backup), "--data-dir", path(&target), "--json"]).await.exited(5);
     assert!(error(&refused).contains("lie in each other"), "{}", refused.err);
     assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_port_in_use() {
+    let (mut relay, home, admin, _) = relay_with_mail().await;
+    let data_dir = relay.data_dir();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--json", "--data-dir"];
+    let elsewhere = home.path().join("elsewhere");
+    let taken = home.run(serve.iter().chain(&[path(&elsewhere), "--admin-listen", &admin])).await.exited(5);
+    assert!(error(&taken).contains("another address with --admin-listen"), "{}", taken.err);
+    relay.kill().await;
+    let backup = home.path().join("backup");
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
+    let restore = ["restore", "--json", "--from", path(&backup), "--data-dir"];
+    let refused = home.run(serve.iter().chain(&[path(&backup)])).await.exited(5);
+    assert!(error(&refused).contains("is a backup") && error(&refused).contains("sealpost restore"), "{}", refused.err);
+    let inside = data_dir.join("r");
+    let refused = home.run(restore.iter().chain(&[path(&inside)])).await.exited(5);
+    assert!(error(&refused).contains("lies in") && !inside.exists(), "{}", refused.err);
+    let inside = backup.join("in");
+    let refused = home.run(["backup", "--json", "--data-dir", path(&data_dir), "--to", path(&inside)]).await.exited(5);
+    assert!(error(&refused).contains("lies in") && !inside.exists(), "{}", refused.err);
+
+    fs::write(data_dir.join("ledger.sqlite3"), b"").unwrap();
+    let blocks = ["blocks", "verify", "--json", "--data-dir"];
+    for command in [serve.as_slice(), &blocks] {
+        let refused = home.run(command.iter().chain(&[path(&data_dir)])).await.exited(5);
+        assert!(error(&refused).contains("ledger.sqlite3 is empty"), "{}", refused.err);
+        assert_eq!(fs::metadata(data_dir.join("ledger.sqlite3")).unwrap().len(), 0);
+    }
+    home.run(restore.iter().chain(&[path(&elsewhere.join("whole"))])).await.exited(5);
+    home.run(restore.iter().chain(&[path(&home.path().join("whole"))])).await.succeeded();
 }
 
 #[cfg(unix)]

@@ -9,10 +9,17 @@ use crate::{
 };
 
 impl Agent {
-    /// Deletes them.
-    pub(crate) async fn sweep_spool(&self) -> Result<(), SyncError> {
+    /// Deletes bodies that a process of this agent has left behind which ended in the middle of sending or taking. Every round
+    /// does so now and then; an application that only sends does it when it starts.
+    ///
+    /// # Errors
+    /// [`SyncError::Spool`], [`SyncError::State`]; what is left is deleted another time.
+    pub async fn tidy_spool(&self) -> Result<(), SyncError> {
         for (spooled, _) in self.spool.list().await.map_err(SyncError::Spool)? {
-            // Locked first: a row may come until then.
+            if self.is_named(spooled).await? {
+                continue;
+            }
+            // Locked before it is looked up again: a row may come until then.
             let file = match self.spool.open(spooled).await {
                 Ok(Some(file)) => file,
                 Ok(None) => continue,

@@ -29,6 +29,8 @@ pub struct ReceivingLimits {
     pub stranger_bodies: u64,
     /// Bytes that the disk keeps free, whoever sends.
     pub disk_reserve: u64,
+    /// Bytes that the disk keeps free even for a body that was asked for.
+    pub fetch_margin: u64,
 }
 
 impl Default for ReceivingLimits {
@@ -37,6 +39,7 @@ impl Default for ReceivingLimits {
             stranger_body: limits::STRANGER_BODY,
             stranger_bodies: limits::STRANGER_BODIES,
             disk_reserve: limits::DISK_RESERVE,
+            fetch_margin: limits::FETCH_MARGIN,
         }
     }
 }
@@ -67,6 +70,8 @@ pub struct WaitingBody {
     pub scheme: ReceivedScheme,
     /// Why it waits.
     pub reason: WaitingReason,
+    /// Bytes that must be free for it to be fetched when it is asked for.
+    pub needed: u64,
 }
 
 /// What asking for a waiting body came to.
@@ -74,10 +79,22 @@ pub struct WaitingBody {
 pub enum FetchAnswer {
     /// The next rounds fetch it.
     Fetches,
-    /// The disk has no room for it.
-    NoRoom,
+    /// The disk, or the agent's part of it, has no room for it.
+    NoRoom {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that there are for it.
+        free: u64,
+    },
     /// No body of this message waits.
     Unknown,
+}
+
+/// What a body needs, and what there is for it, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    needed: u64,
+    free: u64,
 }
 
 /// Bodies that were asked for in this process.
@@ -127,6 +144,7 @@ impl Agent {
                     priority: stored.priority,
                     scheme: stored.scheme,
                     reason,
+                    needed: body.description.sealed_length.saturating_add(self.receiving.fetch_margin),
                 });
             }
         }
@@ -147,7 +165,7 @@ impl Agent {
         }
     }
 
-    /// Asks for a body that waits, whoever sent it: the next rounds fetch it.
+    /// Asks for a body that waits, whoever sent it: the next rounds fetch it, into what the disk otherwise keeps free too.
     ///
     /// # Errors
     /// [`SyncError::State`], [`SyncError::Spool`].
@@ -156,7 +174,8 @@ impl Agent {
         let Some(body) = stored.value.content.body() else { return Ok(FetchAnswer::Unknown) };
         self.wanted.lock().insert(message);
         if self.stays(message, body.description).await?.is_some() {
-            return Ok(FetchAnswer::NoRoom);
+            let Room { needed, free } = self.room_for(message, body.description).await?;
+            return Ok(FetchAnswer::NoRoom { needed, free });
         }
         self.let_go_on(message).await?;
         Ok(FetchAnswer::Fetches)
@@ -172,30 +191,44 @@ impl Agent {
         if length <= limits::SHORT_BODY {
             return Ok(None);
         }
-        let files = self.spool.list().await.map_err(SyncError::Spool)?;
-        let incoming = files.iter().filter_map(|(file, length)| match file {
-            Spooled::Incoming(message) => Some((*message, *length)),
-            _ => None,
-        });
-        let (own, others): (Vec<_>, Vec<_>) = incoming.partition(|(file, _)| *file == message);
-        let here: u64 = own.iter().map(|(_, length)| length).sum();
-        let taken: u64 = others.iter().map(|(_, length)| length).sum();
-        let free = self.spool.free_bytes().await.map_err(SyncError::Spool)?;
-        let needed = length.saturating_sub(here).saturating_add(self.receiving.disk_reserve);
-        if taken.saturating_add(length) > limits::SPOOL || free < needed {
+        let room = self.room_for(message, body).await?;
+        if room.free < room.needed {
             return Ok(Some(WaitingReason::NoRoom));
         }
         if self.wanted.lock().contains(&message) || self.is_known(message.sender).await? {
             return Ok(None);
         }
         let mut strangers = length;
-        for (message, length) in others {
+        for (message, length) in self.incoming().await?.into_iter().filter(|(file, _)| *file != message) {
             if !self.is_known(message.sender).await? {
                 strangers = strangers.saturating_add(length);
             }
         }
         let is_small = length <= self.receiving.stranger_body && strangers <= self.receiving.stranger_bodies;
         Ok((!is_small).then_some(WaitingReason::Stranger))
+    }
+
+    /// What the rest of a body needs, and what there is for it: of the disk, and of the agent's part of it.
+    async fn room_for(&self, message: MessageRef, body: BodyDescription) -> Result<Room, SyncError> {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.incoming().await?.into_iter().partition(|(file, _)| *file == message);
+        let here: u64 = own.iter().map(|(_, length)| length).sum();
+        let taken: u64 = others.iter().map(|(_, length)| length).sum();
+        let is_wanted = self.wanted.lock().contains(&message);
+        let left = if is_wanted { self.receiving.fetch_margin } else { self.receiving.disk_reserve };
+        let disk = self.spool.free_bytes().await.map_err(SyncError::Spool)?;
+        let part = limits::SPOOL.saturating_sub(taken).saturating_sub(here).saturating_add(left);
+        Ok(Room { needed: body.sealed_length.saturating_sub(here).saturating_add(left), free: disk.min(part) })
+    }
+
+    /// The received bodies in the spool, whole or not, and how many bytes each has.
+    async fn incoming(&self) -> Result<Vec<(MessageRef, u64)>, SyncError> {
+        let files = self.spool.list().await.map_err(SyncError::Spool)?;
+        let incoming = files.into_iter().filter_map(|(file, length)| match file {
+            Spooled::Incoming(message) => Some((message, length)),
+            _ => None,
+        });
+        Ok(incoming.collect())
     }
 
     /// Whether an agent is a contact, or was ever written to.

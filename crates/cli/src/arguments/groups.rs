@@ -22,8 +22,8 @@ pub(crate) enum GroupCommand {
         #[arg(value_name = "NAME")]
         called: String,
         /// Who belongs to it beside the founder: ids or names, separated by commas.
-        #[arg(value_name = "MEMBERS", default_value = "")]
-        members: String,
+        #[arg(value_name = "MEMBERS")]
+        members: Option<String>,
     },
     /// List the groups that an agent belongs to, or has belonged to.
     List(As),

@@ -33,6 +33,10 @@ pub(crate) async fn back_up(context: &Context, backup: Backup) -> Result<(), Fai
 async fn made(backup: &Backup) -> Result<BackupReport, Failure> {
     // A relay that runs has another working folder.
     let to = path::absolute(&backup.to).map_err(|error| Failure::usage(error.to_string()))?;
+    // The ledger is told by text where to write its copy, and so is a relay that runs.
+    if to.to_str().is_none() {
+        return Err(Failure::usage(format!("--to {}: a backup's folder needs a name that is text", to.display())));
+    }
     match Store::of(&backup.place).await? {
         Store::Open(operations) => operations.back_up(to).await.map_err(failed),
         Store::Relay(relay) => {

@@ -33,7 +33,10 @@ pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), 
     match command {
         GroupCommand::New { agent, called, members } => {
             let agent = context.open(&agent.name).await?;
-            let members = context.resolve_all(&agent, &members).await?;
+            let members = match &members {
+                Some(members) => named(context, &agent, members).await?,
+                None => Vec::new(),
+            };
             let change = progress::during("founding the group", agent.create_group(&called, &members)).await?;
             changed(context, &agent, change).await
         }
@@ -51,13 +54,13 @@ pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), 
         }
         GroupCommand::Add(changed_members) => {
             let (agent, group) = open(context, &changed_members.of).await?;
-            let agents = context.resolve_all(&agent, &changed_members.agents).await?;
+            let agents = named(context, &agent, &changed_members.agents).await?;
             let change = progress::during("handing the key over", agent.add_to_group(group.id, &agents)).await?;
             changed(context, &agent, change).await
         }
         GroupCommand::Remove(changed_members) => {
             let (agent, group) = open(context, &changed_members.of).await?;
-            let agents = context.resolve_all(&agent, &changed_members.agents).await?;
+            let agents = named(context, &agent, &changed_members.agents).await?;
             let change = progress::during("handing a new key over", agent.remove_from_group(group.id, &agents)).await?;
             changed(context, &agent, change).await
         }
@@ -71,6 +74,14 @@ pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), 
             let change = progress::during("leaving the group", agent.leave_group(group.id)).await?;
             changed(context, &agent, change).await
         }
+    }
+}
+
+/// The agents that a list names: at least one, or the list was not meant so.
+async fn named(context: &Context, agent: &Agent, list: &str) -> Result<Vec<AgentId>, Failure> {
+    match context.resolve_all(agent, list).await? {
+        agents if agents.is_empty() => Err(Failure::usage("name at least one agent: an id or a name")),
+        agents => Ok(agents),
     }
 }
 

@@ -1,16 +1,19 @@
 //! `sealpost mark`: shows a peer what was read of its messages, and that something is being written.
 
-use sealpost_agent::{Mark, Marked};
+use sealpost_agent::{Mark, Marked, NotTold};
 use serde::Serialize;
 
 use crate::{arguments, events, failure::Failure, home::Context, output, progress};
 
+/// What becomes of a mark that is not told.
+const TRAVELS: &str = "how far was read travels with the next mark or answer";
+
 #[derive(Serialize)]
 struct Shown {
     agent: String,
-    /// "told"; "known" if there is nothing new to be told; "kept" if the peer cannot be told now.
+    /// "told"; "known" if there is nothing new to be told; "not-told" if the peer cannot be told now.
     state: &'static str,
-    /// Why it is kept.
+    /// Why it is not told: "no-session", "mail-waits", or what is wrong with the relay.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -19,13 +22,27 @@ pub(crate) async fn run(context: &Context, mark: arguments::Mark) -> Result<(), 
     let agent = context.open(&mark.agent.name).await?;
     let peer = context.resolve(&agent, &mark.peer).await?;
     let marked = agent.mark(peer, Mark { read: mark.read, typing: mark.typing });
-    let (state, reason) = match progress::during("telling", marked).await? {
+    let (state, not_told) = match progress::during("telling", marked).await? {
         Marked::Told => ("told", None),
         Marked::Known => ("known", None),
-        Marked::Kept(why) => ("kept", why.map(|why| Failure::from(why).name().to_owned())),
+        Marked::NotTold(why) => ("not-told", Some(why)),
+    };
+    let (reason, words, failure) = match not_told {
+        None => (None, "", None),
+        Some(NotTold::NoSession) => {
+            (Some("no-session".to_owned()), "there is no session with it, or it has not answered in it", None)
+        }
+        Some(NotTold::MailWaits) => (Some("mail-waits".to_owned()), "mail for it waits to go out first", None),
+        Some(NotTold::Relay(error)) => {
+            let failure = Failure::from(error);
+            (Some(failure.name().to_owned()), "", Some(failure.with(TRAVELS)))
+        }
     };
     let shown = Shown { agent: peer.to_string(), state, reason };
-    let printed = output::print(context.json, &shown, || format!("{}  {}", shown.agent, shown.state));
+    let printed = output::print(context.json, &shown, || match words {
+        "" => format!("{}  {}", shown.agent, shown.state),
+        words => format!("{}  {}: {words}; {TRAVELS}", shown.agent, shown.state),
+    });
     events::tell(context.json, &agent).await?;
-    printed
+    failure.map_or(printed, Err)
 }

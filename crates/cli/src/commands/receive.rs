@@ -84,7 +84,11 @@ async fn ask_for(agent: &Agent, messages: &[MessageId]) -> Result<(), Failure> {
         }
         match answer {
             FetchAnswer::Fetches => {}
-            FetchAnswer::NoRoom => return Err(Failure::no_room(format!("there is no room here for the body of {id}"))),
+            FetchAnswer::NoRoom { needed, free } => {
+                return Err(Failure::no_room(format!(
+                    "there is no room here for the body of {id}: it needs {needed} bytes, and {free} are free"
+                )));
+            }
             FetchAnswer::Unknown => return Err(Failure::not_waiting(format!("no body of {id} waits at the relay"))),
         }
     }

@@ -78,6 +78,9 @@ async fn make_ready(context: &Context, send: Send) -> Result<Ready, Failure> {
     let send = without_recipients(send)?;
     let content = content(&send).await?;
     let agent = context.open(&send.agent.name).await?;
+    if let Err(error) = agent.tidy_spool().await {
+        tracing::debug!(%error, "the spool is tidied another time");
+    }
     let (to, scheme, recipients) = match &send.group {
         Some(group) => {
             let group = super::group::find(&agent, group).await?;

@@ -19,7 +19,7 @@ use sealpost_blocks::Files;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{EmbeddedContents, FILE_NAME, contents, data_directory};
+use super::{Embedded, EmbeddedContents, FILE_NAME, contents, data_directory};
 
 /// The list of files, in the backup's folder.
 const LIST: &str = "backup.json";
@@ -55,6 +55,14 @@ pub enum BackupError {
         folder: PathBuf,
         /// The data directory.
         data: PathBuf,
+    },
+    /// The folder lies in another relay's data folder, or in another backup.
+    #[error("{} lies in {}, where a relay's data or another backup is: a backup goes elsewhere", folder.display(), other.display())]
+    InsideOther {
+        /// The folder for the backup.
+        folder: PathBuf,
+        /// What it lies in.
+        other: PathBuf,
     },
     /// Nobody wants it any more.
     #[error("the backup was stopped")]
@@ -114,6 +122,9 @@ impl EmbeddedContents {
         if data_directory::is_inside(folder, &self.data_directory).map_err(failed(folder))? {
             let (folder, data) = (folder.to_owned(), self.data_directory.clone());
             return Err(BackupError::InsideData { folder, data });
+        }
+        if let Some(other) = Embedded::above(folder).map_err(failed(folder))? {
+            return Err(BackupError::InsideOther { folder: folder.to_owned(), other });
         }
         let was_there = folder.exists();
         make_empty(folder)?;
@@ -225,6 +236,11 @@ fn read_list(backup: &Path) -> Result<List, BackupError> {
         return Err(BackupError::Damaged(path));
     }
     Ok(list)
+}
+
+/// Whether a folder is a backup that was finished, whole or not.
+pub(super) fn is_finished_in(folder: &Path) -> bool {
+    folder.join(LIST).is_file() && Embedded::is_in(folder)
 }
 
 /// Whether a name stays inside its folder.

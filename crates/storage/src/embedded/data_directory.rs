@@ -32,6 +32,25 @@ pub fn is_inside(path: &Path, folder: &Path) -> io::Result<bool> {
     Ok(resolved(path)?.starts_with(resolved(folder)?))
 }
 
+/// The nearest folder above `path` of which `is_such` holds, whether or not `path` is there yet.
+///
+/// # Errors
+/// What the file system says of what is there.
+pub(super) fn above(path: &Path, is_such: impl Fn(&Path) -> bool) -> io::Result<Option<PathBuf>> {
+    Ok(resolved(path)?.ancestors().skip(1).find(|folder| is_such(folder)).map(Path::to_owned))
+}
+
+/// Whether a folder has a file of this name, and nothing in it.
+pub(super) fn has_emptied(folder: &Path, name: &str) -> bool {
+    folder.join(name).metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)
+}
+
+/// Whether a file in the folder has a name that ends so.
+pub(super) fn has_any(folder: &Path, ending: &str) -> bool {
+    let entries = folder.read_dir().into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| name.ends_with(ending))
+}
+
 /// The path without links, as far as it is there.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;

@@ -51,6 +51,9 @@ use self::{
 /// The database's name inside the data directory.
 const FILE_NAME: &str = "ledger.sqlite3";
 
+/// How the names of the block store's segments end.
+const SEGMENT: &str = ".segment";
+
 /// Pages in the write-ahead log that call for a checkpoint: 16 MiB. An accepted message changes pages of several
 /// agents' indexes; the longer the log, the more messages share a page when it is copied, and the longer a checkpoint
 /// holds the writer. With 64 callers `cargo bench -p sealpost-storage --bench ledger` accepted 8,800 messages a second at SQLite's own 1,000 pages
@@ -77,6 +80,18 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// It is a backup, which a relay on it would change.
+    #[error(
+        "{} is a backup, and no relay's data folder: put it back with `sealpost restore --from {} --data-dir FOLDER`, and \
+         use that folder", .0.display(), .0.display()
+    )]
+    Backup(PathBuf),
+    /// The ledger's file is there with nothing in it, and contents that only a ledger can name lie beside it.
+    #[error(
+        "{} is empty, though there are contents beside it: put the ledger back from a backup with `sealpost restore`, or \
+         remove the file to begin anew without the messages that it held", .0.display()
+    )]
+    Emptied(PathBuf),
     /// Another process holds the directory, or the lock could not be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -97,11 +112,20 @@ impl Embedded {
         data_directory.join(FILE_NAME).is_file()
     }
 
+    /// The nearest folder above `path` that holds a relay's data, or a backup of them.
+    ///
+    /// # Errors
+    /// What the file system says of what is there.
+    pub fn above(path: &Path) -> io::Result<Option<PathBuf>> {
+        data_directory::above(path, Self::is_in)
+    }
+
     /// Opens the data directory, makes it if it is missing, and brings its database up to date. Blocks on the disk.
     ///
     /// # Errors
     /// [`OpenError`]. A database that this version may not touch is left as it was.
     pub fn open(data_directory: &Path) -> Result<Self, OpenError> {
+        check(data_directory)?;
         data_directory::create(data_directory)
             .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
         let lock = DirectoryLock::acquire(data_directory)?;
@@ -162,6 +186,18 @@ impl Embedded {
     fn data_directory(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
+}
+
+/// What must not be opened as a data directory; it stays as it is.
+fn check(data_directory: &Path) -> Result<(), OpenError> {
+    if backup::is_finished_in(data_directory) {
+        return Err(OpenError::Backup(data_directory.to_owned()));
+    }
+    let is_emptied = data_directory::has_emptied(data_directory, FILE_NAME);
+    if is_emptied && data_directory::has_any(&data_directory.join(contents::DIRECTORY), SEGMENT) {
+        return Err(OpenError::Emptied(data_directory.join(FILE_NAME)));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Embedded {

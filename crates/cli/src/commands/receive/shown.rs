@@ -50,6 +50,9 @@ pub(super) struct Received {
     /// Why it does: "stranger", or "no-room" here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting_reason: Option<&'static str>,
+    /// Bytes that must be free for it to be fetched, where there is no room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) needed: Option<u64>,
     pub(super) priority: &'static str,
     pub(super) sent_at: String,
     pub(super) received_at: String,
@@ -83,6 +86,7 @@ impl Received {
                 WaitingReason::Stranger => "stranger",
                 WaitingReason::NoRoom => "no-room",
             }),
+            needed: (waiting.reason == WaitingReason::NoRoom).then_some(waiting.needed),
             received_at: waiting.received.to_string(),
             ..Self::outside(waiting.message, from_name, waiting.scheme, waiting.priority, waiting.sent)
         }
@@ -117,11 +121,11 @@ impl Received {
             (false, None) => from.to_owned(),
         };
         if let Some(bytes) = self.waiting {
-            let why = match self.waiting_reason {
-                Some("no-room") => "there is no room for it here",
-                _ => "its sender is no contact",
+            let why = match self.needed {
+                Some(needed) => format!("there is no room for it here: with {needed} bytes free,"),
+                None => "its sender is no contact:".to_owned(),
             };
-            let how = format!("{why}: receive with --fetch {}", self.id);
+            let how = format!("{why} receive with --fetch {}", self.id);
             return format!("{from} at {}: waiting: body of {bytes} bytes; {how}", self.sent_at);
         }
         match &self.text {
