@@ -232,10 +232,10 @@ impl Reader<'_> {
 
     /// Writes a content into a file, as it is read.
     async fn save(&self, message: &InboxMessage, folder: &Path) -> io::Result<PathBuf> {
-        let id = message.message.id.to_string();
+        let (message_id, received) = (message.message.id, message.received);
         if let Some(payload) = message.payload() {
             let name = payload.file_name.as_ref().map(|name| name.as_str());
-            return Saving { id, name }.write_into(folder, &mut payload.content.as_bytes());
+            return Saving { message: message_id, received, name }.write_into(folder, &mut payload.content.as_bytes());
         }
         let body = self.agent.open_body(&message.message).await.map_err(io::Error::other)?;
         let body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
@@ -244,7 +244,7 @@ impl Reader<'_> {
         let mut body = Counted { reader: body, counter: counter.clone() };
         let saving = tokio::task::spawn_blocking(move || {
             let name = name.as_ref().map(|name| name.as_str());
-            Saving { id, name }.write_into(&folder, &mut body)
+            Saving { message: message_id, received, name }.write_into(&folder, &mut body)
         });
         progress::counting("saving", (length, counter), saving).await.map_err(io::Error::other)?
     }
