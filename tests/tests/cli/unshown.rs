@@ -57,7 +57,7 @@ async fn whatever_is_changed_and_cannot_be_told_is_9() {
         &["agent", "trust", "--as", "alice", "robert", id.as_str().unwrap()],
         &["agent", "trust-relay", "alice"],
         &["prekeys", "rotate", "--as", "alice"],
-        &["policy", "set", "--as", "alice", "--minimum", "recipient-keys"],
+        &["policy", "set", "--as", "alice", "recipient-keys"],
         &["group", "new", "--as", "alice", "team", "bob"],
         &["group", "rotate", "--as", "alice", "team"],
         &["group", "leave", "--as", "alice", "team"],
