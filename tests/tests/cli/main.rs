@@ -17,6 +17,7 @@ mod interrupted;
 mod json_forms;
 mod keeping;
 mod logs;
+mod lost;
 mod marks;
 mod measuring;
 mod operators;
@@ -25,6 +26,7 @@ mod passphrases;
 mod receiving;
 mod schemes;
 mod terminals;
+mod unshown;
 mod waiting;
 
 use sealpost_tests::{Home, TestRelay};
