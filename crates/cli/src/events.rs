@@ -164,6 +164,14 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let told = told("message:body-lost", message.to_string(), "lost".to_owned());
             (Told { sender: Some(sender.to_string()), ..told }, text)
         }
+        Event::BodyDamaged { message, sender } => {
+            let text = format!(
+                "{message} from {sender} does not come: again and again, what the relay handed out was not what was sent; \
+                 it stays there: receive with --fetch {message} to try again"
+            );
+            let told = told("message:body-damaged", message.to_string(), "damaged".to_owned());
+            (Told { sender: Some(sender.to_string()), ..told }, text)
+        }
         Event::Missing { sender, before, count } => {
             let (id, sender) = (before.map(|id| id.to_string()), sender.to_string());
             let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
