@@ -16,6 +16,7 @@ mod identity;
 mod interrupted;
 mod json_forms;
 mod keeping;
+mod lost;
 mod marks;
 mod measuring;
 mod operators;
@@ -25,6 +26,7 @@ mod progress;
 mod receiving;
 mod schemes;
 mod terminals;
+mod unshown;
 mod waiting;
 
 use sealpost_tests::{Home, TestRelay};
