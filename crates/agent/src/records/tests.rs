@@ -40,7 +40,8 @@ fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
 
 #[test]
 fn rows_of_before_a_number_came_are_read_without_it() {
-    let message = MessageRef { sender: AgentId::from_array([1; 32]), id: MessageId::from_bytes(&[2; 16]).unwrap() };
+    let message =
+        MessageRef { sender: AgentId::from_array([1; 32]), id: MessageId::new(Timestamp::from_millis(5), [2; 10]) };
     let row = DownloadRecord { message, failures: 3, failed_at: 4 }.to_bytes();
     let before = DownloadRecord::from_bytes(&row[..row.len() - 16]).unwrap();
     assert!(before.message == message && (before.failures, before.failed_at) == (0, 0));

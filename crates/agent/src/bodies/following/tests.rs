@@ -1,7 +1,7 @@
 use std::os::unix::fs::FileExt;
 
 use sealpost_crypto::{BodySeal, BodySealer, ContentKey, ContentKind, Prelude, SystemPrimitives};
-use sealpost_protocol::{AgentId, BodyDescription, MessageId};
+use sealpost_protocol::{AgentId, BodyDescription, MessageId, Timestamp};
 
 use super::*;
 use crate::records::BodyKeyRecord;
@@ -28,7 +28,10 @@ fn sealed(length: usize) -> (BodyRecord, Vec<u8>) {
 }
 
 fn message(number: u8) -> MessageRef {
-    MessageRef { sender: AgentId::from_array([number; 32]), id: MessageId::from_bytes(&[number; 16]).unwrap() }
+    MessageRef {
+        sender: AgentId::from_array([number; 32]),
+        id: MessageId::new(Timestamp::from_millis(5), [number; 10]),
+    }
 }
 
 #[test]
