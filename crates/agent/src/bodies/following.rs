@@ -42,7 +42,7 @@ enum Mode {
     Hashing {
         /// Where the first chunk lies that does not open, and the hash of what is before it; none if it does open and its
         /// sender has sealed what is no content.
-        from: Option<(u64, BodyHasher)>,
+        from: Option<Box<(u64, BodyHasher)>>,
     },
 }
 
@@ -179,7 +179,7 @@ impl Following {
 
     /// Hashes what comes from here on without opening it.
     pub(super) fn leave_to_the_hash(&mut self) {
-        self.mode = Mode::Hashing { from: Some((self.hashed, self.hasher.clone())) };
+        self.mode = Mode::Hashing { from: Some(Box::new((self.hashed, self.hasher.clone()))) };
     }
 
     /// What the body is, once all of it was hashed. Of another one than the header's, what opened is kept: it goes on there.
@@ -190,8 +190,8 @@ impl Following {
                 Checked::Opens(opener.prelude().and_then(|prelude| prelude.message_type.clone()))
             }
             _ if is_it => Checked::Unreadable,
-            (Mode::Hashing { from: Some((from, hasher)) }, _) => {
-                (self.hashed, self.hasher) = (*from, hasher.clone());
+            (Mode::Hashing { from: Some(from) }, _) => {
+                (self.hashed, self.hasher) = (**from).clone();
                 self.mode = Mode::Opening;
                 Checked::Other(self.hashed)
             }
