@@ -231,6 +231,14 @@ pub enum SyncError {
     /// The folder of sealed bodies cannot be written or read.
     #[error("the folder of sealed bodies cannot be used: {0}")]
     Spool(#[source] std::io::Error),
+    /// The disk has no room for a content.
+    #[error("the disk has no room for it: it needs {needed} bytes, and {free} are free")]
+    NoRoom {
+        /// Bytes that it needs, with those that the disk keeps free.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),

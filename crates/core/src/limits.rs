@@ -97,6 +97,14 @@ pub const FAN_OUT_PARTS: usize = 64;
 /// Changes in one page of the event feed.
 pub const FEED_CHANGES: usize = 100;
 
+/// The span in which an agent is named once whose receipts are further on than the ledger. Any agent can sign such receipts as
+/// often as it likes; shorter, and it fills the operator's log.
+pub const ADVICE_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// Agents that are named in that time; of more it is said once that they are many. If the ledger was put back from a copy a few
+/// are enough to tell, and identities cost nothing.
+pub const ADVISED_AGENTS: usize = 32;
+
 const _: () = assert!(
     REMEMBERED.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),
     "an id must be remembered for longer than a message with it is acceptable"

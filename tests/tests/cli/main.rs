@@ -23,6 +23,7 @@ mod measuring;
 mod operators;
 mod outbox;
 mod passphrases;
+mod progress;
 mod receiving;
 mod schemes;
 mod terminals;
