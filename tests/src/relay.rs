@@ -124,6 +124,7 @@ impl TestRelay {
     ///
     /// # Panics
     /// When the log cannot be read.
+    #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
@@ -193,17 +194,6 @@ fn copy_files(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
-}
-
-impl TestRelay {
-    /// What it has logged.
-    ///
-    /// # Panics
-    /// When that cannot be read.
-    #[must_use]
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join(LOG)).unwrap()
     }
 }
 
