@@ -126,7 +126,7 @@ pub enum SendError {
     /// Another process of the agent uploads its body.
     #[error("another process of the agent is uploading its body")]
     UploadedElsewhere,
-    /// The relay refused it for good; it is noted as not sent.
+    /// The relay cannot be reached or did not take it; if that is for good it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),
     /// The relay handed out a bundle of `agent` that must not be used; the message stays a draft.

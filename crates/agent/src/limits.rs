@@ -8,16 +8,18 @@ pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
 /// Bytes of a payload beside its content, at most.
 pub const METADATA: usize = sealpost_protocol::limits::CIPHERTEXT - CONTENT;
 
-/// One-time prekeys of each kind that a full set has: the document's figure.
+/// One-time prekeys of each kind that a full set has: as many strangers may write to a sleeper before the last-resort keys
+/// serve. Raised, a set takes longer to make and to upload.
 pub const ONE_TIME_PREKEYS: usize = 100;
 
 /// Below so many the set is filled up again: half, so that a refill is worth its round trip and comes well before the end.
 pub const REFILL_BELOW: u64 = 50;
 
-/// Below so many the runtime warns: the document's figure.
+/// Below so many the runtime warns: refills must have failed for a while.
 pub const WARN_BELOW: u64 = 10;
 
-/// How often the signed prekey, the last-resort key and the sealing key are replaced: the document's week.
+/// How often the signed prekey, the last-resort key and the sealing key are replaced: a week. What was opened with a stolen
+/// one is bounded by it; more often, and more retired keys are kept.
 pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long a manifest and its keys may be used after they were made: four missed rotations.
@@ -31,7 +33,7 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
-/// (`docs/protocol.md`, section 19). What is dated further ahead of the clock here was made by one that was wrong.
+/// (`docs/protocol.md`, section 17). What is dated further ahead of the clock here was made by one that was wrong.
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// How often a change to the store is tried again when another process of the same agent was faster.

@@ -1,4 +1,4 @@
-//! The command's shape that scripts rely on (design §7): JSON forms, exit codes, what goes where, and what a terminal is
+//! The command's shape that scripts rely on: JSON forms, exit codes, what goes where, and what a terminal is
 //! spared.
 
 #![expect(
@@ -16,6 +16,7 @@ mod identity;
 mod interrupted;
 mod json_forms;
 mod keeping;
+mod logs;
 mod lost;
 mod marks;
 mod measuring;

@@ -302,8 +302,8 @@ pub struct Standing {
 
 /// The ledger. What it releases, it notes until it is told that it was discarded.
 ///
-/// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
-/// them again. Those of the others go with the last who waits.
+/// The contents of a message whose sender asked to keep them stay until the end of its life, delivered or not: its
+/// recipients may read them again. Those of the others go with the last who waits.
 #[async_trait]
 pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
@@ -344,8 +344,8 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
 
-    /// The piece in this place of a message's body, if it has one and `reader` is its sender, or one for whom it waits or,
-    /// without a ratchet, is kept.
+    /// The piece in this place of a message's body, if it has one and `reader` is its sender, or one for whom it waits or
+    /// is kept.
     async fn body_piece(
         &self,
         message: MessageRef,
