@@ -17,6 +17,10 @@ pub const REFILL_BELOW: u64 = 50;
 /// Below so many the runtime warns: the document's figure.
 pub const WARN_BELOW: u64 = 10;
 
+/// How often an agent is told anew that its prekeys are refused or nearly out, while they are: a day is soon enough to act
+/// before a manifest ends, and seldom enough to be read.
+pub const PREKEY_WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 /// How often the signed prekey, the last-resort key and the sealing key are replaced: the document's week.
 pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -169,6 +173,9 @@ pub const KEPT_GROUPS: usize = 2 * GROUPS;
 
 /// Keys of one group that are here at a time: one epoch an hour for as long as they are kept is fewer.
 pub const GROUP_EPOCHS: usize = 1_000;
+
+/// Bytes of a store key as it is sealed under a master key: its number, the key, nonce and tag have ample room.
+pub const SEALED_STORE_KEY: usize = 256;
 
 /// Bytes of a row's key in an exported identity.
 pub const ROW_KEY: usize = 512;

@@ -122,6 +122,24 @@ fn about_membership(event: &Event, group_in_words: &str, at: &str) -> Option<(To
     })
 }
 
+/// How the agent's prekeys stand at the relay.
+fn about_prekeys(event: &Event, at: &str) -> Option<(Told, String)> {
+    let (event, reason, text) = match event {
+        Event::PrekeysRefused { code } => {
+            let text =
+                format!("the relay refuses new prekeys ({code}); the old ones stay in use, and it is tried again");
+            ("prekeys:refused", code.clone(), text)
+        }
+        Event::PrekeysLow { one_time_curve, one_time_kem } => {
+            let left = format!("{one_time_curve} curve, {one_time_kem} KEM");
+            let text = format!("the relay's one-time prekeys were nearly out: {left}");
+            ("prekeys:low", left, text)
+        }
+        _ => return None,
+    };
+    Some((Told { event, reason: Some(reason), at: at.to_owned(), ..Told::default() }, text))
+}
+
 fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
     let at = noted.at.to_string();
     let told = |event, id: String, reason| Told {
@@ -185,6 +203,10 @@ fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
             let told = told("agent:restored-copy", String::new(), sign.clone());
             (Told { id: None, ..told }, text)
         }
-        event => return about_membership(event, group_in_words, &at).or_else(|| about_mark(event, at)),
+        event => {
+            return about_membership(event, group_in_words, &at)
+                .or_else(|| about_prekeys(event, &at))
+                .or_else(|| about_mark(event, at));
+        }
     })
 }

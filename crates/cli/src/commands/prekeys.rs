@@ -1,5 +1,7 @@
 //! `sealpost prekeys`: how they stand, and new ones.
 
+use std::fmt::Write as _;
+
 use sealpost_agent::PrekeyStatus;
 use serde::Serialize;
 
@@ -13,6 +15,10 @@ struct Shown {
     confirmed_at: Option<String>,
     one_time_curve: u64,
     one_time_kem: u64,
+    /// Whether one kind of one-time keys is nearly out.
+    low: bool,
+    /// With which code the relay refuses new keys.
+    refused: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
@@ -27,16 +33,27 @@ pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<()
         }
     };
     let shown = Shown::from(status);
-    output::print(context.json, &shown, || {
-        format!(
+    output::print(context.json, &shown, || shown.in_words())
+}
+
+impl Shown {
+    fn in_words(&self) -> String {
+        let mut words = format!(
             "manifest version {}, made {}, confirmed {}\none-time keys at the relay: {} curve, {} KEM",
-            shown.version,
-            shown.created_at.as_deref().unwrap_or("never"),
-            shown.confirmed_at.as_deref().unwrap_or("never"),
-            shown.one_time_curve,
-            shown.one_time_kem
-        )
-    })
+            self.version,
+            self.created_at.as_deref().unwrap_or("never"),
+            self.confirmed_at.as_deref().unwrap_or("never"),
+            self.one_time_curve,
+            self.one_time_kem
+        );
+        if self.low {
+            words.push_str("\nwarning: one-time keys are nearly out; the next command that receives fills them up");
+        }
+        if let Some(code) = &self.refused {
+            let _ = write!(words, "\nwarning: the relay refuses new keys ({code}); the old ones stay in use");
+        }
+        words
+    }
 }
 
 impl From<PrekeyStatus> for Shown {
@@ -48,6 +65,8 @@ impl From<PrekeyStatus> for Shown {
             confirmed_at: status.confirmed.map(|time| time.to_string()),
             one_time_curve: status.one_time_curve,
             one_time_kem: status.one_time_kem,
+            low: status.is_low,
+            refused: status.refused,
         }
     }
 }
