@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
 
 use sealpost_protocol::{
-    AgentId, Attempt, GroupId, MessageId, MessageRef, RefusalReason, Timestamp,
+    AgentId, Attempt, FailureReason, GroupId, MessageId, MessageRef, RefusalReason, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -45,7 +45,8 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
-    /// A message was received whose body the relay has lost or damaged, for good: it will not come.
+    /// The relay has lost or damaged a message for this agent, or its body, for good: it will not come, unless its sender
+    /// sends it again.
     BodyLost {
         /// The message.
         message: MessageId,
@@ -129,14 +130,15 @@ pub enum Event {
         /// Who.
         peer: AgentId,
     },
-    /// A recipient refused a message, and it is not sealed again.
-    Refused {
+    /// A message has not reached a recipient, and will not: the relay has said so since, or the recipient has refused it and
+    /// it is not sealed again.
+    Failed {
         /// The message.
         message: MessageId,
-        /// Who refused.
+        /// Whom it was for.
         recipient: AgentId,
         /// Why.
-        reason: RefusalReason,
+        reason: FailureReason,
     },
 }
 
@@ -196,6 +198,12 @@ impl Agent {
     }
 }
 
+impl Event {
+    fn failed(reader: &mut Reader<'_>, reason: FailureReason) -> Result<Self, DecodeError> {
+        Ok(Self::Failed { message: MessageId::decode(reader)?, recipient: AgentId::decode(reader)?, reason })
+    }
+}
+
 impl Encode for Event {
     fn encode(&self, writer: &mut Writer) {
         match self {
@@ -211,8 +219,8 @@ impl Encode for Event {
             Self::Typing { peer } => writer.u8(53).value(peer),
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
-            Self::PrekeysRefused { code } => writer.u8(62).bytes(code.as_bytes()),
-            Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(63).u64(*one_time_curve).u64(*one_time_kem),
+            Self::PrekeysRefused { code } => writer.u8(70).bytes(code.as_bytes()),
+            Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(71).u64(*one_time_curve).u64(*one_time_kem),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
             Self::SentAgain { message, recipient, attempt, reason } => {
@@ -221,7 +229,12 @@ impl Encode for Event {
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
-            Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
+            Self::Failed { message, recipient, reason } => match reason {
+                FailureReason::Refused(reason) => writer.u8(3).value(message).value(recipient).value(reason),
+                FailureReason::Expired => writer.u8(62).value(message).value(recipient),
+                FailureReason::Evicted => writer.u8(63).value(message).value(recipient),
+                FailureReason::Lost => writer.u8(65).value(message).value(recipient),
+            },
         };
     }
 }
@@ -239,11 +252,14 @@ impl Decode for Event {
                 attempt: Attempt::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
-            3 => Self::Refused {
+            3 => Self::Failed {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,
-                reason: RefusalReason::decode(reader)?,
+                reason: FailureReason::Refused(RefusalReason::decode(reader)?),
             },
+            62 => Self::failed(reader, FailureReason::Expired)?,
+            63 => Self::failed(reader, FailureReason::Evicted)?,
+            65 => Self::failed(reader, FailureReason::Lost)?,
             35 => Self::SentAgain {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,
@@ -262,8 +278,8 @@ impl Decode for Event {
             52 => Self::Read { reader: AgentId::decode(reader)?, up_to: MessageId::decode(reader)? },
             53 => Self::Typing { peer: AgentId::decode(reader)? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
-            62 => Self::PrekeysRefused { code: reader.text("a code", limits::CODE)?.to_owned() },
-            63 => Self::PrekeysLow { one_time_curve: reader.u64()?, one_time_kem: reader.u64()? },
+            70 => Self::PrekeysRefused { code: reader.text("a code", limits::CODE)?.to_owned() },
+            71 => Self::PrekeysLow { one_time_curve: reader.u64()?, one_time_kem: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),

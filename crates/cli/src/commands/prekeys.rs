@@ -22,22 +22,22 @@ struct Shown {
 }
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
-    let status = match command {
+    match command {
         PrekeysCommand::Status(owner) => {
             let agent = context.open(&owner.name).await?;
-            progress::during("asking the relay", agent.prekey_status()).await?
+            let shown = Shown::from(progress::during("asking the relay", agent.prekey_status()).await?);
+            output::print(context.json, &shown, || shown.to_text())
         }
         PrekeysCommand::Rotate(owner) => {
             let agent = context.open(&owner.name).await?;
-            progress::during("rotating prekeys", agent.rotate_prekeys()).await?
+            let shown = Shown::from(progress::during("rotating prekeys", agent.rotate_prekeys()).await?);
+            output::print_done(context.json, &shown, || shown.to_text())
         }
-    };
-    let shown = Shown::from(status);
-    output::print(context.json, &shown, || shown.in_words())
+    }
 }
 
 impl Shown {
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let mut words = format!(
             "manifest version {}, made {}, confirmed {}\none-time keys at the relay: {} curve, {} KEM",
             self.version,
