@@ -57,6 +57,8 @@ pub struct Script {
     pub counts: v1::PrekeyCounts,
     /// One-time keys and manifests that every upload of them conflicts with.
     pub spent: Vec<Vec<u8>>,
+    /// What whoever asks for a manifest gets, whose it may be.
+    pub manifest: Option<Vec<u8>>,
     /// What a claim is answered with.
     pub bundle: Option<v1::PrekeyBundle>,
     /// Bodies of messages, by their ids.
@@ -112,6 +114,7 @@ impl ScriptedRelay {
             refuses_uploads: None,
             counts: full(),
             spent: Vec::new(),
+            manifest: None,
             bundle: None,
             bodies: HashMap::new(),
             statuses: HashMap::new(),
@@ -260,7 +263,9 @@ impl KeyAgreement for Scripted {
         &self,
         _: Request<v1::GetManifestRequest>,
     ) -> Result<Response<v1::GetManifestResponse>, Status> {
-        Err(refusal(ErrorCode::UnknownRecipient))
+        let manifest = self.script().manifest.clone();
+        let refused = manifest.is_none().then_some(ErrorCode::UnknownRecipient);
+        answer(refused, v1::GetManifestResponse { manifest: manifest.unwrap_or_default() })
     }
 }
 

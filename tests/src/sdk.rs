@@ -124,6 +124,16 @@ impl SdkAgent {
         select.query_map(rusqlite::params![area, key], row).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
+    /// Erases what is stored in an area, of all rows whose key begins so.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn erase(&self, area: u8, key: &[u8]) {
+        let store = rusqlite::Connection::open(self.folder.path().join("agent/agent.sqlite3")).unwrap();
+        let erase = "DELETE FROM sealed WHERE area = ?1 AND substr(key, 1, length(?2)) = ?2";
+        assert!(store.execute(erase, rusqlite::params![area, key]).unwrap() > 0, "nothing to erase");
+    }
+
     /// Overwrites what is stored in an area, of all rows whose key begins so.
     ///
     /// # Panics
@@ -208,11 +218,20 @@ impl SdkAgent {
     /// # Panics
     /// When that fails.
     pub async fn imported(file: &[u8], origin: &str) -> Self {
+        let imported = Self::imported_unpublished(file, origin).await;
+        within("the first publication", imported.publish_prekeys()).await.unwrap();
+        imported
+    }
+
+    /// The same, that has published nothing yet.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub async fn imported_unpublished(file: &[u8], origin: &str) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let identity = IdentityFile::open(file, passphrase()).await.unwrap();
         let agent = identity.import(&folder.path().join("agent"), master_key()).await.unwrap();
         let agent = agent.connect(&address(origin)).await.unwrap();
-        within("the first publication", agent.publish_prekeys()).await.unwrap();
         Self { agent, folder, clock: Arc::new(SystemClock), receiving: ReceivingLimits::default() }
     }
 

@@ -35,9 +35,6 @@ use crate::{
 const FILE_NAME: &str = "agent.sqlite3";
 const FORMAT: u8 = 1;
 
-/// Bytes of a sealed store key at most.
-const SEALED_STORE_KEY: usize = 256;
-
 /// Where the master key comes from that everything at rest is sealed under.
 pub enum MasterKeySource {
     /// A key file, or whatever else provides 32 bytes.
@@ -358,7 +355,7 @@ impl Decode for VaultHead {
         }
         Ok(Self {
             identity: IdentityKey::decode(reader)?,
-            sealed_store_key: reader.bytes("sealed store key", SEALED_STORE_KEY)?.to_vec(),
+            sealed_store_key: reader.bytes("sealed store key", limits::SEALED_STORE_KEY)?.to_vec(),
             passphrase: reader.option("passphrase parameters")?,
         })
     }

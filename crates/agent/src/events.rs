@@ -111,6 +111,20 @@ pub enum Event {
         /// The number of the last batch that it has; 0 for none.
         relay: u64,
     },
+    /// The relay has refused new prekeys. The old ones stay in use, and it is tried again with every round. Told once a day
+    /// for a code, while it lasts.
+    PrekeysRefused {
+        /// The refusal's stable code.
+        code: String,
+    },
+    /// The relay had fewer than ten one-time prekeys of a kind left, or has: once they are out, whoever writes for the first
+    /// time does so without. Told once a day, while it lasts.
+    PrekeysLow {
+        /// One-time curve keys that were left.
+        one_time_curve: u64,
+        /// One-time KEM keys that were left.
+        one_time_kem: u64,
+    },
     /// A peer shows that it has read all of this agent's messages up to one, which was sent to it. Of a peer the newest is
     /// kept.
     Read {
@@ -213,6 +227,8 @@ impl Encode for Event {
             Self::Typing { peer } => writer.u8(53).value(peer),
             Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
+            Self::PrekeysRefused { code } => writer.u8(70).bytes(code.as_bytes()),
+            Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(71).u64(*one_time_curve).u64(*one_time_kem),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
             Self::BodyDamaged { message, sender } => writer.u8(64).value(message).value(sender),
@@ -271,6 +287,8 @@ impl Decode for Event {
             52 => Self::Read { reader: AgentId::decode(reader)?, up_to: MessageId::decode(reader)? },
             53 => Self::Typing { peer: AgentId::decode(reader)? },
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
+            70 => Self::PrekeysRefused { code: reader.text("a code", limits::CODE)?.to_owned() },
+            71 => Self::PrekeysLow { one_time_curve: reader.u64()?, one_time_kem: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             64 => Self::BodyDamaged { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },

@@ -6,12 +6,10 @@
 
 use std::path::Path;
 
-use sealpost_crypto::{
-    IdentityPrivateKey, MasterKeyProvider, PassphraseParameters, PassphraseProvider, RowAddress, SecretBytes, Vault,
-};
+use sealpost_crypto::{IdentityPrivateKey, PassphraseParameters, RowAddress, SecretBytes, Vault, encode_secret};
 use sealpost_protocol::{
     IdentityKey,
-    encoding::{Decode, DecodeError, Reader, Writer},
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 use zeroize::Zeroizing;
 
@@ -28,9 +26,6 @@ use crate::{
 
 const LABEL: &[u8] = b"sealpost/v1/identity-file";
 const ROW: RowAddress<'static> = RowAddress { table: "identity-file", row: &[], version: 1 };
-
-/// Bytes of a sealed store key at most.
-const SEALED_STORE_KEY: usize = 256;
 
 /// An exported identity, opened.
 pub struct IdentityFile {
@@ -50,10 +45,8 @@ impl IdentityFile {
         }
         let identity = IdentityKey::decode(&mut reader)?;
         let parameters = PassphraseParameters::decode(&mut reader)?;
-        let sealed_store_key = reader.bytes("sealed store key", SEALED_STORE_KEY)?.to_vec();
-        let provider = PassphraseProvider::new(passphrase, parameters)?;
-        let key = tokio::task::spawn_blocking(move || provider.master_key()).await;
-        let key = key.map_err(|_| sealpost_crypto::MasterKeyError::Unavailable)??;
+        let sealed_store_key = reader.bytes("sealed store key", limits::SEALED_STORE_KEY)?.to_vec();
+        let key = stretch(MasterKeySource::Passphrase(passphrase), Some(parameters)).await?;
         let vault = Vault::unlock(&sealed_store_key, identity.agent_id(), &key)?;
         let content = vault.open(&ROW, reader.rest())?;
         let mut reader = Reader::new(&content);
@@ -90,7 +83,7 @@ impl Agent {
         let parameters = PassphraseParameters::generate(primitives)?;
         let key = stretch(MasterKeySource::Passphrase(passphrase), Some(parameters.clone())).await?;
         let vault = Vault::create(primitives, self.id())?;
-        let content = SecretBytes::from(self.content().await?.into_bytes());
+        let content = self.content().await?;
         let mut file = Writer::new();
         file.bytes(LABEL)
             .value(&self.identity_key())
@@ -100,9 +93,7 @@ impl Agent {
         Ok(file.into_bytes())
     }
 
-    async fn content(&self) -> Result<Writer, StoreAccessError> {
-        let mut writer = Writer::new();
-        writer.array(&IdentityRecord::of(&self.identity).seed);
+    async fn content(&self) -> Result<SecretBytes, StoreAccessError> {
         let manifest = self.store.find::<ManifestRecord>(&[]).await?;
         let floor = self.store.find::<FloorRecord>(&[]).await?;
         let (version, ids) = match (&manifest, &floor) {
@@ -110,29 +101,41 @@ impl Agent {
             (None, Some(floor)) => (floor.value.manifest_version, floor.value.next_ids),
             (None, None) => (0, NextKeyIds::FIRST),
         };
-        writer.u64(version).value(&ids);
-        self.write_rows::<PrekeyRecord>(&mut writer).await?;
-        self.write_rows::<PeerRecord>(&mut writer).await?;
-        self.write_rows::<RelayRecord>(&mut writer).await?;
-        self.write_rows::<ReceiptHeadRecord>(&mut writer).await?;
-        self.write_rows::<ContactRecord>(&mut writer).await?;
-        self.write_rows::<VerifiedRecord>(&mut writer).await?;
-        Ok(writer)
+        let seed = IdentityRecord::of(&self.identity).seed;
+        let ids = ids.to_bytes();
+        let rows = [
+            self.rows_of::<PrekeyRecord>().await?,
+            self.rows_of::<PeerRecord>().await?,
+            self.rows_of::<RelayRecord>().await?,
+            self.rows_of::<ReceiptHeadRecord>().await?,
+            self.rows_of::<ContactRecord>().await?,
+            self.rows_of::<VerifiedRecord>().await?,
+        ];
+        let length = seed.len() + 8 + ids.len() + rows.iter().map(|rows| rows.len()).sum::<usize>();
+        Ok(encode_secret(length, |writer| {
+            writer.array(&seed).u64(version).array(&ids);
+            for rows in &rows {
+                writer.array(rows);
+            }
+        }))
     }
 
-    async fn write_rows<T: Record>(&self, writer: &mut Writer) -> Result<(), StoreAccessError> {
-        let mut after = Vec::new();
+    /// All rows of a kind, read before they are written, so that their length is known.
+    async fn rows_of<T: Record>(&self) -> Result<SecretBytes, StoreAccessError> {
+        let (mut rows, mut after) = (Vec::new(), Vec::new());
         loop {
-            let rows = self.store.list::<T>(&[], &after, limits::ROWS).await?;
-            let Some(last) = rows.last() else { break };
+            let page = self.store.list::<T>(&[], &after, limits::ROWS).await?;
+            let Some(last) = page.last() else { break };
             after.clone_from(&last.key);
-            for row in &rows {
-                let value = SecretBytes::from(row.value.to_bytes());
-                writer.u8(1).bytes(&row.key).bytes(&value);
-            }
+            rows.extend(page.into_iter().map(|row| (row.value.to_secret(), row.key)));
         }
-        writer.u8(0);
-        Ok(())
+        let length = |(value, key): &(SecretBytes, Vec<u8>)| 1 + 4 + key.len() + 4 + value.len();
+        Ok(encode_secret(rows.iter().map(length).sum::<usize>() + 1, |writer| {
+            for (value, key) in &rows {
+                writer.u8(1).bytes(key).bytes(value);
+            }
+            writer.u8(0);
+        }))
     }
 }
 

@@ -18,6 +18,10 @@ pub const REFILL_BELOW: u64 = 50;
 /// Below so many the runtime warns: refills must have failed for a while.
 pub const WARN_BELOW: u64 = 10;
 
+/// How often an agent is told anew that its prekeys are refused or nearly out, while they are: a day is soon enough to act
+/// before a manifest ends, and seldom enough to be read.
+pub const PREKEY_WARNING_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 /// How often the signed prekey, the last-resort key and the sealing key are replaced: a week. What was opened with a stolen
 /// one is bounded by it; more often, and more retired keys are kept.
 pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -193,6 +197,9 @@ pub const GROUP_EPOCHS: usize = 1_000;
 /// The same of a group whose founder is neither a contact nor was ever written to: a new key every day for as long as they are
 /// kept. Raised, strangers' groups fill the store with keys at the price of one message each.
 pub const STRANGER_GROUP_EPOCHS: usize = 32;
+
+/// Bytes of a store key as it is sealed under a master key: its number, the key, nonce and tag have ample room.
+pub const SEALED_STORE_KEY: usize = 256;
 
 /// Bytes of a row's key in an exported identity.
 pub const ROW_KEY: usize = 512;

@@ -3,10 +3,11 @@
 
 mod keys;
 mod upload;
+mod warnings;
 
 use sealpost_api::v1;
 use sealpost_crypto::{ManifestPrekeys, Validity};
-use sealpost_protocol::{ErrorCode, PrekeyKind, Suite, Timestamp};
+use sealpost_protocol::{PrekeyKind, Suite, Timestamp};
 
 use self::keys::{keep, next};
 use crate::{
@@ -36,6 +37,10 @@ pub struct PrekeyStatus {
     pub one_time_curve: u64,
     /// One-time KEM keys that the relay has left.
     pub one_time_kem: u64,
+    /// Whether one kind of one-time keys is nearly out: below ten.
+    pub is_low: bool,
+    /// The stable code with which the relay has refused new keys since it last took some.
+    pub refused: Option<String>,
 }
 
 impl Agent {
@@ -103,19 +108,23 @@ impl Agent {
     /// [`PrekeysError`].
     pub async fn prekey_status(&self) -> Result<PrekeyStatus, PrekeysError> {
         let counts = self.relay_counts().await?;
-        Ok(status_of(self.manifest_record().await?.as_ref(), counts))
+        Ok(self.status_of(self.manifest_record().await?.as_ref(), counts).await?)
     }
 
-    /// Does what is due: finishes an upload, refills, rotates weekly, erases what is too old.
+    /// Does what is due: finishes an upload, refills, rotates weekly, erases what is too old. What the relay refuses keeps
+    /// the agent from nothing else: the old keys stay in use, it is told, and the next call tries again.
     pub(crate) async fn tend_prekeys(&self, counts: v1::PrekeyCounts) -> Result<(), PrekeysError> {
+        self.tell_if_low(counts).await?;
         match self.do_what_is_due(counts).await {
             // Another process of the agent is at it.
             Err(PrekeysError::State(error)) if error.is_conflict() => Ok(()),
-            // It has enough of them: an earlier set that was never confirmed here. Nobody is kept from writing.
-            Err(PrekeysError::Relay(error)) if error.code() == Some(ErrorCode::TooLarge) => {
-                tracing::warn!(%error, "the relay takes no more prekeys for now");
-                Ok(())
-            }
+            Err(PrekeysError::Relay(error)) => match error.code() {
+                Some(code) => {
+                    tracing::warn!(%error, "the relay takes no more prekeys for now");
+                    Ok(self.tell_of_refusal(code).await?)
+                }
+                None => Err(error.into()),
+            },
             result => result,
         }
     }
@@ -192,9 +201,6 @@ impl Agent {
         if fewest(counts) >= self.refill_below() {
             return Ok(());
         }
-        if fewest(counts) < limits::WARN_BELOW {
-            tracing::warn!(?counts, "one-time prekeys are nearly out");
-        }
         let mut next_ids = known.value.next_ids;
         let mut changes = Changes::default();
         self.add_one_time_keys(&mut changes, &mut next_ids, counts).await?;
@@ -211,16 +217,4 @@ impl Agent {
 /// Of whichever kind there are fewer.
 fn fewest(counts: v1::PrekeyCounts) -> u64 {
     counts.one_time_curve.min(counts.one_time_kem)
-}
-
-fn status_of(known: Option<&Versioned<ManifestRecord>>, counts: v1::PrekeyCounts) -> PrekeyStatus {
-    let fields = known.map(|known| known.value.manifest.fields());
-    PrekeyStatus {
-        version: fields.map_or(0, |fields| fields.version),
-        created: fields.map(|fields| fields.created),
-        expires: fields.map(|fields| fields.expires),
-        confirmed: known.and_then(|known| known.value.confirmed),
-        one_time_curve: counts.one_time_curve,
-        one_time_kem: counts.one_time_kem,
-    }
 }

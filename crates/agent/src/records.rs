@@ -122,6 +122,19 @@ record! {
     }
 }
 
+record! {
+    /// What was last told of how the prekeys stand at the relay.
+    #[derive(Default)]
+    PrekeyWarningRecord in PrekeyWarning {
+        /// The code with which the relay refuses them; empty since it has taken some.
+        refused: String => text,
+        /// When that was told.
+        refused_at: Option<Timestamp> => option,
+        /// When it was told that one-time keys are nearly out; none since there were enough.
+        low_at: Option<Timestamp> => option,
+    }
+}
+
 /// One ledger of one node.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LedgerName {

@@ -7,13 +7,10 @@ use std::sync::atomic::Ordering;
 
 use sealpost_api::{convert, v1};
 use sealpost_crypto::{Progress, RestoredCopy, Session, check_progress};
-use sealpost_protocol::{
-    AgentId, Attempt, ErrorCode, MessageId, PrekeyKind, SignedManifest,
-    encoding::{Decode, Encode},
-};
+use sealpost_protocol::{AgentId, Attempt, MessageId, PrekeyKind, encoding::Encode};
 
 use crate::{
-    Agent, Event, RelayError, SendError, limits,
+    Agent, Event, SendError, limits,
     records::{
         ComparedRecord, ManifestRecord, OutgoingRecord, SealedControlRecord, SentRecord, SessionRecord, UnsentRecord,
     },
@@ -107,22 +104,11 @@ impl Agent {
 
     /// What the relay has of the agent's prekeys.
     async fn published(&self) -> Result<Progress<MessageId>, SendError> {
-        let relay = self.relay().await?;
-        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
-        let manifest_version = match relay.manifest(request).await {
-            Ok(answer) => {
-                let manifest = SignedManifest::from_bytes(&answer.manifest);
-                let ours = manifest.ok().filter(|manifest| manifest.fields().identity == self.identity_key());
-                ours.ok_or(RelayError::Answer("the manifest is not the agent's"))?.fields().version
-            }
-            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, ..Default::default() };
-        let counts = relay.receive(nothing).await?.prekeys.unwrap_or_default();
+        let manifest = self.published_manifest().await?;
+        let counts = self.relay_counts().await?;
         let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
         Ok(Progress {
-            manifest_version,
+            manifest_version: manifest.map_or(0, |manifest| manifest.fields().version),
             one_time_curve: count(counts.one_time_curve),
             one_time_kem: count(counts.one_time_kem),
             ..Progress::default()

@@ -280,6 +280,16 @@ fn about_itself(event: &Event) -> Option<(Told, String)> {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");
             (Told { reason: Some(sign.clone()), ..Told::new("agent:restored-copy") }, text)
         }
+        Event::PrekeysRefused { code } => {
+            let text =
+                format!("the relay refuses new prekeys ({code}); the old ones stay in use, and it is tried again");
+            (Told { reason: Some(code.clone()), ..Told::new("prekeys:refused") }, text)
+        }
+        Event::PrekeysLow { one_time_curve, one_time_kem } => {
+            let left = format!("{one_time_curve} curve, {one_time_kem} KEM");
+            let text = format!("the relay's one-time prekeys were nearly out: {left}");
+            (Told { reason: Some(left), ..Told::new("prekeys:low") }, text)
+        }
         _ => return None,
     })
 }

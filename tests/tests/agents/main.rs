@@ -22,6 +22,7 @@ mod other_node;
 mod prekeys;
 mod receipt_heads;
 mod renewal;
+mod replay;
 mod restored;
 mod schemes;
 mod scripted;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use sealpost_agent::{PrekeyStatus, PrekeysError, SyncError};
+use sealpost_agent::{Event, PrekeyStatus, PrekeysError, RelayError, SyncError};
 use sealpost_api::v1;
 use sealpost_protocol::{AgentId, ErrorCode};
 use sealpost_tests::{
@@ -178,10 +178,109 @@ async fn no_ids_are_spent_for_a_manifest_that_the_relay_refuses() {
     relay.script().refuses_uploads = None;
     relay.script().spent = vec![manifest];
     for _ in 0..3 {
-        let refused = within("a round", bob.sync(Duration::ZERO)).await;
-        assert!(matches!(&refused, Err(SyncError::Prekeys(PrekeysError::Relay(_)))), "{refused:?}");
+        within("a round", bob.sync(Duration::ZERO)).await.unwrap();
     }
+    assert_eq!(told(&bob).await, [Event::PrekeysRefused { code: "conflict".to_owned() }]);
     assert_eq!(bob.stored(ONE_TIME_CURVE.0, ONE_TIME_CURVE.1).len(), 100);
+}
+
+/// What the agent is told, once.
+async fn told(agent: &SdkAgent) -> Vec<Event> {
+    let noted = agent.events(100).await.unwrap();
+    agent.take_events(&noted).await.unwrap();
+    noted.into_iter().map(|noted| noted.event).collect()
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[tokio::test]
+async fn a_lasting_refusal_of_prekeys_is_told_once_a_day_and_shown_until_they_are_taken() {
+    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
+    let refused = || [Event::PrekeysRefused { code: "expired".to_owned() }];
+    clock.advance(WEEK);
+    relay.script().refuses_uploads = Some(ErrorCode::Expired);
+    for day in 0..2 {
+        for round in 0..3 {
+            relay.script().uploaded = None;
+            within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+            assert!(relay.script().uploaded.is_some(), "it is tried again, day {day}, round {round}");
+        }
+        assert_eq!(told(&bob).await, refused(), "day {day}");
+        clock.advance(DAY);
+    }
+    let status = within("a status", bob.prekey_status()).await.unwrap();
+    assert_eq!((status.refused.as_deref(), status.confirmed, status.version), (Some("expired"), None, 2));
+
+    relay.script().refuses_uploads = None;
+    within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    let status = within("a status", bob.prekey_status()).await.unwrap();
+    assert_eq!((status.refused, status.confirmed.is_some(), status.version), (None, true, 2));
+    assert_eq!(told(&bob).await, []);
+
+    // What is refused after that is another matter; a relay that is busy is none.
+    clock.advance(WEEK);
+    relay.script().refuses_uploads = Some(ErrorCode::Unavailable);
+    within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(told(&bob).await, []);
+    relay.script().refuses_uploads = Some(ErrorCode::Expired);
+    within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(told(&bob).await, refused());
+}
+
+fn counts(one_time_curve: u64, one_time_kem: u64) -> v1::PrekeyCounts {
+    v1::PrekeyCounts { one_time_curve, one_time_kem }
+}
+
+#[tokio::test]
+async fn fewer_than_ten_one_time_keys_are_told_once_a_day_also_while_a_manifest_is_unconfirmed() {
+    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
+    let round = async || within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    let is_low = async || within("a status", bob.prekey_status()).await.unwrap().is_low;
+    relay.script().counts = counts(10, 10);
+    round().await;
+    assert_eq!((told(&bob).await, is_low().await), (vec![], false), "ten are enough");
+    relay.script().counts = counts(100, 9);
+    let low = |one_time_curve, one_time_kem| vec![Event::PrekeysLow { one_time_curve, one_time_kem }];
+    round().await;
+    round().await;
+    assert_eq!((told(&bob).await, is_low().await), (low(100, 9), true));
+    clock.advance(DAY);
+    round().await;
+    assert_eq!(told(&bob).await, low(100, 9), "told again while it lasts");
+    relay.script().counts = counts(100, 100);
+    round().await;
+    assert_eq!((told(&bob).await, is_low().await), (vec![], false));
+
+    relay.script().refuses_uploads = Some(ErrorCode::Expired);
+    clock.advance(WEEK);
+    round().await;
+    assert_eq!(told(&bob).await, [Event::PrekeysRefused { code: "expired".to_owned() }]);
+    relay.script().counts = counts(3, 100);
+    round().await;
+    assert_eq!(told(&bob).await, low(3, 100), "with a manifest that is not confirmed");
+}
+
+#[tokio::test]
+async fn a_first_publication_is_no_shortage() {
+    let relay = ScriptedRelay::start().await;
+    let bob = SdkAgent::unpublished(relay.origin()).await;
+    relay.script().counts = counts(0, 0);
+    relay.script().refuses_uploads = Some(ErrorCode::Unavailable);
+    within("an upload", bob.publish_prekeys()).await.unwrap_err();
+    within("a round", bob.sync(Duration::ZERO)).await.unwrap();
+    assert_eq!(told(&bob).await, []);
+}
+
+#[tokio::test]
+async fn an_imported_identity_publishes_above_no_manifest_but_its_own() {
+    let relay = ScriptedRelay::start().await;
+    let exported = SdkAgent::new(relay.origin()).await.exported().await;
+    relay.script().manifest = Some(PlainAgent::new().prekeys().manifest);
+    let imported = SdkAgent::imported_unpublished(&exported, relay.origin()).await;
+    let published = within("an upload", imported.publish_prekeys()).await;
+    assert!(matches!(published, Err(PrekeysError::Relay(RelayError::Answer(_)))), "{published:?}");
 }
 
 #[tokio::test]

@@ -61,6 +61,24 @@ async fn alice_and_bob(relay: &TestRelay) -> (SdkAgent, Arc<ShiftedClock>, Recip
     (alice, clock, Recipient::new(relay).await)
 }
 
+/// A clock that is ahead dates the weekly keys ahead too, and the relay refuses them for as long as it is.
+#[tokio::test]
+async fn a_relay_that_refuses_new_prekeys_keeps_no_message_from_being_sealed_anew() {
+    let relay = TestRelay::start().await;
+    let (alice, clock, mut bob) = alice_and_bob(&relay).await;
+    let sent = alice.send_text(bob.agent.id(), "hello").await;
+    bob.answer(Verdict::Refused(RefusalReason::Undecryptable)).await;
+    clock.advance(Duration::from_secs(8 * 24 * 3600));
+    within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
+    let noted = events(&alice).await;
+    let refused = Event::PrekeysRefused { code: "expired".to_owned() };
+    assert!(noted.contains(&refused), "{noted:?}");
+    let is_anew = |event: &Event| matches!(event, Event::SealedAnew { message, .. } if *message == sent.id);
+    assert!(noted.iter().any(is_anew), "{noted:?}");
+    let (text, attempt, _) = bob.answer(Verdict::Stored).await;
+    assert_eq!((text.as_str(), attempt), ("hello", 2));
+}
+
 #[tokio::test]
 async fn a_message_that_could_not_be_opened_is_sealed_anew_in_another_session() {
     let relay = TestRelay::start().await;

@@ -10,8 +10,14 @@ mod standing;
 
 use std::fmt;
 
-use sealpost_crypto::{EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Ordinary, Roster};
-use sealpost_protocol::{AgentId, GroupId, MessageId, Priority, encoding::DecodeError, limits as wire};
+use sealpost_crypto::{
+    EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Ordinary, Roster, encode_secret,
+};
+use sealpost_protocol::{
+    AgentId, GroupId, MessageId, Priority,
+    encoding::{DecodeError, Encode},
+    limits as wire,
+};
 
 pub use self::standing::Standing;
 use crate::{
@@ -20,7 +26,7 @@ use crate::{
     limits,
     records::{ContentRecord, DraftRecord, GroupKeyRecord, GroupRecord, SentRecord, group_key_key},
     schemes::DraftScheme,
-    store::{Changes, StoreAccessError, Versioned, encode_secret},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 /// A group, as far as this agent knows.
@@ -294,7 +300,7 @@ impl Agent {
             expires: created.saturating_add(wire::MESSAGE_LIFE),
             scheme: DraftScheme::Ratchet,
             retention: None,
-            content: ContentRecord::Payload(encode_secret(&Ordinary::Group(notice), room)),
+            content: ContentRecord::Payload(encode_secret(room, |writer| Ordinary::Group(notice).encode(writer))),
         };
         changes.insert(id.as_bytes().as_slice(), &draft);
         Ok(id)

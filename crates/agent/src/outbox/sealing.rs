@@ -1,6 +1,6 @@
 //! Sealing a draft: the moved ratchets and the envelopes are committed together, before anything leaves.
 
-use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes};
+use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes, encode_secret};
 use sealpost_protocol::{
     Attempt, ErrorCode, Header, MessageId, Timestamp,
     encoding::{Decode, DecodeError, Encode},
@@ -13,7 +13,7 @@ use crate::{
     limits,
     records::{BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord},
     schemes::DraftScheme,
-    store::{Changes, Versioned, encode_secret},
+    store::{Changes, Versioned},
 };
 
 impl Agent {
@@ -118,5 +118,5 @@ pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendErr
 
 /// A payload as it is stored.
 pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
-    encode_secret(payload, payload.content.as_bytes().len() + limits::METADATA)
+    encode_secret(payload.content.as_bytes().len() + limits::METADATA, |writer| payload.encode(writer))
 }

@@ -7,10 +7,11 @@ use sealpost_protocol::{
     encoding::{Decode, Encode},
 };
 
-use super::{PrekeyStatus, status_of};
+use super::PrekeyStatus;
 use crate::{
     Agent, PrekeysError, RelayError,
     records::{FloorRecord, LedgerName, ManifestRecord, NextKeyIds, PrekeyRecord, PublicationRecord},
+    relay_access::RelayAccessError,
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -104,13 +105,13 @@ impl Agent {
 
     async fn upload_unpublished(&self) -> Result<PrekeyStatus, PrekeysError> {
         let Some(known) = self.manifest_record().await? else {
-            return Ok(status_of(None, v1::PrekeyCounts::default()));
+            return Ok(self.status_of(None, v1::PrekeyCounts::default()).await?);
         };
         let known = self.for_this_ledger(known).await?;
         let curve = self.unpublished::<OneTimeCurve>().await?;
         let kem = self.unpublished::<OneTimeKem>().await?;
         if known.value.confirmed.is_some() && curve.is_empty() && kem.is_empty() {
-            return Ok(status_of(Some(&known), self.relay_counts().await?));
+            return Ok(self.status_of(Some(&known), self.relay_counts().await?).await?);
         }
         let signer = self.identity.as_ref();
         let request = v1::UploadPrekeysRequest {
@@ -130,23 +131,34 @@ impl Agent {
             self.retire_replaced_keys(&mut changes, &known.value.manifest, now).await?;
         }
         self.store.commit(changes).await?;
-        Ok(status_of(self.manifest_record().await?.as_ref(), counts))
+        self.forget_refusal().await?;
+        Ok(self.status_of(self.manifest_record().await?.as_ref(), counts).await?)
     }
 
     /// The manifest's version and the next key ids of an identity that has published nothing from here.
     pub(super) async fn published_elsewhere(&self) -> Result<(u64, NextKeyIds), PrekeysError> {
         let Some(floor) = self.store.find::<FloorRecord>(&[]).await? else { return Ok((0, NextKeyIds::FIRST)) };
-        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
-        let version = match self.relay().await?.manifest(request).await {
-            Ok(answer) => SignedManifest::from_bytes(&answer.manifest)?.fields().version,
-            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => 0,
-            Err(error) => return Err(error.into()),
-        };
+        let version = self.published_manifest().await?.map_or(0, |manifest| manifest.fields().version);
         Ok((version.max(floor.value.manifest_version), floor.value.next_ids))
     }
 
+    /// The manifest that the relay hands out for this agent, if it has one. What is not under the agent's own signature says
+    /// nothing about it.
+    pub(crate) async fn published_manifest(&self) -> Result<Option<SignedManifest>, RelayAccessError> {
+        let request = v1::GetManifestRequest { agent_id: self.id().to_string() };
+        match self.relay().await?.manifest(request).await {
+            Ok(answer) => {
+                let manifest = SignedManifest::from_bytes(&answer.manifest).ok();
+                let ours = manifest.filter(|manifest| manifest.fields().identity == self.identity_key());
+                Ok(Some(ours.ok_or(RelayError::Answer("the manifest is not the agent's"))?))
+            }
+            Err(error) if error.code() == Some(ErrorCode::UnknownRecipient) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// What the relay has left; asked for by reading a page of the mailbox that cannot have entries.
-    pub(super) async fn relay_counts(&self) -> Result<v1::PrekeyCounts, PrekeysError> {
+    pub(crate) async fn relay_counts(&self) -> Result<v1::PrekeyCounts, RelayAccessError> {
         let nothing = v1::ReceiveRequest { after: i64::MAX.cast_unsigned(), limit: 1, ..Default::default() };
         Ok(self.relay().await?.receive(nothing).await?.prekeys.unwrap_or_default())
     }

@@ -79,11 +79,13 @@ pub(crate) enum Area {
     WaitingBody,
     /// Agents that this one has written to, by id.
     WrittenTo,
+    /// What was last told of how the prekeys stand at the relay.
+    PrekeyWarning,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 37] = [
+    const SEALED: [Self; 38] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -121,6 +123,7 @@ impl Area {
         Self::Obstacle,
         Self::WaitingBody,
         Self::WrittenTo,
+        Self::PrekeyWarning,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -168,6 +171,7 @@ impl Area {
             Self::Obstacle => 30,
             Self::WaitingBody => 60,
             Self::WrittenTo => 61,
+            Self::PrekeyWarning => 62,
         }
     }
 
@@ -211,6 +215,7 @@ impl Area {
             Self::Obstacle => "obstacle",
             Self::WaitingBody => "waiting-body",
             Self::WrittenTo => "written-to",
+            Self::PrekeyWarning => "prekey-warning",
         }
     }
 }

@@ -10,5 +10,5 @@ mod sqlite;
 
 pub(crate) use areas::Area;
 pub(crate) use port::{CommitError, Reseal, Row, Store, StoreError, Write};
-pub(crate) use sealed::{Changes, Record, SealedStore, StoreAccessError, Versioned, encode_secret};
+pub(crate) use sealed::{Changes, Record, SealedStore, StoreAccessError, Versioned};
 pub(crate) use sqlite::{SqliteStore, look};

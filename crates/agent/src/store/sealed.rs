@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sealpost_crypto::{Primitives, PrimitivesError, RowAddress, SecretBytes, Vault, VaultError};
-use sealpost_protocol::encoding::{Decode, DecodeError, Encode, Writer};
+use sealpost_crypto::{Primitives, PrimitivesError, RowAddress, SecretBytes, Vault, VaultError, encode_secret};
+use sealpost_protocol::encoding::{Decode, DecodeError, Encode};
 use thiserror::Error;
 
 use super::{Area, CommitError, Row, Store, StoreError, Write};
@@ -14,6 +14,11 @@ pub(crate) trait Record: Encode + Decode {
 
     /// Bytes of its encoding.
     fn length(&self) -> usize;
+
+    /// Its encoding, in a buffer that does not grow: there may be secrets in it.
+    fn to_secret(&self) -> SecretBytes {
+        encode_secret(self.length(), |writer| self.encode(writer))
+    }
 }
 
 /// A record as it was read, with the version that a change must name.
@@ -57,16 +62,6 @@ impl From<StoreError> for StoreAccessError {
     fn from(error: StoreError) -> Self {
         Self::Commit(error.into())
     }
-}
-
-/// Encodes what is or holds a secret into a buffer that is made once, with room for `length` bytes: one that grows leaves
-/// copies in freed memory.
-pub(crate) fn encode_secret(value: &impl Encode, length: usize) -> SecretBytes {
-    let mut writer = Writer::with_capacity(length);
-    writer.value(value);
-    let bytes = SecretBytes::from(writer.into_bytes());
-    debug_assert!(bytes.len() <= length, "{} bytes in room for {length}", bytes.len());
-    bytes
 }
 
 /// The agent's own records.
@@ -199,7 +194,7 @@ impl Changes {
     }
 
     fn write<T: Record>(&mut self, key: Vec<u8>, replaces: u64, value: Option<&T>) -> &mut Self {
-        let content = value.map(|value| encode_secret(value, value.length()));
+        let content = value.map(Record::to_secret);
         self.0.push(Change { area: T::AREA, key, replaces, content });
         self
     }

@@ -1,5 +1,7 @@
 //! `sealpost prekeys`: how they stand, and new ones.
 
+use std::fmt::Write as _;
+
 use sealpost_agent::PrekeyStatus;
 use serde::Serialize;
 
@@ -13,6 +15,10 @@ struct Shown {
     confirmed_at: Option<String>,
     one_time_curve: u64,
     one_time_kem: u64,
+    /// Whether one kind of one-time keys is nearly out.
+    low: bool,
+    /// With which code the relay refuses new keys.
+    refused: Option<String>,
 }
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
@@ -32,14 +38,21 @@ pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<()
 
 impl Shown {
     fn to_text(&self) -> String {
-        format!(
+        let mut words = format!(
             "manifest version {}, made {}, confirmed {}\none-time keys at the relay: {} curve, {} KEM",
             self.version,
             self.created_at.as_deref().unwrap_or("never"),
             self.confirmed_at.as_deref().unwrap_or("never"),
             self.one_time_curve,
             self.one_time_kem
-        )
+        );
+        if self.low {
+            words.push_str("\nwarning: one-time keys are nearly out; the next command that receives fills them up");
+        }
+        if let Some(code) = &self.refused {
+            let _ = write!(words, "\nwarning: the relay refuses new keys ({code}); the old ones stay in use");
+        }
+        words
     }
 }
 
@@ -52,6 +65,8 @@ impl From<PrekeyStatus> for Shown {
             confirmed_at: status.confirmed.map(|time| time.to_string()),
             one_time_curve: status.one_time_curve,
             one_time_kem: status.one_time_kem,
+            low: status.is_low,
+            refused: status.refused,
         }
     }
 }
