@@ -157,7 +157,7 @@ impl BodyQuota {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "conformance"))]
 mod tests {
     use super::*;
     use crate::conformance::{Agent, Letter};
