@@ -206,6 +206,7 @@ async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_po
     let elsewhere = home.path().join("elsewhere");
     let taken = home.run(serve.iter().chain(&[path(&elsewhere), "--admin-listen", &admin])).await.exited(5);
     assert!(error(&taken).contains("another address with --admin-listen"), "{}", taken.err);
+    assert!(!elsewhere.exists(), "a relay that cannot serve makes nothing");
     relay.kill().await;
     let backup = home.path().join("backup");
     home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
@@ -228,6 +229,36 @@ async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_po
     }
     home.run(restore.iter().chain(&[path(&elsewhere.join("whole"))])).await.exited(5);
     home.run(restore.iter().chain(&[path(&home.path().join("whole"))])).await.succeeded();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backup_during_which_the_relay_was_killed_is_told_and_taken_for_nothing_else() {
+    let (mut relay, home, admin, _) = relay_with_mail().await;
+    let (key, backup) = (relay.data_dir().join("node.key"), home.path().join("backup"));
+    // Copying the key blocks until somebody writes it.
+    let bytes = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let command = ["backup", "--admin", &admin, "--to", path(&backup), "--json"];
+    let (told, ()) = tokio::join!(home.run(command), async {
+        until(|| backup.join("ledger.sqlite3").metadata().is_ok_and(|ledger| ledger.len() > 0)).await;
+        relay.kill().await;
+    });
+    let told = error(&told.exited(3));
+    assert!(told.contains("broke before its answer came") && told.contains("half done"), "{told}");
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, bytes).unwrap();
+    let data_dir = relay.data_dir();
+    let again = home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup), "--json"]).await.exited(5);
+    assert!(error(&again).contains("remove the folder, or name another"), "{}", again.err);
+    let target = home.path().join("target");
+    let refused = home.run(["restore", "--from", path(&backup), "--data-dir", path(&target), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("is no finished backup") && !target.exists(), "{}", refused.err);
+    let refused = home.run(["serve", "--listen", "127.0.0.1:0", "--data-dir", path(&backup), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("was not finished"), "{}", refused.err);
+    fs::remove_dir_all(&backup).unwrap();
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
 }
 
 #[cfg(unix)]

@@ -13,6 +13,7 @@ mod failure;
 mod identity;
 mod ledger;
 mod prekeys;
+mod restoring;
 mod schema;
 
 use std::{
@@ -41,6 +42,7 @@ pub use contents::{
 pub use data_directory::is_inside;
 pub use identity::LedgerIdentity;
 pub use ledger::verification::{FindingKind, Findings, Subject};
+pub use restoring::Restoring;
 
 use self::{
     failure::{Abort, StoreError},
@@ -86,6 +88,9 @@ pub enum OpenError {
          use that folder", .0.display(), .0.display()
     )]
     Backup(PathBuf),
+    /// It is a backup that was not finished.
+    #[error("{} is a backup that was not finished: it is of no use; remove it", .0.display())]
+    UnfinishedBackup(PathBuf),
     /// The ledger's file is there with nothing in it, and contents that only a ledger can name lie beside it.
     #[error(
         "{} is empty, though there are contents beside it: put the ledger back from a backup with `sealpost restore`, or \
@@ -192,6 +197,9 @@ impl Embedded {
 fn check(data_directory: &Path) -> Result<(), OpenError> {
     if backup::is_finished_in(data_directory) {
         return Err(OpenError::Backup(data_directory.to_owned()));
+    }
+    if backup::is_unfinished_in(data_directory) {
+        return Err(OpenError::UnfinishedBackup(data_directory.to_owned()));
     }
     let is_emptied = data_directory::has_emptied(data_directory, FILE_NAME);
     if is_emptied && data_directory::has_any(&data_directory.join(contents::DIRECTORY), SEGMENT) {
