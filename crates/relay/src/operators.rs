@@ -117,6 +117,15 @@ impl Operations {
         Ok(Self::new(storage.open_contents(keys, Arc::new(SystemClock)).await?))
     }
 
+    /// As [`Operations::offline`], though the blocks may end before what the ledger has accepted.
+    ///
+    /// # Errors
+    /// [`OperatorError`]; nothing is made.
+    pub async fn with_what_is_left(data_dir: &Path) -> Result<Self, OperatorError> {
+        let (storage, keys) = unused(data_dir).await?;
+        Ok(Self::new(storage.open_what_is_left(keys, Arc::new(SystemClock)).await?))
+    }
+
     /// Opens a data directory that no relay uses, to look at its blocks: they stay as they are.
     ///
     /// # Errors

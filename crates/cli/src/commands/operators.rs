@@ -34,6 +34,11 @@ impl Store {
         Self::named(place, async |data_dir| Operations::offline(data_dir).await).await
     }
 
+    /// To change it, though its blocks may end before what its ledger has accepted.
+    pub(super) async fn left(place: &Place) -> Result<Self, Failure> {
+        Self::named(place, async |data_dir| Operations::with_what_is_left(data_dir).await).await
+    }
+
     /// To look at it.
     pub(super) async fn seen(place: &Place) -> Result<Self, Failure> {
         Self::named(place, async |data_dir| Operations::looking(data_dir).await).await

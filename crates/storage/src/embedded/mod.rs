@@ -45,6 +45,7 @@ pub use ledger::verification::{FindingKind, Findings, Subject};
 pub use restoring::Restoring;
 
 use self::{
+    contents::Loss,
     failure::{Abort, StoreError},
     ledger::EmbeddedLedger,
     prekeys::EmbeddedPrekeys,
@@ -170,12 +171,34 @@ impl Embedded {
         node: Arc<dyn Signer + Send + Sync>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
-        let contents = EmbeddedContents::open(Arc::clone(&self.store), self.data_directory().to_owned(), node, clock);
-        contents.await.map(Arc::new)
+        self.open_contents_with(Loss::Refused, node, clock).await
     }
 
-    /// As [`Embedded::open_contents`], to look at them only: what is done with them stays in memory. A ledger that is not the
-    /// right one costs nothing so.
+    /// As [`Embedded::open_contents`], for blocks that end before what the ledger has accepted: what is left is opened, and what
+    /// is not will be found lost.
+    ///
+    /// # Errors
+    /// [`OpenContentsError`].
+    pub async fn open_what_is_left(
+        &self,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        self.open_contents_with(Loss::Accepted, node, clock).await
+    }
+
+    async fn open_contents_with(
+        &self,
+        loss: Loss,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        let (store, directory) = (Arc::clone(&self.store), self.data_directory().to_owned());
+        EmbeddedContents::open(store, directory, node, clock, loss).await.map(Arc::new)
+    }
+
+    /// As [`Embedded::open_what_is_left`], to look at them only: what is done with them stays in memory. A ledger that is not
+    /// the right one costs nothing so.
     ///
     /// # Errors
     /// [`OpenContentsError`].
