@@ -2,6 +2,7 @@
 //! through for secrets.
 
 mod claims;
+mod cost;
 mod proofs;
 mod tokens;
 
