@@ -175,7 +175,7 @@ impl EmbeddedContents {
     /// Lets go of all that the ledger has let go of, as a sweep does.
     async fn discard_released(&self) -> Result<(), BackendError> {
         loop {
-            let released = self.ledger().read(|connection| verification::released(connection)).await?;
+            let released = self.ledger().read(verification::released).await?;
             if released.is_empty() {
                 return Ok(());
             }
