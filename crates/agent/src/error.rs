@@ -126,7 +126,7 @@ pub enum SendError {
     /// Another process of the agent uploads its body.
     #[error("another process of the agent is uploading its body")]
     UploadedElsewhere,
-    /// The relay refused it for good; it is noted as not sent.
+    /// The relay cannot be reached or did not take it; if that is for good it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),
     /// The relay handed out a bundle of `agent` that must not be used; the message stays a draft.
@@ -238,6 +238,14 @@ pub enum SyncError {
     /// The folder of sealed bodies cannot be written or read.
     #[error("the folder of sealed bodies cannot be used: {0}")]
     Spool(#[source] std::io::Error),
+    /// The disk has no room for a content.
+    #[error("the disk has no room for it: it needs {needed} bytes, and {free} are free")]
+    NoRoom {
+        /// Bytes that it needs, with those that the disk keeps free.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),

@@ -311,8 +311,8 @@ pub struct Standing {
 
 /// The ledger. What it releases, it notes until it is told that it was discarded.
 ///
-/// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
-/// them again. Those of the others go with the last who waits.
+/// The contents of a message whose sender asked to keep them stay until the end of its life, delivered or not: its
+/// recipients may read them again. Those of the others go with the last who waits.
 #[async_trait]
 pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with

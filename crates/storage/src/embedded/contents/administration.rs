@@ -64,7 +64,7 @@ pub struct RepairReport {
     pub left: Vec<Findings>,
 }
 
-/// Where one content of a message lies, in the document's words.
+/// Where one content of a message lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredContent {
