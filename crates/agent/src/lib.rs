@@ -59,6 +59,8 @@ mod turns;
 
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod vectors;
 
 pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
