@@ -196,17 +196,6 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-impl TestRelay {
-    /// What it has logged.
-    ///
-    /// # Panics
-    /// When that cannot be read.
-    #[must_use]
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join(LOG)).unwrap()
-    }
-}
-
 impl Drop for TestRelay {
     fn drop(&mut self) {
         if std::thread::panicking() {
