@@ -10,6 +10,6 @@ mod embedded;
 #[cfg(feature = "embedded")]
 pub use embedded::{
     BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents,
-    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, StoredContent,
-    Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
+    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, Restoring,
+    StoredContent, Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
 };

@@ -6,6 +6,7 @@
 mod appending;
 mod compaction;
 mod discarding;
+mod giving_up;
 mod opening;
 mod reading;
 mod repair;
