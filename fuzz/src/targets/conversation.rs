@@ -1,8 +1,9 @@
-//! Two agents talk over a carrier that does what the input says: each byte pair is one event.
+//! Two agents talk over a carrier that does what the input says: three bytes are one event. A byte that is left over asks for
+//! the hybrid handshake.
 
 use sealpost_crypto::{OpenError, Plaintext, SealError, Session};
 use sealpost_protocol::{
-    Envelope, Header,
+    Envelope, Header, Suite,
     encoding::{Decode, Encode},
 };
 
@@ -19,9 +20,9 @@ struct Sent {
 /// Sealing, delivering in any order and repeatedly, altering, restarting: every message opens once at most, as what it was
 /// sealed as, and what does not open changes nothing.
 pub(super) fn conversation(input: &[u8]) {
-    let mut world = World::new();
+    let (events, rest) = input.as_chunks::<3>();
+    let mut world = World::new(if rest.is_empty() { Suite::X3dh25519 } else { Suite::Pqxdh25519MlKem768 });
     let mut sent: Vec<Sent> = Vec::new();
-    let (events, _) = input.as_chunks::<3>();
     for &[event, which, how] in events.iter().take(400) {
         match event % 6 {
             0 => (0..=usize::from(which)).for_each(|_| seal(&mut world, &mut sent, true)),

@@ -5,6 +5,7 @@
 //! `sealpost-crypto`, which include this file; `scripts/fuzz` makes them grow.
 
 mod conversation;
+pub mod seeds;
 pub mod world;
 
 use std::str::FromStr;
@@ -16,11 +17,14 @@ use sealpost_crypto::{
 };
 use sealpost_protocol::{
     AgentId, Bundle, CountersignedHead, CurveKey, Envelope, Header, KemKey, MessageId, NodeId, OneTimePrekey,
-    ReceiptBatch, ReceiptProof, SignedManifest, SignedPart, SignedReceiptHead,
+    ReceiptBatch, ReceiptProof, SignedManifest, SignedPart, SignedReceiptHead, Suite,
     encoding::{Decode, Encode},
 };
 
 pub use self::world::{AGENT, Seeded, World};
+
+/// The handshakes of the worlds.
+pub const SUITES: [Suite; 2] = [Suite::X3dh25519, Suite::Pqxdh25519MlKem768];
 
 /// A target's name, and what it does with its input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -195,11 +199,13 @@ fn sealed_row(input: &[u8]) {
 /// Any envelope at all, given to an agent that has no session yet, and one that has.
 fn opening(input: &[u8]) {
     let Ok(envelope) = Envelope::from_bytes(input) else { return };
-    let mut world = World::new();
-    let header = world.header_to_bob();
-    assert!(world.respond(&header, &envelope).is_none() || world.is_genuine(input), "a forged opening");
-    world.meet();
-    let before = world.state_of_bob();
-    assert!(world.open_at_bob(&header, &envelope).is_err(), "a forged envelope");
-    assert_eq!(world.state_of_bob(), before, "what does not verify changes nothing");
+    for suite in SUITES {
+        let mut world = World::new(suite);
+        let header = world.header_to_bob();
+        assert!(world.respond(&header, &envelope).is_none() || world.is_genuine(input), "a forged opening");
+        world.meet();
+        let before = world.state_of_bob();
+        assert!(world.open_at_bob(&header, &envelope).is_err(), "a forged envelope");
+        assert_eq!(world.state_of_bob(), before, "what does not verify changes nothing");
+    }
 }

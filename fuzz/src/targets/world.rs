@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealpost_crypto::{
-    Content, ExpectedBundle, IdentityPrivateKey, KemPrivateKey, ManifestPrekeys, OpenError, Payload, Plaintext,
-    Primitives, PrimitivesError, ResponderKeys, Session, SharedSecret, SystemPrimitives, Validity, VerifiedBundle,
-    initiate, respond,
+    Content, ExpectedBundle, IdentityPrivateKey, KemPrivateKey, ManifestPrekeys, OneTimeKemPrekey, OpenError, Payload,
+    Plaintext, Primitives, PrimitivesError, PrivatePrekey, ResponderKemKey, ResponderKeys, Session, SharedSecret,
+    Validity, VerifiedBundle, initiate, respond,
 };
 use sealpost_protocol::{
-    AgentId, Bundle, Envelope, Header, HeaderFields, KemCiphertext, KemKey, KeyId, MessageClass, MessageId, MessageRef,
-    Priority, Recipients, Scheme, SignedManifest, Suite, Timestamp, encoding::Encode, limits,
+    AgentId, Bundle, Envelope, Header, HeaderFields, KemCiphertext, KemKey, KemPrekeyKind, KeyId, MessageClass,
+    MessageId, MessageRef, Priority, Recipients, Scheme, SignedManifest, Suite, Timestamp, encoding::Encode, limits,
 };
 use sha2::{Digest, Sha256};
 
@@ -18,9 +18,16 @@ pub const AGENT: AgentId = AgentId::from_array([1; 32]);
 
 pub const NOW: Timestamp = Timestamp::from_millis(1_795_351_425_123);
 
-const SUITES: [Suite; 1] = [Suite::X3dh25519];
+/// Bob's one-time KEM key in each world of the hybrid suite.
+const ONE_TIME_KEM: KeyId = KeyId(13);
 
-/// Primitives that repeat themselves, ML-KEM apart, which nothing here uses.
+/// The private KEM key of every world; a ciphertext for it, and the secret inside.
+const KEM_KEY: &[u8; KemPrivateKey::LENGTH] = include_bytes!("kem/key");
+const KEM_CIPHERTEXT: &[u8; KemCiphertext::LENGTH] = include_bytes!("kem/ciphertext");
+const KEM_SECRET: &[u8; 32] = include_bytes!("kem/secret");
+
+/// Primitives that repeat themselves. The library takes no seed for ML-KEM, so there is one key, and one secret that is
+/// encapsulated for it: an envelope of one run opens in the next.
 #[derive(Debug)]
 pub struct Seeded {
     seed: u64,
@@ -44,19 +51,22 @@ impl Primitives for Seeded {
     }
 
     fn generate_kem_key(&self) -> Result<KemPrivateKey, PrimitivesError> {
-        SystemPrimitives.generate_kem_key()
+        KemPrivateKey::copy_of(KEM_KEY).map_err(|_| PrimitivesError::Library)
     }
 
     fn encapsulate(&self, key: &KemKey) -> Result<(KemCiphertext, SharedSecret), PrimitivesError> {
-        SystemPrimitives.encapsulate(key)
+        assert!(*key == *self.generate_kem_key()?.public_key(), "there is one key");
+        Ok((KemCiphertext::from_array(*KEM_CIPHERTEXT), SharedSecret::copy_of(KEM_SECRET)))
     }
 }
 
 pub struct World {
+    suites: [Suite; 1],
     primitives: Seeded,
     pub alice: IdentityPrivateKey,
     pub bob: IdentityPrivateKey,
     manifest: ManifestPrekeys,
+    one_time_kem: OneTimeKemPrekey,
     pub at_alice: Session,
     pub at_bob: Option<Session>,
     sent: u64,
@@ -67,15 +77,21 @@ impl World {
     ///
     /// # Panics
     /// Never, with randomness that does not fail.
-    pub fn new() -> Self {
-        let primitives = Seeded::new(7);
+    pub fn new(suite: Suite) -> Self {
+        let (primitives, suites) = (Seeded::new(7), [suite]);
         let alice = IdentityPrivateKey::generate(&primitives).expect("randomness");
         let bob = IdentityPrivateKey::generate(&primitives).expect("randomness");
         let validity = Validity::lasting(NOW, limits::MANIFEST_LIFE);
-        let manifest = ManifestPrekeys::generate(&primitives, SUITES.to_vec(), KeyId(7), validity).expect("randomness");
-        let signed = manifest.publish(&bob, 1, validity).expect("keys that fit");
-        let at_alice = open_session(&primitives, &alice, &bob, signed);
-        Self { primitives, alice, bob, manifest, at_alice, at_bob: None, sent: 0 }
+        let manifest = ManifestPrekeys::generate(&primitives, suites.to_vec(), KeyId(7), validity).expect("randomness");
+        let one_time_kem: OneTimeKemPrekey =
+            PrivatePrekey::generate(&primitives, ONE_TIME_KEM, validity).expect("randomness");
+        let bundle = Bundle {
+            manifest: manifest.publish(&bob, 1, validity).expect("keys that fit"),
+            one_time_curve: None,
+            one_time_kem: (suite == Suite::Pqxdh25519MlKem768).then(|| one_time_kem.publish(&bob)),
+        };
+        let at_alice = open_session(&primitives, &alice, &bob, bundle, &suites);
+        Self { suites, primitives, alice, bob, manifest, one_time_kem, at_alice, at_bob: None, sent: 0 }
     }
 
     /// Bob's manifest, as a relay hands it out.
@@ -115,14 +131,22 @@ impl World {
 
     /// Bob's session and the message, if the envelope opens one.
     pub fn respond(&self, header: &Header, envelope: &Envelope) -> Option<(Session, Plaintext)> {
-        let keys =
-            ResponderKeys { suites: &SUITES, signed_prekey: &self.manifest.signed, one_time_curve: None, kem: None };
+        let kem = envelope.opening.as_ref()?.kem.as_ref().map(|kem| match kem.kind {
+            KemPrekeyKind::OneTime => Some(ResponderKemKey::OneTime(&self.one_time_kem)),
+            KemPrekeyKind::LastResort => self.manifest.last_resort_kem.as_ref().map(ResponderKemKey::LastResort),
+        });
+        let keys = ResponderKeys {
+            suites: &self.suites,
+            signed_prekey: &self.manifest.signed,
+            one_time_curve: None,
+            kem: kem.flatten(),
+        };
         respond(&self.bob, &keys, header, envelope, NOW).ok()
     }
 
     /// Whether this is the first envelope that Alice seals.
     pub fn is_genuine(&self, input: &[u8]) -> bool {
-        first_envelope().to_bytes() == input
+        first_envelope(self.suites[0]).to_bytes() == input
     }
 
     pub fn state_of_bob(&self) -> Vec<u8> {
@@ -134,9 +158,9 @@ impl World {
     }
 }
 
-/// The first envelope of every world.
-pub fn first_envelope() -> Envelope {
-    let mut world = World::new();
+/// The first envelope of every world of that suite.
+pub fn first_envelope(suite: Suite) -> Envelope {
+    let mut world = World::new(suite);
     let header = world.header_to_bob();
     world.at_alice.seal(&world.primitives, &header, &text(1), NOW).expect("a fresh session")
 }
@@ -149,10 +173,10 @@ fn open_session(
     primitives: &Seeded,
     alice: &IdentityPrivateKey,
     bob: &IdentityPrivateKey,
-    manifest: SignedManifest,
+    bundle: Bundle,
+    suites: &[Suite],
 ) -> Session {
-    let bundle = Bundle { manifest, one_time_curve: None, one_time_kem: None };
-    let expected = ExpectedBundle { agent: bob.agent_id(), seen: None, suites: &SUITES };
+    let expected = ExpectedBundle { agent: bob.agent_id(), seen: None, suites };
     let bundle = VerifiedBundle::check(bundle, &expected, NOW).expect("an honest bundle");
     initiate(primitives, alice, bundle, NOW).expect("randomness")
 }
