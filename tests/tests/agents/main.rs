@@ -9,6 +9,7 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod any_length;
 mod bodies;
 mod contacts;
 mod control;
