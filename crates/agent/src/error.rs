@@ -340,8 +340,8 @@ pub enum GroupError {
     /// There is no such group here.
     #[error("this agent knows no group {0}")]
     Unknown(GroupId),
-    /// The agent belongs to a group of that name.
-    #[error("this agent belongs to a group called {name:?} already: {group}")]
+    /// The agent has founded a group of that name.
+    #[error("this agent has a group called {name:?} already: {group}")]
     NameTaken {
         /// The name.
         name: String,

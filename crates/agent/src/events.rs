@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: kept until the agent has taken note.
 
 use sealpost_protocol::{
-    AgentId, Attempt, GroupId, MessageId, MessageRef, RefusalReason, Timestamp,
+    AgentId, Attempt, FailureReason, GroupId, MessageId, MessageRef, RefusalReason, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -45,7 +45,8 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
-    /// A message was received whose body the relay has lost or damaged, for good: it will not come.
+    /// The relay has lost or damaged a message for this agent, or its body, for good: it will not come, unless its sender
+    /// sends it again.
     BodyLost {
         /// The message.
         message: MessageId,
@@ -115,14 +116,15 @@ pub enum Event {
         /// Who.
         peer: AgentId,
     },
-    /// A recipient refused a message, and it is not sealed again.
-    Refused {
+    /// A message has not reached a recipient, and will not: the relay has said so since, or the recipient has refused it and
+    /// it is not sealed again.
+    Failed {
         /// The message.
         message: MessageId,
-        /// Who refused.
+        /// Whom it was for.
         recipient: AgentId,
         /// Why.
-        reason: RefusalReason,
+        reason: FailureReason,
     },
 }
 
@@ -182,6 +184,12 @@ impl Agent {
     }
 }
 
+impl Event {
+    fn failed(reader: &mut Reader<'_>, reason: FailureReason) -> Result<Self, DecodeError> {
+        Ok(Self::Failed { message: MessageId::decode(reader)?, recipient: AgentId::decode(reader)?, reason })
+    }
+}
+
 impl Encode for Event {
     fn encode(&self, writer: &mut Writer) {
         match self {
@@ -205,7 +213,12 @@ impl Encode for Event {
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
-            Self::Refused { message, recipient, reason } => writer.u8(3).value(message).value(recipient).value(reason),
+            Self::Failed { message, recipient, reason } => match reason {
+                FailureReason::Refused(reason) => writer.u8(3).value(message).value(recipient).value(reason),
+                FailureReason::Expired => writer.u8(62).value(message).value(recipient),
+                FailureReason::Evicted => writer.u8(63).value(message).value(recipient),
+                FailureReason::Lost => writer.u8(65).value(message).value(recipient),
+            },
         };
     }
 }
@@ -223,11 +236,14 @@ impl Decode for Event {
                 attempt: Attempt::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
-            3 => Self::Refused {
+            3 => Self::Failed {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,
-                reason: RefusalReason::decode(reader)?,
+                reason: FailureReason::Refused(RefusalReason::decode(reader)?),
             },
+            62 => Self::failed(reader, FailureReason::Expired)?,
+            63 => Self::failed(reader, FailureReason::Evicted)?,
+            65 => Self::failed(reader, FailureReason::Lost)?,
             35 => Self::SentAgain {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,

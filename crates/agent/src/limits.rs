@@ -167,8 +167,13 @@ pub const STRANGERS_GROUPS: usize = 100;
 /// first makes way when there would be more.
 pub const KEPT_GROUPS: usize = 2 * GROUPS;
 
-/// Keys of one group that are here at a time: one epoch an hour for as long as they are kept is fewer.
+/// Keys of one group that are here at a time: one epoch an hour for as long as they are kept is fewer. One more, and that of
+/// the earliest epoch goes: late mail under it is refused as `unknown-prekey`.
 pub const GROUP_EPOCHS: usize = 1_000;
+
+/// The same of a group whose founder is neither a contact nor was ever written to: a new key every day for as long as they are
+/// kept. Raised, strangers' groups fill the store with keys at the price of one message each.
+pub const STRANGER_GROUP_EPOCHS: usize = 32;
 
 /// Bytes of a row's key in an exported identity.
 pub const ROW_KEY: usize = 512;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, hash_map::Entry};
 
 use sealpost_api::v1;
 use sealpost_protocol::{
-    AgentId, DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, Timestamp,
+    AgentId, DeliveryState, DeliveryStatus, ErrorCode, FailureReason, Header, MessageId, MessageRef, Timestamp,
     encoding::{Decode, Encode},
 };
 
@@ -15,14 +15,17 @@ use crate::{
     limits,
     receipt_check::check_receipt,
     records::{
-        ContentRecord, DeliveryRecord, DraftRecord, FeedRecord, OutgoingRecord, PeerRecord, RenewalRecord, SentRecord,
-        StatusRecord, UnsentRecord,
+        ContentRecord, DeliveryRecord, DraftRecord, FeedRecord, InboxRecord, OutgoingRecord, PeerRecord, RenewalRecord,
+        SentRecord, StatusRecord, UnsentRecord,
     },
     store::{Changes, StoreAccessError, Versioned},
 };
 
 /// The events after which a message may be through.
 const DONE: [&str; 3] = ["message:delivered", "message:acknowledged", "message:failed"];
+
+/// What was to come and was lost.
+const LOST: (&str, FailureReason) = ("message:failed", FailureReason::Lost);
 
 /// How a message of this agent stands.
 #[derive(Debug)]
@@ -161,29 +164,48 @@ impl Agent {
         let own = self.id().to_string();
         let mut is_any_renewed = false;
         let mut changes = Changes::default();
-        let mut asked: HashMap<MessageId, (Vec<ProvenStatus>, bool)> = HashMap::new();
-        for event in page.events.iter().filter(|event| event.sender == own && DONE.contains(&event.r#type.as_str())) {
+        let mut asked: HashMap<MessageId, (Vec<ProvenStatus>, Vec<AgentId>)> = HashMap::new();
+        for event in page.events.iter().filter(|event| DONE.contains(&event.r#type.as_str())) {
             let (Ok(id), Ok(recipient)) = (event.message_id.parse(), event.recipient.parse()) else { continue };
-            let (deliveries, is_renewed) = match asked.entry(id) {
+            if event.sender != own {
+                if event.r#type == LOST.0 && event.reason == LOST.1.as_str() && recipient == self.id() {
+                    self.note_lost(&event.sender, id, &mut changes).await?;
+                }
+                continue;
+            }
+            let (deliveries, renewed) = match asked.entry(id) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(vacant) => {
                     let deliveries = self.ask_if_known(id).await?.unwrap_or_default();
-                    let is_renewed = self.renew(id, &deliveries).await?;
-                    vacant.insert((deliveries, is_renewed))
+                    let renewed = match self.renew(id, &deliveries).await? {
+                        true => self.renewing(id).await?,
+                        false => Vec::new(),
+                    };
+                    vacant.insert((deliveries, renewed))
                 }
             };
-            is_any_renewed |= *is_renewed;
+            is_any_renewed |= !renewed.is_empty();
             let delivery = deliveries.iter().find(|delivery| delivery.status.recipient == recipient);
-            if let Some(DeliveryState::Failed(FailureReason::Refused(reason))) =
-                delivery.map(|delivery| delivery.status.state)
-                && !*is_renewed
+            if let Some(DeliveryState::Failed(reason)) = delivery.map(|delivery| delivery.status.state)
+                && !renewed.contains(&recipient)
             {
-                self.note(&mut changes, Event::Refused { message: id, recipient, reason })?;
+                self.note(&mut changes, Event::Failed { message: id, recipient, reason })?;
             }
         }
         changes.upsert(&ledger, read.as_ref(), &FeedRecord { after: last.seq });
         ignore_conflict(self.store.commit(changes).await)?;
         Ok(Some(is_any_renewed))
+    }
+
+    /// Notes that a message for this agent was lost at the relay, unless it came before: of one whose body is awaited the relay
+    /// tells when that is fetched.
+    async fn note_lost(&self, sender: &str, id: MessageId, changes: &mut Changes) -> Result<(), StatusError> {
+        let Ok(sender) = sender.parse() else { return Ok(()) };
+        let message = MessageRef { sender, id };
+        if self.store.find::<InboxRecord>(&message.to_bytes()).await?.is_none() {
+            self.note(changes, Event::BodyLost { message: id, sender })?;
+        }
+        Ok(())
     }
 
     /// What the relay says of a message that it has accepted; `None` if it was not sent by this agent, or is forgotten.

@@ -1,11 +1,12 @@
 //! What happened to an agent's messages while nobody asked: told once, on standard error.
 
 use sealpost_agent::{Agent, Event, Noted};
-use sealpost_protocol::{AgentId, GroupId};
+use sealpost_protocol::{AgentId, FailureReason, GroupId};
 use serde::Serialize;
 
 use crate::{
     failure::{FORK_ADVICE, Failure},
+    home::Context,
     output,
 };
 
@@ -20,7 +21,11 @@ struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    sender_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     recipient: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +37,8 @@ struct Told {
     /// Whose doing it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// What can be done about it.
@@ -48,18 +55,15 @@ pub(crate) struct Heard {
 }
 
 /// Tells what the agent has not heard of yet.
-pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<Heard, Failure> {
+pub(crate) async fn tell(context: &Context, agent: &Agent) -> Result<Heard, Failure> {
     let mut heard = Heard::default();
     loop {
         let events = agent.events(PAGE).await?;
         for noted in &events {
             heard.lost += usize::from(matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. }));
-            let Some((mut told, text)) = words(noted, &group_in_words(agent, noted).await) else { continue };
-            told.group_name = match group_of(noted) {
-                Some(group) => agent.group(group).await.ok().map(|group| group.name),
-                None => None,
-            };
-            if json { output::say_json(&told) } else { output::say(&text) }
+            if let Some((told, text)) = words(context, agent, noted).await {
+                if context.json { output::say_json(&told) } else { output::say(&text) }
+            }
         }
         agent.take_events(&events).await?;
         if events.len() < PAGE {
@@ -68,123 +72,204 @@ pub(crate) async fn tell(json: bool, agent: &Agent) -> Result<Heard, Failure> {
     }
 }
 
-fn group_of(noted: &Noted) -> Option<GroupId> {
-    match noted.event {
+/// Tells it beside something that is done: whatever is wrong here, that stays done.
+pub(crate) async fn tell_beside(context: &Context, agent: &Agent) {
+    if let Err(failure) = tell(context, agent).await {
+        let message = format!("what else has happened is told another time: {}", failure.message());
+        output::warn(context.json, failure.name(), &message);
+    }
+}
+
+/// What an event is about, in words.
+struct Subject {
+    /// The other agent, as text shows it.
+    who: String,
+    /// The group.
+    group: String,
+}
+
+/// An event for a program, and in words; nothing of what this version does not know.
+async fn words(context: &Context, agent: &Agent, noted: &Noted) -> Option<(Told, String)> {
+    let (other, group) = (agent_of(&noted.event), group_of(&noted.event));
+    let name = match other {
+        Some(other) => context.name_of(agent, other).await,
+        None => None,
+    };
+    let group_name = match group {
+        Some(group) => agent.group(group).await.ok().map(|group| group.name),
+        None => None,
+    };
+    let subject = Subject {
+        who: other.map(|other| output::named_agent(name.as_deref(), other)).unwrap_or_default(),
+        group: group.map(|group| output::named_group(group_name.as_deref(), &group.to_string())).unwrap_or_default(),
+    };
+    let (told, text) = about_message(&noted.event, &subject)
+        .or_else(|| about_membership(&noted.event, &subject))
+        .or_else(|| about_mark(&noted.event, &subject))
+        .or_else(|| about_itself(&noted.event))?;
+    Some((Told { group_name, at: noted.at.to_string(), ..told.with_name(name) }, text))
+}
+
+/// The other agent that an event is about; none is about two.
+fn agent_of(event: &Event) -> Option<AgentId> {
+    match event {
+        Event::SealedAnew { recipient: agent, .. }
+        | Event::SentAgain { recipient: agent, .. }
+        | Event::Failed { recipient: agent, .. }
+        | Event::BodyGone { sender: agent, .. }
+        | Event::BodyLost { sender: agent, .. }
+        | Event::Missing { sender: agent, .. }
+        | Event::JoinedGroup { founder: agent, .. }
+        | Event::RemovedFromGroup { founder: agent, .. }
+        | Event::LeftGroup { member: agent, .. }
+        | Event::Read { reader: agent, .. }
+        | Event::Typing { peer: agent } => Some(*agent),
+        _ => None,
+    }
+}
+
+fn group_of(event: &Event) -> Option<GroupId> {
+    match event {
         Event::JoinedGroup { group, .. } | Event::RemovedFromGroup { group, .. } | Event::LeftGroup { group, .. } => {
-            Some(group)
+            Some(*group)
         }
         _ => None,
     }
 }
 
-/// The group that it is about, by its name and short id.
-async fn group_in_words(agent: &Agent, noted: &Noted) -> String {
-    let Some(id) = group_of(noted) else { return String::new() };
-    match agent.group(id).await {
-        Ok(group) => output::named_group(Some(&group.name), &id.to_string()),
-        Err(_) => output::named_group(None, &id.to_string()),
+impl Told {
+    fn new(event: &'static str) -> Self {
+        Self { event, ..Self::default() }
+    }
+
+    /// With the name of the one agent that it is about.
+    fn with_name(self, name: Option<String>) -> Self {
+        match (&self.sender, &self.recipient, &self.agent) {
+            (Some(_), ..) => Self { sender_name: name, ..self },
+            (_, Some(_), _) => Self { recipient_name: name, ..self },
+            (.., Some(_)) => Self { agent_name: name, ..self },
+            _ => self,
+        }
     }
 }
 
-/// What a peer shows of its reading and writing; nothing of what this version does not know.
-fn about_mark(event: &Event, at: String) -> Option<(Told, String)> {
-    let (event, id, agent, text) = match event {
-        Event::Read { reader, up_to } => {
-            ("message:read", Some(up_to.to_string()), reader, format!("{reader} has read everything up to {up_to}"))
+/// What became of a message.
+fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, String)> {
+    if let Event::Missing { sender, before, count } = event {
+        let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
+        let place = before.map(|id| format!(" before {id}")).unwrap_or_default();
+        let text = format!("{what} of {who}{place} did not come: lost, expired, taken back, or late");
+        let id = before.map(|id| id.to_string());
+        let told = Told { id, sender: Some(sender.to_string()), count: Some(*count), ..Told::new("message:missing") };
+        return Some((told, text));
+    }
+    let (name, id, reason, text) = match event {
+        Event::Unsent { message, code } => {
+            let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
+            ("message:unsent", message, code.clone(), text)
         }
-        Event::Typing { peer } => ("agent:typing", None, peer, format!("{peer} is writing")),
+        Event::SealedAnew { message, attempt, reason, .. } => {
+            let number = attempt.number();
+            let text = format!("{who} could not open {message} ({reason}); it is sealed anew, attempt {number}");
+            ("message:sealed-anew", message, reason.to_string(), text)
+        }
+        Event::SentAgain { message, attempt, reason, .. } => {
+            let number = attempt.number();
+            let text = format!("{who} lacks the key of {message} ({reason}); it goes again later, attempt {number}");
+            ("message:sent-again", message, reason.to_string(), text)
+        }
+        Event::Failed { message, reason, .. } => {
+            let (name, text) = failed(*reason, &message.to_string(), who);
+            (name, message, reason.as_str().to_owned(), text)
+        }
+        Event::BodyGone { message, .. } => {
+            let text = format!("{message} from {who} is gone: the relay no longer has its content");
+            ("message:body-gone", message, "body-gone".to_owned(), text)
+        }
+        Event::BodyLost { message, .. } => {
+            let text = format!("{message} from {who} is lost: the relay has lost or damaged its content");
+            ("message:body-lost", message, "lost".to_owned(), text)
+        }
         _ => return None,
     };
-    let told = Told { event, id, agent: Some(agent.to_string()), at, ..Told::default() };
-    Some((told, text))
+    let told = Told { id: Some(id.to_string()), reason: Some(reason), ..Told::new(name) };
+    Some((told.with_parties(event), text))
 }
 
-fn about_group(event: &'static str, group: String, agent: AgentId, at: String) -> Told {
-    Told { event, group: Some(group), agent: Some(agent.to_string()), at, ..Told::default() }
+impl Told {
+    /// With whom a message is from or for, and the attempt that comes.
+    fn with_parties(self, event: &Event) -> Self {
+        let (mut sender, mut recipient, mut attempt) = (None, None, None);
+        match event {
+            Event::SealedAnew { recipient: of, attempt: next, .. }
+            | Event::SentAgain { recipient: of, attempt: next, .. } => {
+                (recipient, attempt) = (Some(of.to_string()), Some(next.number()));
+            }
+            Event::Failed { recipient: of, .. } => recipient = Some(of.to_string()),
+            Event::BodyGone { sender: of, .. } | Event::BodyLost { sender: of, .. } => sender = Some(of.to_string()),
+            _ => {}
+        }
+        Self { sender, recipient, attempt, ..self }
+    }
+}
+
+/// The end of a message that did not reach its recipient.
+fn failed(reason: FailureReason, message: &str, who: &str) -> (&'static str, String) {
+    let text = match reason {
+        FailureReason::Refused(reason) => {
+            return ("message:refused", format!("{who} refused {message} for good: {reason}"));
+        }
+        FailureReason::Expired => format!("{message} has not reached {who}: its life is over"),
+        FailureReason::Evicted => format!("{message} has not reached {who}: the mailbox is full"),
+        FailureReason::Lost => format!("{message} has not reached {who}: the relay has lost it; send it again"),
+    };
+    ("message:failed", text)
 }
 
 /// Who has become a member of a group, and who is one no more.
-fn about_membership(event: &Event, group_in_words: &str, at: &str) -> Option<(Told, String)> {
-    Some(match event {
-        Event::JoinedGroup { group, founder } => {
-            let text = format!("{founder} has made this agent a member of the group {group_in_words}");
-            (about_group("group:joined", group.to_string(), *founder, at.to_owned()), text)
+fn about_membership(event: &Event, Subject { who, group }: &Subject) -> Option<(Told, String)> {
+    let (name, id, agent, text) = match event {
+        Event::JoinedGroup { group: id, founder } => {
+            ("group:joined", id, founder, format!("{who} has made this agent a member of the group {group}"))
         }
-        Event::RemovedFromGroup { group, founder } => {
-            let text = format!("{founder} has removed this agent from the group {group_in_words}");
-            (about_group("group:removed", group.to_string(), *founder, at.to_owned()), text)
+        Event::RemovedFromGroup { group: id, founder } => {
+            ("group:removed", id, founder, format!("{who} has removed this agent from the group {group}"))
         }
-        Event::LeftGroup { group, member } => {
-            let text = format!("{member} has left the group {group_in_words}; a new epoch has begun");
-            (about_group("group:left", group.to_string(), *member, at.to_owned()), text)
+        Event::LeftGroup { group: id, member } => {
+            ("group:left", id, member, format!("{who} has left the group {group}; a new epoch has begun"))
         }
         _ => return None,
-    })
+    };
+    Some((Told { group: Some(id.to_string()), agent: Some(agent.to_string()), ..Told::new(name) }, text))
 }
 
-fn words(noted: &Noted, group_in_words: &str) -> Option<(Told, String)> {
-    let at = noted.at.to_string();
-    let told = |event, id: String, reason| Told {
-        event,
-        id: Some(id),
-        reason: Some(reason),
-        at: at.clone(),
-        ..Told::default()
+/// What a peer shows of its reading and writing.
+fn about_mark(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, String)> {
+    let (name, id, agent, text) = match event {
+        Event::Read { reader, up_to } => {
+            ("message:read", Some(up_to.to_string()), reader, format!("{who} has read everything up to {up_to}"))
+        }
+        Event::Typing { peer } => ("agent:typing", None, peer, format!("{who} is writing")),
+        _ => return None,
     };
-    Some(match &noted.event {
-        Event::Unsent { message, code } => {
-            let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
-            (told("message:unsent", message.to_string(), code.clone()), text)
-        }
-        Event::SealedAnew { message, recipient, attempt, reason } => {
-            let number = attempt.number();
-            let text = format!("{recipient} could not open {message} ({reason}); it is sealed anew, attempt {number}");
-            let told = told("message:sealed-anew", message.to_string(), reason.to_string());
-            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
-        }
-        Event::SentAgain { message, recipient, attempt, reason } => {
-            let number = attempt.number();
-            let text =
-                format!("{recipient} lacks the key of {message} ({reason}); it goes again later, attempt {number}");
-            let told = told("message:sent-again", message.to_string(), reason.to_string());
-            (Told { recipient: Some(recipient.to_string()), attempt: Some(number), ..told }, text)
-        }
-        Event::Refused { message, recipient, reason } => {
-            let text = format!("{recipient} refused {message} for good: {reason}");
-            let told = told("message:refused", message.to_string(), reason.to_string());
-            (Told { recipient: Some(recipient.to_string()), ..told }, text)
-        }
-        Event::BodyGone { message, sender } => {
-            let text = format!("{message} from {sender} is gone: the relay no longer has its content");
-            let told = told("message:body-gone", message.to_string(), "body-gone".to_owned());
-            (Told { sender: Some(sender.to_string()), ..told }, text)
-        }
-        Event::BodyLost { message, sender } => {
-            let text = format!("{message} from {sender} is lost: the relay has lost or damaged its content");
-            let told = told("message:body-lost", message.to_string(), "lost".to_owned());
-            (Told { sender: Some(sender.to_string()), ..told }, text)
-        }
-        Event::Missing { sender, before, count } => {
-            let (id, sender) = (before.map(|id| id.to_string()), sender.to_string());
-            let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
-            let before = id.as_ref().map(|id| format!(" before {id}")).unwrap_or_default();
-            let text = format!("{what} of {sender}{before} did not come: lost, expired, taken back, or late");
-            let told = told("message:missing", String::new(), String::new());
-            (Told { id, sender: Some(sender), count: Some(*count), reason: None, ..told }, text)
-        }
+    Some((Told { id, agent: Some(agent.to_string()), ..Told::new(name) }, text))
+}
+
+/// What became of the agent's store, and of its relay.
+fn about_itself(event: &Event) -> Option<(Told, String)> {
+    Some(match event {
         Event::ForkedLedger { store, relay } => {
             let reason = format!("it has countersigned {store} batches of receipts, and has {relay}");
             let text = format!(
                 "the relay's ledger contradicts itself ({reason}): it was put back from a copy without \
                  `serve --restored`, or does not tell the truth; it is given no receipts"
             );
-            (Told { id: None, advice: Some(FORK_ADVICE), ..told("relay:forked", String::new(), reason) }, text)
+            (Told { reason: Some(reason), advice: Some(FORK_ADVICE), ..Told::new("relay:forked") }, text)
         }
         Event::RestoredCopy { sign } => {
             let text = format!("the store was an old copy ({sign}): sessions were retired and prekeys replaced");
-            let told = told("agent:restored-copy", String::new(), sign.clone());
-            (Told { id: None, ..told }, text)
+            (Told { reason: Some(sign.clone()), ..Told::new("agent:restored-copy") }, text)
         }
-        event => return about_membership(event, group_in_words, &at).or_else(|| about_mark(event, at)),
+        _ => return None,
     })
 }

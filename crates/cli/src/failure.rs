@@ -19,9 +19,10 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept here and goes out later
   4  the relay refused
   5  the agent, its key or its store cannot be used
-  6  mail was lost: what came is shown, and the content of a message will never come
+  6  mail was lost: what came is shown, and a message, or the content of one, will never come
   7  the relay's ledger contradicts itself: what came is shown, and the relay is given no receipts
   8  more mail waits at the relay, and a minute of it had nothing to show: `receive` again goes on
+  9  done, but the result could not be written to standard output: standard error tells it
   130  interrupted before anything was kept, or, of `send`, before it was sent: then it is kept, and its id is printed";
 
 /// What whoever runs a relay can do about a fork.
@@ -42,6 +43,7 @@ pub(crate) enum ExitCode {
     Lost = 6,
     Forked = 7,
     More = 8,
+    Unshown = 9,
     Interrupted = 130,
 }
 
@@ -85,11 +87,14 @@ pub(crate) struct Failure {
     /// The code of what lies behind it, where that is another's.
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
+    /// What was done all the same, as it would have been printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<serde_json::Value>,
 }
 
 impl Failure {
     fn new(exit: ExitCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), message: message.into(), cause: None }
+        Self { exit, code: code.into(), message: message.into(), cause: None, result: None }
     }
 
     pub(crate) fn other(message: impl Into<String>) -> Self {
@@ -125,6 +130,12 @@ impl Failure {
         let message =
             "nothing could be shown of what was read, and more mail waits at the relay; receive again to go on";
         Self::new(ExitCode::More, "more", message)
+    }
+
+    /// What was asked is done, and its result could not be written.
+    pub(crate) fn unshown(cause: &Self, text: &str, result: Option<serde_json::Value>) -> Self {
+        let message = format!("{}; it is done all the same: {text}", cause.message);
+        Self { result, ..Self::new(ExitCode::Unshown, "unshown", message) }
     }
 
     pub(crate) fn no_room(message: impl Into<String>) -> Self {

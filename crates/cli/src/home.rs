@@ -18,6 +18,7 @@ use crate::{
     arguments::Arguments,
     failure::Failure,
     key_files::{self, KEY_FILE, key_in, key_source, make_key},
+    output,
 };
 
 /// Bytes of an agent's name here: it is the name of a folder.
@@ -33,7 +34,7 @@ pub(crate) struct Context {
     pub(crate) relay: RelayAddress,
     home: Option<PathBuf>,
     passphrase: Option<Zeroizing<String>>,
-    /// The names of the agents here, once they were asked for.
+    /// The names of contacts and of the agents here, once they were asked for.
     book: OnceCell<HashMap<AgentId, String>>,
 }
 
@@ -194,14 +195,35 @@ impl Context {
         Ok(Some(Agent::identity_in(&folder).await?.agent_id()))
     }
 
-    /// The name that an agent has here, if it has one. The agents are looked at once, so that each message costs nothing.
-    pub(crate) async fn name_of(&self, id: AgentId) -> Option<String> {
-        self.book.get_or_init(|| self.read_book()).await.get(&id).cloned()
+    /// An agent as text shows it.
+    pub(crate) async fn shown(&self, agent: &Agent, id: AgentId) -> String {
+        output::named_agent(self.name_of(agent, id).await.as_deref(), id)
     }
 
-    async fn read_book(&self) -> HashMap<AgentId, String> {
+    /// Agents as text shows them.
+    pub(crate) async fn all_shown(&self, agent: &Agent, ids: &[AgentId]) -> String {
+        let mut names = Vec::new();
+        for id in ids {
+            names.push(self.shown(agent, *id).await);
+        }
+        names.join(", ")
+    }
+
+    /// The name that an agent has for `agent`, if it has one: that of a contact, or else that of an agent here. Both are
+    /// looked up once, so that each message costs nothing.
+    pub(crate) async fn name_of(&self, agent: &Agent, id: AgentId) -> Option<String> {
+        self.book.get_or_init(|| self.read_book(agent)).await.get(&id).cloned()
+    }
+
+    async fn read_book(&self, agent: &Agent) -> HashMap<AgentId, String> {
+        let contacts = agent.contacts().await.unwrap_or_default();
         let mut book = HashMap::new();
-        for name in self.names().unwrap_or_default() {
+        for contact in &contacts {
+            book.entry(contact.agent).or_insert_with(|| contact.name.clone());
+        }
+        // A name that means another agent to this one names nobody else.
+        let is_free = |name: &String| contacts.iter().all(|contact| contact.name != *name);
+        for name in self.names().unwrap_or_default().into_iter().filter(is_free) {
             let Ok(folder) = self.folder(&name) else { continue };
             if let Ok(identity) = Agent::identity_in(&folder).await {
                 book.entry(identity.agent_id()).or_insert(name);
@@ -271,9 +293,25 @@ mod tests {
             fs::write(folder.join(KEY_FILE), [1; 32]).unwrap();
         }
         let alice = context(home.path()).create("alice").await.unwrap().id();
+        let bob = context(home.path()).create("bob").await.unwrap();
         let context = context(home.path());
-        assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"));
+        assert_eq!(context.name_of(&bob, alice).await.as_deref(), Some("alice"));
         fs::rename(home.path().join("alice"), home.path().join("renamed")).unwrap();
-        assert_eq!(context.name_of(alice).await.as_deref(), Some("alice"), "it was not asked again");
+        assert_eq!(context.name_of(&bob, alice).await.as_deref(), Some("alice"), "it was not asked again");
+    }
+
+    #[tokio::test]
+    async fn a_contact_s_name_comes_first_and_names_nobody_else() {
+        let home = tempfile::tempdir().unwrap();
+        let alice = context(home.path()).create("alice").await.unwrap().id();
+        let bob = context(home.path()).create("bob").await.unwrap();
+        let (carol, dave) = (AgentId::from_array([3; 32]), AgentId::from_array([4; 32]));
+        bob.set_contact("carol", carol).await.unwrap();
+        bob.set_contact("alice", dave).await.unwrap();
+        let context = context(home.path());
+        assert_eq!(context.shown(&bob, carol).await, "carol");
+        assert_eq!(context.shown(&bob, dave).await, "alice");
+        assert_eq!(context.shown(&bob, alice).await, alice.to_string(), "to bob, alice is another");
+        assert_eq!(context.all_shown(&bob, &[bob.id(), carol]).await, "bob, carol");
     }
 }

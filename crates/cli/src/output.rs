@@ -11,7 +11,10 @@ use serde::Serialize;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use crate::{arguments::Command, failure::Failure};
+use crate::{
+    arguments::Command,
+    failure::{ExitCode, Failure},
+};
 
 /// Characters of a group's id that tell a few groups apart.
 const SHORT_ID: usize = 8;
@@ -20,6 +23,26 @@ const SHORT_ID: usize = 8;
 pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let line = if json { to_json(value)? } else { text() };
     print_bytes(format!("{line}\n").as_bytes())
+}
+
+/// Prints the result of what is done by now. If it cannot be written, the failure tells it, so that nobody does the same again
+/// for want of an answer.
+pub(crate) fn print_done(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    let text = text();
+    let line = if json { to_json(value)? } else { text.clone() };
+    print_bytes(format!("{line}\n").as_bytes()).map_err(|failure| match failure.code() {
+        ExitCode::Done => failure,
+        _ => Failure::unshown(&failure, &text, serde_json::to_value(value).ok()),
+    })
+}
+
+/// Ends a command that has printed what it has done, and may have something else to say of it.
+pub(crate) fn end(json: bool, printed: Result<(), Failure>, failure: Option<Failure>) -> Result<(), Failure> {
+    let Some(failure) = failure else { return printed };
+    if let Err(unshown) = printed {
+        unshown.report(json);
+    }
+    Err(failure)
 }
 
 /// Refuses to begin what is lost if nobody reads it. A process whose standard output is closed is given the null device in
@@ -71,6 +94,11 @@ pub(crate) fn say_as_it_is(text: &str) {
 pub(crate) fn named_group(name: Option<&str>, id: &str) -> String {
     let short: String = id.chars().take(SHORT_ID).collect();
     name.map_or(short.clone(), |name| format!("{} ({short})", one_line(name)))
+}
+
+/// An agent by the name that it has here, or by its id.
+pub(crate) fn named_agent(name: Option<&str>, id: impl ToString) -> String {
+    name.map_or_else(|| id.to_string(), one_line)
 }
 
 /// Another's words, on one line and without what steers a terminal.

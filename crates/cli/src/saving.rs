@@ -6,15 +6,17 @@ use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use sealpost_agent::steers;
+use sealpost_protocol::{MessageId, Timestamp};
 use tempfile::{Builder, NamedTempFile};
 
 /// Bytes of a file's name, as the usual file systems have it.
 const NAME_BYTES: usize = 255;
 
-/// Names that are tried for one file. Only who sends under the same id and name again and again needs more than two.
+/// Names that are tried for one file before it gets one of its message's own.
 const NAMES: usize = 100;
 
 /// What a file is called until it is whole: between these are six letters and digits.
@@ -23,19 +25,22 @@ const PART_RANDOM: usize = 6;
 
 /// What is to be saved.
 pub(crate) struct Saving<'a> {
-    /// The message's id.
-    pub(crate) id: String,
+    /// The message.
+    pub(crate) message: MessageId,
+    /// When it was received.
+    pub(crate) received: Timestamp,
     /// What the sender calls it.
     pub(crate) name: Option<&'a str>,
 }
 
 impl Saving<'_> {
-    /// Writes the content into a file of its own in `folder`, which is made if missing, and returns where. A file of one of
-    /// its names that holds the same content serves as well: this very message was saved before, and not taken.
+    /// Writes the content into a file of its own in `folder`, which is made if missing, and returns where. A file that was
+    /// saved of this very message before, and is as it was, serves as well: the message was not taken then.
     pub(crate) fn write_into(&self, folder: &Path, content: &mut impl Read) -> io::Result<PathBuf> {
         fs::create_dir_all(folder)?;
         let mut part = part_in(folder)?;
         io::copy(content, &mut part)?;
+        part.as_file().set_modified(self.stamp())?;
         part.as_file().sync_all()?;
         for name in self.names() {
             let path = folder.join(name);
@@ -56,18 +61,25 @@ impl Saving<'_> {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "every name that it could have is taken"))
     }
 
-    /// The sender's name for it, then others that begin with the message's id.
+    /// What the file is dated: when its message was received, to the millisecond; below that stands the end of the message's
+    /// id, which tells the files of two messages apart that say the same.
+    fn stamp(&self) -> SystemTime {
+        let of_id = self.message.as_bytes().last_chunk().map_or(0, |end: &[u8; 4]| u32::from_be_bytes(*end));
+        let below = Duration::from_nanos(u64::from(of_id) % 1_000_000);
+        UNIX_EPOCH + Duration::from_millis(self.received.as_millis()) + below
+    }
+
+    /// The sender's name for it, or else the message's id; the same with a number, `name (2).ext`; and at last one that
+    /// begins with the id.
     fn names(&self) -> impl Iterator<Item = String> {
-        let name = self.name.and_then(harmless);
-        let own = name.as_deref().map(|name| cut(name, NAME_BYTES));
-        let others = (1..NAMES).map(move |number| {
-            let prefix = if number == 1 { self.id.clone() } else { format!("{}-{number}", self.id) };
-            match &name {
-                Some(name) => format!("{prefix}-{}", cut(name, NAME_BYTES - prefix.len() - 1)),
-                None => prefix,
-            }
+        let id = self.message.to_string();
+        let name = self.name.and_then(harmless).unwrap_or_else(|| id.clone());
+        let last = with(&format!("{id}-"), &name, "");
+        let numbered = (2..=NAMES).map({
+            let name = name.clone();
+            move |number| with("", &name, &format!(" ({number})"))
         });
-        own.into_iter().chain(others)
+        [with("", &name, "")].into_iter().chain(numbered).chain([last])
     }
 }
 
@@ -105,10 +117,11 @@ fn part_in(folder: &Path) -> io::Result<NamedTempFile> {
     }
 }
 
-/// Whether there is a file with the content of `part`.
+/// Whether there is a file with the date and the content of `part`.
 fn is_saved_as(path: &Path, mut part: &File) -> io::Result<bool> {
-    let metadata = fs::symlink_metadata(path)?;
-    if !metadata.is_file() || metadata.len() != part.metadata()?.len() {
+    let (metadata, of_part) = (fs::symlink_metadata(path)?, part.metadata()?);
+    let is_like_it = metadata.len() == of_part.len() && metadata.modified()? == of_part.modified()?;
+    if !metadata.is_file() || !is_like_it {
         return Ok(false);
     }
     part.seek(SeekFrom::Start(0))?;
@@ -130,27 +143,33 @@ fn harmless(name: &str) -> Option<String> {
     (!plain.is_empty()).then(|| plain.to_owned())
 }
 
-/// The name in at most `limit` bytes, with its ending if that is a short one.
-fn cut(name: &str, limit: usize) -> String {
-    if name.len() <= limit {
-        return name.to_owned();
-    }
-    let ending = name.rfind('.').and_then(|dot| name.get(dot..)).filter(|ending| ending.len() <= limit / 4);
-    let ending = ending.unwrap_or_default();
-    let begin = name.get(..name.floor_char_boundary(limit - ending.len())).unwrap_or_default();
-    format!("{begin}{ending}")
+/// The name with something before it, and something between it and its ending, if that is a short one; cut to what a file's
+/// name may have.
+fn with(before: &str, name: &str, after: &str) -> String {
+    let limit = NAME_BYTES - before.len() - after.len();
+    let is_ending = |ending: &&str| ending.len() <= limit / 4 && ending.len() < name.len();
+    let ending = name.rfind('.').and_then(|dot| name.get(dot..)).filter(is_ending).unwrap_or_default();
+    let stem = name.get(..name.len() - ending.len()).unwrap_or_default();
+    let stem = stem.get(..stem.floor_char_boundary(limit - ending.len())).unwrap_or_default();
+    format!("{before}{stem}{after}{ending}")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{io::Write, os::unix::fs::PermissionsExt};
 
     use super::*;
 
-    const ID: &str = "0190d3a8-0000-7000-8000-000000000001";
+    const RECEIVED: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    fn save(name: Option<&str>, mut content: &[u8], folder: &Path) -> PathBuf {
-        Saving { id: ID.to_owned(), name }.write_into(folder, &mut content).unwrap()
+    /// Saves what a message of that number brings.
+    fn save_of(number: u8, name: Option<&str>, mut content: &[u8], folder: &Path) -> PathBuf {
+        let message = MessageId::new(RECEIVED, [number; 10]);
+        Saving { message, received: RECEIVED, name }.write_into(folder, &mut content).unwrap()
+    }
+
+    fn save(name: Option<&str>, content: &[u8], folder: &Path) -> PathBuf {
+        save_of(1, name, content, folder)
     }
 
     fn names_in(folder: &Path) -> Vec<String> {
@@ -161,16 +180,49 @@ mod tests {
     }
 
     #[test]
-    fn a_file_under_the_same_name_counts_only_if_its_content_is_the_same() {
+    fn a_file_under_the_same_name_counts_only_if_it_is_the_same_message_s_and_whole() {
         let folder = tempfile::tempdir().unwrap();
-        let (name, other) = (folder.path().join("file.bin"), folder.path().join(format!("{ID}-file.bin")));
-        fs::write(&name, "another's").unwrap();
-        fs::write(&other, "cont").unwrap();
-        let saved = save(Some("file.bin"), b"content", folder.path());
-        assert_eq!(fs::read(&saved).unwrap(), b"content");
-        assert_eq!((fs::read(name).unwrap(), fs::read(other).unwrap()), (b"another's".to_vec(), b"cont".to_vec()));
-        assert_eq!(save(Some("file.bin"), b"content", folder.path()), saved, "saved before");
-        assert_eq!(names_in(folder.path()).len(), 3, "nothing else is left behind");
+        let names = ["file.bin", "file (2).bin", "file (3).bin"].map(|name| folder.path().join(name));
+        fs::write(&names[0], "another's").unwrap();
+        fs::write(&names[1], "content").unwrap();
+        assert_eq!(save(Some("file.bin"), b"content", folder.path()), names[2]);
+        assert_eq!(save(Some("file.bin"), b"content", folder.path()), names[2], "saved before");
+        File::options().write(true).open(&names[2]).unwrap().write_all(b"CONTENT").unwrap();
+        assert_eq!(
+            save(Some("file.bin"), b"content", folder.path()),
+            folder.path().join("file (4).bin"),
+            "altered since"
+        );
+        let kept = names.map(|name| fs::read_to_string(name).unwrap());
+        assert_eq!(kept, ["another's", "content", "CONTENT"]);
+        assert_eq!(names_in(folder.path()).len(), 4, "nothing else is left behind");
+    }
+
+    #[test]
+    fn two_messages_that_bring_the_same_are_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            for (number, name) in [(1, "notes"), (2, "notes (2)"), (3, "notes (3)")] {
+                assert_eq!(save_of(number, Some("notes"), b"the same", folder.path()), folder.path().join(name));
+            }
+        }
+        let id = MessageId::new(RECEIVED, [1; 10]);
+        assert_eq!(save_of(1, None, b"1", folder.path()), folder.path().join(id.to_string()));
+        assert_eq!(save_of(1, None, b"2", folder.path()), folder.path().join(format!("{id} (2)")));
+    }
+
+    #[test]
+    fn when_all_numbers_are_taken_the_message_s_id_makes_the_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = |number: usize| number.to_string().into_bytes();
+        for number in 1..=NAMES {
+            save(Some("daily.csv"), &content(number), folder.path());
+        }
+        assert!(folder.path().join(format!("daily ({NAMES}).csv")).exists());
+        let saved = save(Some("daily.csv"), &content(NAMES + 1), folder.path());
+        let id = MessageId::new(RECEIVED, [1; 10]);
+        assert_eq!(saved, folder.path().join(format!("{id}-daily.csv")));
+        assert_eq!(names_in(folder.path()).len(), NAMES + 1);
     }
 
     #[test]
@@ -200,7 +252,7 @@ mod tests {
         fs::create_dir(folder.path().join("folder")).unwrap();
         for name in ["link", "dangling", "folder"] {
             let saved = save(Some(name), b"content", folder.path());
-            assert_eq!(saved, folder.path().join(format!("{ID}-{name}")));
+            assert_eq!(saved, folder.path().join(format!("{name} (2)")));
         }
         assert!(!folder.path().join("nothing").exists());
     }
@@ -237,8 +289,11 @@ mod tests {
         }
         let names = names_in(folder.path());
         assert_eq!(names.len(), 3, "{names:?}");
-        assert!(names.iter().all(|name| name.len() <= NAME_BYTES && name.ends_with("ü.txt")), "{names:?}");
+        let ends = ["ü.txt", "ü (2).txt", "ü (3).txt"];
+        assert!(ends.iter().all(|end| names.iter().any(|name| name.ends_with(end))), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES), "{names:?}");
         let no_ending = format!("a.{}", "b".repeat(253));
-        assert_eq!(cut(&no_ending, 200).len(), 200);
+        assert_eq!(with("id-", &no_ending, "").len(), NAME_BYTES);
+        assert_eq!(with("", &no_ending, " (2)").len(), NAME_BYTES);
     }
 }

@@ -71,15 +71,16 @@ impl Database {
     /// Runs `job` in a transaction and returns once it is durable. Waits while the queue is full.
     ///
     /// Jobs that wait at the same moment share a commit, and a job sees what those before it did. If it returns an
-    /// error or panics, its own changes are undone and nobody else's. It must not end the transaction itself, nor rely
-    /// on deferred constraints: those are checked when all are committed, and would fail all.
+    /// error or panics, its own changes are undone and nobody else's; for that it, and those beside it, may be run a
+    /// second time, on the state that the first found. It must not end the transaction itself, nor rely on deferred
+    /// constraints: those are checked when all are committed, and would fail all. What it owns lives until the commit.
     ///
     /// Dropping the future withdraws a job that is not queued yet; a queued one runs to its end.
     ///
     /// # Errors
     ///
     /// The job's own, or the [`JobError`] that kept its work out of the database.
-    pub async fn write<T, E>(&self, job: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub async fn write<T, E>(&self, job: impl FnMut(&Transaction<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<JobError> + Send + 'static,

@@ -46,7 +46,7 @@ impl JobError {
 
 /// What the writer sees of a job: it has no types, so that jobs of all kinds share a queue.
 pub(crate) trait Job: Send {
-    /// Does the work. Called at most once.
+    /// Does the work: once, and once more if the changes of its group were taken back.
     fn run(&mut self, transaction: &Transaction<'_>) -> Verdict;
 
     /// Tells the caller, who hears what the job came to if the group was committed and the group's failure if not.
@@ -62,7 +62,7 @@ pub(crate) enum Verdict {
 
 /// A caller's closure on its way through the writer.
 pub(crate) struct WriteJob<W, T, E> {
-    work: Option<W>,
+    work: W,
     result: Option<Result<T, E>>,
     /// The job failed by what ended the transaction; its own error says more than the group's.
     ended_transaction: bool,
@@ -71,28 +71,25 @@ pub(crate) struct WriteJob<W, T, E> {
 
 impl<W, T, E> WriteJob<W, T, E>
 where
-    W: FnOnce(&Transaction<'_>) -> Result<T, E> + Send,
+    W: FnMut(&Transaction<'_>) -> Result<T, E> + Send,
     T: Send,
     E: From<JobError> + Send,
 {
     pub(crate) fn new(work: W) -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (caller, answer) = oneshot::channel();
-        (Self { work: Some(work), result: None, ended_transaction: false, caller }, answer)
+        (Self { work, result: None, ended_transaction: false, caller }, answer)
     }
 }
 
 impl<W, T, E> Job for WriteJob<W, T, E>
 where
-    W: FnOnce(&Transaction<'_>) -> Result<T, E> + Send,
+    W: FnMut(&Transaction<'_>) -> Result<T, E> + Send,
     T: Send,
     E: From<JobError> + Send,
 {
     fn run(&mut self, transaction: &Transaction<'_>) -> Verdict {
-        let Some(work) = self.work.take() else {
-            return Verdict::Undo;
-        };
         // Unwind safe: of what the closure can reach, only the transaction outlives it, and that is rolled back.
-        let result = catch_unwind(AssertUnwindSafe(|| work(transaction))).unwrap_or_else(|_| {
+        let result = catch_unwind(AssertUnwindSafe(|| (self.work)(transaction))).unwrap_or_else(|_| {
             tracing::error!("a write job panicked; its changes are rolled back");
             Err(JobError::Panicked.into())
         });

@@ -1,9 +1,8 @@
 //! What the relay's ledger and the agent's store both need from SQLite, and nothing of what they keep in it.
 //!
 //! A [`Database`] is one file with one writer and a few readers. The writer is a thread that owns the only connection
-//! allowed to change anything; it runs the jobs it finds queued in one transaction, each inside its own savepoint, and
-//! answers their callers only after the commit reached the disk. A reader sees one committed state from the first
-//! statement of its job to the last.
+//! allowed to change anything; it runs the jobs it finds queued in one transaction, and answers their callers only after
+//! the commit reached the disk. A reader sees one committed state from the first statement of its job to the last.
 //!
 //! A [`Schema`] says whose file it is and how it came to its present shape; a file of another product or of a newer
 //! build is refused before a byte of it changes. A [`DirectoryLock`] keeps a data directory to one process.

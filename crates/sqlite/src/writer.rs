@@ -1,7 +1,7 @@
 //! The one thread that changes the database.
 //!
 //! Kept: jobs that wait together are committed together, in the order they came; a job that fails takes back only its
-//! own changes; nobody is answered before the commit. The thread outlives every failure and ends only when the last
+//! own changes, for which the group may be run a second time; nobody is answered before the commit. The thread outlives every failure and ends only when the last
 //! handle is gone and the queue is empty.
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ impl Writer {
     /// Queues a job, waiting for room, and then waits for its answer.
     pub(crate) async fn run<T, E>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnMut(&Transaction<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -89,8 +89,12 @@ impl WriterThread {
 
     /// Runs the jobs in one transaction; on error none of them left a trace.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), JobError> {
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(JobError::transaction)?;
+        let transaction = begin(&mut self.connection)?;
+        if run_together(&transaction, group)? {
+            return transaction.commit().map_err(JobError::transaction);
+        }
+        transaction.rollback().map_err(JobError::transaction)?;
+        let transaction = begin(&mut self.connection)?;
         for job in group {
             run_in_savepoint(&transaction, job.as_mut())?;
         }
@@ -110,16 +114,33 @@ impl WriterThread {
     }
 }
 
+fn begin(connection: &mut Connection) -> Result<Transaction<'_>, JobError> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(JobError::transaction)
+}
+
+/// Runs the jobs without savepoints: each would copy every page that its job is the first to change. Says whether all that
+/// failed had changed nothing; at the first that had it stops, and the jobs must be run anew.
+fn run_together(transaction: &Transaction<'_>, group: &mut [Box<dyn Job>]) -> Result<bool, JobError> {
+    for job in group {
+        let before = transaction.total_changes();
+        if run(transaction, job.as_mut())? == Verdict::Undo && transaction.total_changes() != before {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 fn run_in_savepoint(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<(), JobError> {
     execute(transaction, "SAVEPOINT job")?;
-    let verdict = job.run(transaction);
-    if transaction.is_autocommit() {
-        return Err(JobError::RolledBack);
-    }
-    if verdict == Verdict::Undo {
+    if run(transaction, job)? == Verdict::Undo {
         execute(transaction, "ROLLBACK TO job")?;
     }
     execute(transaction, "RELEASE job")
+}
+
+fn run(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<Verdict, JobError> {
+    let verdict = job.run(transaction);
+    if transaction.is_autocommit() { Err(JobError::RolledBack) } else { Ok(verdict) }
 }
 
 fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), JobError> {

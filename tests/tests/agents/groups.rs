@@ -179,7 +179,7 @@ async fn a_founders_old_copy_outpaces_what_its_members_have() {
     assert_eq!(hers, his);
     assert!(his.epoch > 1_000, "no epoch of the copy was used by the original");
     let refused = alice.events(100).await.unwrap();
-    let refused = refused.iter().filter(|noted| matches!(noted.event, Event::Refused { .. })).count();
+    let refused = refused.iter().filter(|noted| matches!(noted.event, Event::Failed { .. })).count();
     assert!(refused <= 1, "at most what was sealed before the copy was found out");
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sealpost_agent::{Event, ReceiptCheck, WaitingState};
 use sealpost_api::v1;
 use sealpost_protocol::{
-    DeliveryState, Envelope, MessageId, RefusalReason, Verdict,
+    DeliveryState, Envelope, FailureReason, MessageId, RefusalReason, Verdict,
     encoding::{Decode, Encode},
 };
 use sealpost_tests::{
@@ -135,7 +135,7 @@ async fn a_status_renews_too_and_a_message_is_sealed_three_times_at_most() {
     assert_eq!(sessions.len(), 3);
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
     let told = events(&alice).await;
-    let refused = |event: &&Event| matches!(event, Event::Refused { message, .. } if *message == sent.id);
+    let refused = |event: &&Event| matches!(event, Event::Failed { message, .. } if *message == sent.id);
     assert_eq!(told.iter().filter(refused).count(), 1, "{told:?}");
 }
 
@@ -169,7 +169,8 @@ async fn a_refusal_that_another_session_would_not_mend_is_final_and_told() {
         bob.answer(Verdict::Refused(reason)).await;
         clock.advance(A_WHILE);
         within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
-        let expected = Event::Refused { message: sent.id, recipient: bob.agent.id(), reason };
+        let expected =
+            Event::Failed { message: sent.id, recipient: bob.agent.id(), reason: FailureReason::Refused(reason) };
         assert_eq!(events(&alice).await, [expected]);
         assert_eq!(delivery(&alice, sent.id).await.1, 1);
     }

@@ -489,7 +489,7 @@ async fn a_refusal_behind_many_deliveries_is_told_in_one_round() {
     assert_eq!(bob.take_texts().await.len(), 150);
     alice.sync_inbox().await;
     let told = alice.events(100).await.unwrap();
-    let is_it = |event: &Event| matches!(event, Event::Refused { message, .. } if *message == lowered);
+    let is_it = |event: &Event| matches!(event, Event::Failed { message, .. } if *message == lowered);
     assert!(told.iter().any(|noted| is_it(&noted.event)), "{told:?}");
 }
 

@@ -74,14 +74,34 @@ async fn what_was_written_in_part_does_not_count_as_saved() {
     let (_relay, home) = relay_and_home().await;
     let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));
     std::fs::write(&path, "the whole content").unwrap();
-    let arguments = ["send", "--as", "alice", "bob", "--json", "--file", path.to_str().unwrap()];
-    let sent = home.run(arguments).await.succeeded().document();
+    home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("file.bin"), "another's").unwrap();
-    std::fs::write(folder.join(format!("{}-file.bin", sent["id"].as_str().unwrap())), "the whole con").unwrap();
+    std::fs::write(folder.join("file (2).bin"), "the whole con").unwrap();
     let save = ["receive", "--as", "bob", "--json", "--save", folder.to_str().unwrap()];
     let saved = home.run(save).await.succeeded().document();
-    assert_eq!(std::fs::read(saved["saved_as"].as_str().unwrap()).unwrap(), b"the whole content");
+    assert_eq!(saved["saved_as"].as_str(), folder.join("file (3).bin").to_str());
+    assert_eq!(std::fs::read(folder.join("file (3).bin")).unwrap(), b"the whole content");
+}
+
+#[tokio::test]
+async fn two_files_of_one_name_and_content_are_saved_twice_and_each_path_is_told() {
+    let (_relay, home) = relay_and_home().await;
+    let (path, folder) = (home.path().join("file.bin"), home.path().join("saved"));
+    std::fs::write(&path, "the same").unwrap();
+    for _ in 0..2 {
+        home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+    }
+    let save = ["receive", "--as", "bob", "--json", "--save", folder.to_str().unwrap()];
+    let expected = ["file.bin", "file (2).bin"].map(|name| folder.join(name).to_str().unwrap().to_owned());
+    for command in [[&save[..], &["--peek"]].concat(), save.to_vec()] {
+        let saved = home.run(command).await.succeeded().documents();
+        let paths: Vec<_> = saved.iter().map(|message| message["saved_as"].as_str().unwrap()).collect();
+        assert_eq!(paths, expected, "looked at once more, they are the same files");
+    }
+    for saved in expected {
+        assert_eq!(std::fs::read(saved).unwrap(), b"the same");
+    }
 }
 
 #[tokio::test]

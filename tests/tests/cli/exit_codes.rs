@@ -18,6 +18,7 @@ async fn the_help_lists_every_exit_code() {
         "  6  mail was lost",
         "  7  ",
         "  8  more mail waits",
+        "  9  done, but the result could not be written",
         "  130  interrupted",
     ] {
         assert!(help.out.contains(line), "{line:?} is missing in\n{}", help.out);

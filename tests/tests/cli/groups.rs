@@ -81,6 +81,7 @@ async fn what_cannot_be_done_to_a_group_is_said() {
 async fn an_invitation_may_bring_a_name_that_is_taken_and_then_ids_tell_them_apart() {
     let (_relay, home) = relay_and_home().await;
     let mine = home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]).await.succeeded().document();
+    home.run(["receive", "--as", "bob"]).await.succeeded();
     let theirs = home.run(["group", "new", "--as", "bob", "team", "alice", "--json"]).await.succeeded().document();
     let ids = [mine["id"].as_str().unwrap(), theirs["id"].as_str().unwrap()];
     let told = home.run(["receive", "--as", "alice"]).await.succeeded();

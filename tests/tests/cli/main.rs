@@ -16,6 +16,7 @@ mod identity;
 mod interrupted;
 mod json_forms;
 mod keeping;
+mod lost;
 mod marks;
 mod measuring;
 mod operators;
@@ -24,6 +25,7 @@ mod passphrases;
 mod receiving;
 mod schemes;
 mod terminals;
+mod unshown;
 mod waiting;
 
 use sealpost_tests::{Home, TestRelay};

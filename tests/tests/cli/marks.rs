@@ -17,7 +17,7 @@ async fn what_was_read_and_that_something_is_written_is_shown_to_the_sender() {
     let told = home.run(["receive", "--as", "alice", "--json"]).await.succeeded();
     assert!(told.out.is_empty(), "{}", told.out);
     let event: serde_json::Value = serde_json::from_str(told.err.trim()).unwrap();
-    assert_fields(&event, &["event", "id", "agent", "at"]);
+    assert_fields(&event, &["event", "id", "agent", "agent_name", "at"]);
     assert_eq!((event["event"].as_str(), event["id"].as_str()), (Some("message:read"), Some(id)));
     assert_eq!(event["agent"], bob["id"]);
 

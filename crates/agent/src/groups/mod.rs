@@ -80,7 +80,7 @@ impl Agent {
     pub async fn create_group(&self, name: &str, members: &[AgentId]) -> Result<GroupChange, GroupError> {
         let name = GroupName::new(name)?;
         let known = self.group_rows().await?;
-        check_new_group(&name, &known)?;
+        self.check_new_group(&name, &known)?;
         let mut nonce = [0; 16];
         self.primitives.fill_random(&mut nonce)?;
         let mut agents = members.to_vec();
@@ -92,7 +92,7 @@ impl Agent {
         let id = roster.group(&self.id());
         let key = GroupKey::generate(self.primitives.as_ref(), id, 0)?;
         let mut changes = Changes::default();
-        room::forget_one_that_ended(&known, &mut changes);
+        self.forget_one_that_ended(&known, &mut changes).await?;
         let record = GroupRecord { founder: self.id(), roster, epoch: 0, standing: Standing::Member };
         changes.insert(id.0, &record);
         changes.insert(group_key_key(id, 0), &GroupKeyRecord { key: key.encode(), retired: None });
@@ -213,6 +213,7 @@ impl Agent {
             Change::Remove(_) | Change::Rotate(_) => {
                 let epoch = epoch_of(row)?.checked_add(step).ok_or(GroupError::Exhausted)?;
                 let key = GroupKey::generate(self.primitives.as_ref(), id, epoch)?;
+                self.make_room_for_key(id, epoch, limits::GROUP_EPOCHS, changes).await?;
                 changes.insert(group_key_key(id, epoch), &GroupKeyRecord { key: key.encode(), retired: None });
                 self.retire_group_keys(changes, id, epoch).await?;
                 (epoch.into(), key)
@@ -341,22 +342,22 @@ impl Agent {
         self.store.list(&[], &[], limits::KEPT_GROUPS).await
     }
 
+    /// Whoever founds a group chooses its name, and can choose another. What others call theirs takes none away.
+    fn check_new_group(&self, name: &GroupName, known: &[Versioned<GroupRecord>]) -> Result<(), GroupError> {
+        if room::memberships(known).count() >= limits::GROUPS {
+            return Err(GroupError::TooMany);
+        }
+        match room::memberships(known).find(|group| group.founder == self.id() && group.roster.name == *name) {
+            Some(group) => {
+                let id = group.roster.group(&group.founder);
+                Err(GroupError::NameTaken { name: name.to_string(), group: id })
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(crate) async fn group_row(&self, id: GroupId) -> Result<Versioned<GroupRecord>, GroupError> {
         self.store.find(&id.0).await?.ok_or(GroupError::Unknown(id))
-    }
-}
-
-/// Whoever founds a group chooses its name, and can choose another; what it is made a member of it cannot.
-fn check_new_group(name: &GroupName, known: &[Versioned<GroupRecord>]) -> Result<(), GroupError> {
-    if room::memberships(known).count() >= limits::GROUPS {
-        return Err(GroupError::TooMany);
-    }
-    match room::memberships(known).find(|group| group.roster.name == *name) {
-        Some(group) => {
-            let id = group.roster.group(&group.founder);
-            Err(GroupError::NameTaken { name: name.to_string(), group: id })
-        }
-        None => Ok(()),
     }
 }
 

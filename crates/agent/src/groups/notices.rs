@@ -14,9 +14,9 @@
 use sealpost_crypto::{EndedMembership, GroupNotice, HandOver};
 use sealpost_protocol::{AgentId, GroupId, RefusalReason, encoding::DecodeError};
 
-use super::{Change, Standing, epoch_of, room::forget_one_that_ended};
+use super::{Change, Standing, epoch_of};
 use crate::{
-    Agent, Event, GroupError, SendError, SyncError,
+    Agent, Event, GroupError, SendError, SyncError, limits,
     records::{GroupKeyRecord, GroupRecord, group_key_key},
     sessions::NotOpened,
     store::{Changes, Versioned},
@@ -56,9 +56,9 @@ impl Agent {
         let Some(known) = known else {
             let rows = self.group_rows().await?;
             self.check_room(founder, &rows).await?;
-            forget_one_that_ended(&rows, changes);
+            self.forget_one_that_ended(&rows, changes).await?;
             changes.insert(group.0, &record);
-            self.keep_group_key(hand_over, false, changes).await?;
+            self.keep_group_key(founder, hand_over, false, changes).await?;
             return Ok(self.note(changes, Event::JoinedGroup { group, founder })?);
         };
         if known.value.standing != Standing::Member {
@@ -66,7 +66,7 @@ impl Agent {
             if membership.since > ended {
                 self.check_room(founder, &self.group_rows().await?).await?;
                 changes.replace(&known, &record);
-                self.keep_group_key(hand_over, false, changes).await?;
+                self.keep_group_key(founder, hand_over, false, changes).await?;
                 self.note(changes, Event::JoinedGroup { group, founder })?;
             }
             return Ok(());
@@ -75,7 +75,7 @@ impl Agent {
         if roster.revision < known.value.roster.revision {
             return match key.epoch > newest {
                 true => Err(REFUSED),
-                false => self.keep_group_key(hand_over, key.epoch < newest, changes).await,
+                false => self.keep_group_key(founder, hand_over, key.epoch < newest, changes).await,
             };
         }
         let contradicts =
@@ -83,7 +83,7 @@ impl Agent {
         if contradicts || key.epoch < newest {
             return Err(REFUSED);
         }
-        self.keep_group_key(hand_over, false, changes).await?;
+        self.keep_group_key(founder, hand_over, false, changes).await?;
         if roster.revision > known.value.roster.revision {
             changes.replace(&known, &record);
         }
@@ -93,9 +93,11 @@ impl Agent {
         Ok(())
     }
 
-    /// Keeps a key, unless it is here; another one of its epoch is refused.
+    /// Keeps a key, unless it is here; another one of its epoch is refused, and so is one of an earlier epoch than all those
+    /// that there is room for.
     async fn keep_group_key(
         &self,
+        founder: AgentId,
         hand_over: &HandOver,
         is_retired: bool,
         changes: &mut Changes,
@@ -106,6 +108,14 @@ impl Agent {
             Some(known) if !key.is_stored_as(&known.value.key) => Err(REFUSED),
             Some(_) => Ok(()),
             None => {
+                let limit = match self.is_known(founder).await {
+                    Ok(true) => limits::GROUP_EPOCHS,
+                    Ok(false) => limits::STRANGER_GROUP_EPOCHS,
+                    Err(error) => return Err(NotOpened::Failed(error)),
+                };
+                if !self.make_room_for_key(key.group, key.epoch, limit, changes).await? {
+                    return Err(REFUSED);
+                }
                 let retired = is_retired.then(|| self.clock.now());
                 changes.insert(row_key, &GroupKeyRecord { key: key.encode(), retired });
                 Ok(())
@@ -191,3 +201,6 @@ impl From<GroupError> for SyncError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

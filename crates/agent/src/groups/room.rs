@@ -1,14 +1,14 @@
-//! How many groups there is room for: of strangers few, so that they leave room for others.
+//! How many groups there is room for, and how many keys of each: of strangers few, so that they leave room for others.
 
 use std::collections::HashMap;
 
-use sealpost_protocol::AgentId;
+use sealpost_protocol::{AgentId, GroupId};
 
 use super::Standing;
 use crate::{
     Agent, SyncError, limits,
-    records::GroupRecord,
-    store::{Changes, Versioned},
+    records::{GroupKeyRecord, GroupRecord, group_key_key},
+    store::{Changes, StoreAccessError, Versioned},
 };
 
 impl Agent {
@@ -39,19 +39,47 @@ impl Agent {
         }
         Ok(of_strangers < limits::STRANGERS_GROUPS)
     }
+
+    /// Lets go, among `changes`, of a group's keys of the earliest epochs, if one more of `epoch` would be more than `limit`.
+    /// Whether there is room then: not for a key of an earlier epoch than those that would have to go.
+    pub(super) async fn make_room_for_key(
+        &self,
+        group: GroupId,
+        epoch: u32,
+        limit: usize,
+        changes: &mut Changes,
+    ) -> Result<bool, StoreAccessError> {
+        let keys = self.store.list::<GroupKeyRecord>(&group.0, &[], limits::GROUP_EPOCHS).await?;
+        let surplus = (keys.len() + 1).saturating_sub(limit);
+        let earliest = keys.get(..surplus).unwrap_or(&keys);
+        if earliest.last().is_some_and(|last| last.key > group_key_key(group, epoch)) {
+            return Ok(false);
+        }
+        for key in earliest {
+            changes.delete(key);
+        }
+        Ok(true)
+    }
+
+    /// Forgets a group whose membership has ended, and its keys, among `changes`, if one more would be too many to keep. What is
+    /// lost beside late mail is that a hand-over of that membership which is still on its way would begin it again.
+    pub(super) async fn forget_one_that_ended(
+        &self,
+        known: &[Versioned<GroupRecord>],
+        changes: &mut Changes,
+    ) -> Result<(), StoreAccessError> {
+        let Some(ended) = one_to_forget(known) else { return Ok(()) };
+        for key in self.store.list::<GroupKeyRecord>(&ended.key, &[], limits::GROUP_EPOCHS).await? {
+            changes.delete(&key);
+        }
+        changes.delete(ended);
+        Ok(())
+    }
 }
 
 /// The groups that the agent belongs to.
 pub(super) fn memberships(known: &[Versioned<GroupRecord>]) -> impl Iterator<Item = &GroupRecord> {
     known.iter().map(|row| &row.value).filter(|group| group.standing == Standing::Member)
-}
-
-/// Forgets a group whose membership has ended, among `changes`, if one more would be too many to keep. All that is lost is
-/// that a hand-over of that membership which is still on its way would begin it again.
-pub(super) fn forget_one_that_ended(known: &[Versioned<GroupRecord>], changes: &mut Changes) {
-    if let Some(ended) = one_to_forget(known) {
-        changes.delete(ended);
-    }
 }
 
 fn one_to_forget(known: &[Versioned<GroupRecord>]) -> Option<&Versioned<GroupRecord>> {

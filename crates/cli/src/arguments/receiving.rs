@@ -32,7 +32,8 @@ pub(crate) struct Receive {
     #[arg(long)]
     pub(crate) peek: bool,
 
-    /// Write files and other bytes into this folder. Without it, and without --json, they stay in the inbox.
+    /// Write files and other bytes into this folder, each under its own name: `name (2).ext` where there is another already.
+    /// A file is dated when its message was received. Without it, and without --json, they stay in the inbox.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) save: Option<PathBuf>,
 

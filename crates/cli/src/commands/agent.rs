@@ -1,6 +1,6 @@
 //! `sealpost agent`: make, list and show agents.
 
-use sealpost_agent::{Agent, OpenError};
+use sealpost_agent::{Agent, OpenError, PrekeysError};
 use serde::Serialize;
 
 use super::{contacts, identity};
@@ -46,11 +46,13 @@ async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failu
         false => progress::during("publishing prekeys", agent.publish_prekeys()).await.map(|_| true),
     };
     let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
-    output::print(context.json, &shown, || format!("{}  {}", shown.name, shown.id))?;
-    published.map(drop).map_err(|error| {
-        Failure::from(error)
-            .with("the agent is made; its prekeys are published by the next command that reaches the relay")
-    })
+    let printed = output::print_done(context.json, &shown, || format!("{}  {}", shown.name, shown.id));
+    output::end(context.json, printed, published.err().map(unpublished))
+}
+
+/// An agent that is made, and has no prekeys at the relay yet.
+pub(super) fn unpublished(error: PrekeysError) -> Failure {
+    Failure::from(error).with("the agent is made; its prekeys are published by the next command that reaches the relay")
 }
 
 /// A folder that is an agent's and shows none.
@@ -97,5 +99,7 @@ async fn trust_relay(context: &Context, name: String) -> Result<(), Failure> {
     let agent = context.open(&name).await?;
     agent.publish_prekeys().await?;
     let shown = Shown { published: Some(true), ..show(context, name).await? };
-    output::print(context.json, &shown, || format!("{} now trusts the node at {}", shown.name, context.relay.origin))
+    output::print_done(context.json, &shown, || {
+        format!("{} now trusts the node at {}", shown.name, context.relay.origin)
+    })
 }

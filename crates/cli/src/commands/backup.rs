@@ -25,7 +25,7 @@ struct Restored {
 
 pub(crate) async fn back_up(context: &Context, backup: Backup) -> Result<(), Failure> {
     let report = progress::during("making the backup", made(&backup)).await?;
-    output::print(context.json, &report, || {
+    output::print_done(context.json, &report, || {
         format!("{} files, {} bytes in {}", report.files, report.bytes, report.folder.display())
     })
 }
@@ -57,7 +57,7 @@ pub(crate) async fn restore(context: &Context, restore: Restore) -> Result<(), F
         files: restored.backup.files,
         bytes: restored.backup.bytes,
     };
-    output::print(context.json, &told, || {
+    output::print_done(context.json, &told, || {
         format!(
             "{} files put back into {}\nledger {}: agents publish their prekeys anew",
             told.files, told.data_dir, told.ledger_id

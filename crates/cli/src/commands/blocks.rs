@@ -38,16 +38,15 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
         }
         BlocksCommand::Repair(place) => {
             let report = progress::during("mending blocks and ledger", repair(&place)).await?;
-            output::print(json, &report, || repair_as_text(&report))?;
-            if report.lost.is_empty() && report.left.is_empty() {
-                Ok(())
-            } else {
-                Err(Failure::other("not everything could be mended"))
-            }
+            let printed = output::print_done(json, &report, || repair_as_text(&report));
+            let is_whole = report.lost.is_empty() && report.left.is_empty();
+            output::end(json, printed, (!is_whole).then(|| Failure::other("not everything could be mended")))
         }
         BlocksCommand::Gc(place) => {
             let report = progress::during("looking for blocks that nobody needs", collect(&place)).await?;
-            output::print(json, &report, || format!("{} blocks let go of, {} needed", report.collected, report.needed))
+            output::print_done(json, &report, || {
+                format!("{} blocks let go of, {} needed", report.collected, report.needed)
+            })
         }
         BlocksCommand::Url { place, what } => {
             let contents = contents(&place, &what).await?;

@@ -34,7 +34,11 @@ pub(crate) async fn verify(context: &Context, own: &str, contact: String, digits
     let own_id = agent.id().to_string();
     let shown = Verified { contact, id: peer.to_string(), own_id, fingerprint: fingerprint.to_string(), verified_at };
     let code = code(&fingerprint)?;
-    output::print(context.json, &shown, || shown.to_text(&code))
+    let text = || shown.to_text(&code);
+    match digits {
+        [] => output::print(context.json, &shown, text),
+        _ => output::print_done(context.json, &shown, text),
+    }
 }
 
 impl Verified {
@@ -77,7 +81,7 @@ pub(crate) async fn trust(context: &Context, own: &str, contact: String, id: Opt
     agent.set_contact(&contact, id).await.map_err(state)?;
     let verified_at = agent.verified(id).await.map_err(state)?.map(|time| time.to_string());
     let shown = ShownContact { contact, id: id.to_string(), verified_at };
-    output::print(context.json, &shown, || format!("{}  {}", shown.contact, shown.id))
+    output::print_done(context.json, &shown, || format!("{}  {}", shown.contact, shown.id))
 }
 
 pub(crate) async fn list(context: &Context, own: &str) -> Result<(), Failure> {

@@ -43,14 +43,14 @@ pub(crate) async fn run(context: &Context, command: GroupCommand) -> Result<(), 
         GroupCommand::List(owner) => {
             let agent = context.open(&owner.name).await?;
             for group in agent.groups().await? {
-                show(context, group, None).await?;
+                show(context, &agent, group).await?;
             }
             Ok(())
         }
         GroupCommand::Show(of) => {
             let (agent, group) = open(context, &of).await?;
-            show(context, group, None).await?;
-            events::tell(context.json, &agent).await.map(drop)
+            show(context, &agent, group).await?;
+            events::tell(context, &agent).await.map(drop)
         }
         GroupCommand::Add(changed_members) => {
             let (agent, group) = open(context, &changed_members.of).await?;
@@ -113,13 +113,23 @@ pub(crate) async fn find(agent: &Agent, text: &str) -> Result<Group, Failure> {
 }
 
 async fn changed(context: &Context, agent: &Agent, change: GroupChange) -> Result<(), Failure> {
-    show(context, change.group, Some((change.accepted, change.kept))).await?;
-    events::tell(context.json, agent).await.map(drop)
+    let (accepted, kept) = (Some(change.accepted), Some(change.kept));
+    let (shown, text) = described(context, agent, change.group).await;
+    let shown = Shown { accepted, kept, ..shown };
+    let printed = output::print_done(context.json, &shown, || match change.kept {
+        0 => text,
+        kept => format!("{text}\n  {kept} of its members hear of it with a later command"),
+    });
+    events::tell_beside(context, agent).await;
+    printed
 }
 
-async fn show(context: &Context, group: Group, told: Option<(usize, usize)>) -> Result<(), Failure> {
-    let members = names(context, &group.members).await;
-    let founder = names(context, &[group.founder]).await;
+async fn show(context: &Context, agent: &Agent, group: Group) -> Result<(), Failure> {
+    let (shown, text) = described(context, agent, group).await;
+    output::print(context.json, &shown, || text)
+}
+
+async fn described(context: &Context, agent: &Agent, group: Group) -> (Shown, String) {
     let shown = Shown {
         id: group.id.to_string(),
         name: group.name,
@@ -127,26 +137,17 @@ async fn show(context: &Context, group: Group, told: Option<(usize, usize)>) -> 
         members: group.members.iter().map(AgentId::to_string).collect(),
         epoch: group.epoch,
         standing: group.standing.as_str(),
-        accepted: told.map(|(accepted, _)| accepted),
-        kept: told.map(|(_, kept)| kept),
+        accepted: None,
+        kept: None,
     };
-    output::print(context.json, &shown, || {
-        let kept = match shown.kept {
-            Some(kept) if kept > 0 => format!("\n  {kept} of its members hear of it with a later command"),
-            _ => String::new(),
-        };
-        let name = output::one_line(&shown.name);
-        format!(
-            "{name}  {}  epoch {}, {}, founded by {founder}\n  members: {members}{kept}",
-            shown.id, shown.epoch, shown.standing
-        )
-    })
-}
-
-async fn names(context: &Context, agents: &[AgentId]) -> String {
-    let mut names = Vec::new();
-    for agent in agents {
-        names.push(context.name_of(*agent).await.unwrap_or_else(|| agent.to_string()));
-    }
-    names.join(", ")
+    let text = format!(
+        "{}  {}  epoch {}, {}, founded by {}\n  members: {}",
+        output::one_line(&shown.name),
+        shown.id,
+        shown.epoch,
+        shown.standing,
+        context.shown(agent, group.founder).await,
+        context.all_shown(agent, &group.members).await
+    );
+    (shown, text)
 }

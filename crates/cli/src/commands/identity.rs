@@ -69,7 +69,7 @@ pub(crate) async fn export(
     let file = progress::during("sealing the identity", agent.export(passphrase)).await?;
     write_new(path, &file).map_err(|error| Failure::other(format!("{}: {error}", path.display())))?;
     let exported = Exported { name, id: agent.id().to_string(), file: path.display().to_string(), bytes: file.len() };
-    output::print(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
+    output::print_done(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
 }
 
 /// Bytes of an exported identity at most: its prekeys and some thousands of names are far below.
@@ -88,11 +88,8 @@ pub(crate) async fn import(
     progress::during("making the agent", identity.import(&folder, master)).await?;
     let agent = context.open(&name).await?;
     let published = progress::during("publishing prekeys", agent.publish_prekeys()).await;
-    shown(context, name, "is this agent now; it must not be used elsewhere any more").await?;
-    published.map(drop).map_err(|error| {
-        Failure::from(error)
-            .with("the agent is made; its prekeys are published by the next command that reaches the relay")
-    })
+    let printed = shown(context, name, "is this agent now; it must not be used elsewhere any more").await;
+    output::end(context.json, printed, published.err().map(super::agent::unpublished))
 }
 
 fn file_passphrase(sealing: &FilePassphrase) -> Result<zeroize::Zeroizing<String>, Failure> {
@@ -108,7 +105,7 @@ async fn shown(context: &Context, name: String, what: &str) -> Result<(), Failur
         sealpost_agent::Lock::Passphrase => "passphrase",
     };
     let changed = Changed { name, id, opened_by };
-    output::print(context.json, &changed, || format!("{} {what}", changed.name))
+    output::print_done(context.json, &changed, || format!("{} {what}", changed.name))
 }
 
 /// Writes a file that nobody else may read, never over another.

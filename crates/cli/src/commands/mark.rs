@@ -39,10 +39,11 @@ pub(crate) async fn run(context: &Context, mark: arguments::Mark) -> Result<(), 
         }
     };
     let shown = Shown { agent: peer.to_string(), state, reason };
-    let printed = output::print(context.json, &shown, || match words {
-        "" => format!("{}  {}", shown.agent, shown.state),
-        words => format!("{}  {}: {words}; {TRAVELS}", shown.agent, shown.state),
+    let who = context.shown(&agent, peer).await;
+    let printed = output::print_done(context.json, &shown, || match words {
+        "" => format!("{who}  {}", shown.state),
+        words => format!("{who}  {}: {words}; {TRAVELS}", shown.state),
     });
-    events::tell(context.json, &agent).await?;
-    failure.map_or(printed, Err)
+    events::tell_beside(context, &agent).await;
+    output::end(context.json, printed, failure)
 }

@@ -47,15 +47,12 @@ pub(crate) async fn run(context: &Context, command: OutboxCommand) -> Result<(),
 async fn list(context: &Context, name: &str) -> Result<(), Failure> {
     let agent = context.open(name).await?;
     for waiting in agent.waiting().await? {
-        let mut names = Vec::new();
-        for recipient in &waiting.recipients {
-            names.push(context.name_of(*recipient).await.unwrap_or_else(|| recipient.to_string()));
-        }
+        let names = context.all_shown(&agent, &waiting.recipients).await;
         let shown = Shown::from(waiting);
         output::print(context.json, &shown, || {
             let behind = shown.behind.as_ref().map(|first| format!("  behind {} ({})", first.id, first.reason));
             let why = shown.reason.as_ref().map(|reason| format!("  ({reason})")).or(behind).unwrap_or_default();
-            format!("{}  {}  until {}  for {}{why}", shown.id, shown.state, shown.expires_at, names.join(", "))
+            format!("{}  {}  until {}  for {names}{why}", shown.id, shown.state, shown.expires_at)
         })?;
     }
     Ok(())
@@ -65,7 +62,7 @@ async fn cancel(context: &Context, name: &str, message: MessageId) -> Result<(),
     let agent = context.open(name).await?;
     progress::during("taking the message back", agent.cancel(message)).await?;
     let cancelled = Cancelled { id: message.to_string(), state: "cancelled" };
-    output::print(context.json, &cancelled, || format!("{}  {}", cancelled.id, cancelled.state))
+    output::print_done(context.json, &cancelled, || format!("{}  {}", cancelled.id, cancelled.state))
 }
 
 impl From<Waiting> for Shown {

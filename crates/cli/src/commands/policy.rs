@@ -18,38 +18,48 @@ struct Shown {
 
 pub(crate) async fn run(context: &Context, command: PolicyCommand) -> Result<(), Failure> {
     let state = |error: sealpost_agent::StateError| Failure::local_state(error.to_string());
-    let agent = match command {
-        PolicyCommand::Show(owner) => context.open(&owner.name).await?,
+    match command {
+        PolicyCommand::Show(owner) => {
+            let shown = Shown::of(&context.open(&owner.name).await?).await?;
+            output::print(context.json, &shown, || shown.to_text())
+        }
         PolicyCommand::Set { agent: owner, minimum, message_type } => {
             let agent = context.open(&owner.name).await?;
             let message_type = message_type.as_deref().map(parse).transpose()?;
             agent.set_minimum(message_type.as_ref(), minimum.into()).await.map_err(state)?;
-            agent
+            changed(context, &agent).await
         }
         PolicyCommand::Unset(unset) => {
             let agent = context.open(&unset.agent.name).await?;
             if !agent.unset_minimum(&parse(&unset.message_type)?).await.map_err(state)? {
                 return Err(Failure::usage(format!("there is no rule for the type {}", unset.message_type)));
             }
-            agent
+            changed(context, &agent).await
         }
-    };
-    show(context, &agent).await
+    }
+}
+
+async fn changed(context: &Context, agent: &Agent) -> Result<(), Failure> {
+    let shown = Shown::of(agent).await?;
+    output::print_done(context.json, &shown, || shown.to_text())
 }
 
 fn parse(message_type: &str) -> Result<MessageType, Failure> {
     MessageType::new(message_type).map_err(|error| Failure::usage(error.to_string()))
 }
 
-async fn show(context: &Context, agent: &Agent) -> Result<(), Failure> {
-    let policy = agent.policy().await.map_err(|error| Failure::local_state(error.to_string()))?;
-    let types = policy.types.into_iter().map(|(name, minimum)| (name, minimum.as_str())).collect();
-    let shown = Shown { minimum: policy.minimum.as_str(), types };
-    output::print(context.json, &shown, || {
-        let mut text = format!("at least {}", shown.minimum);
-        for (name, minimum) in &shown.types {
+impl Shown {
+    async fn of(agent: &Agent) -> Result<Self, Failure> {
+        let policy = agent.policy().await.map_err(|error| Failure::local_state(error.to_string()))?;
+        let types = policy.types.into_iter().map(|(name, minimum)| (name, minimum.as_str())).collect();
+        Ok(Self { minimum: policy.minimum.as_str(), types })
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = format!("at least {}", self.minimum);
+        for (name, minimum) in &self.types {
             let _ = write!(text, "\n  {name}: at least {minimum}");
         }
         text
-    })
+    }
 }

@@ -16,27 +16,31 @@ struct Shown {
 }
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
-    let status = match command {
+    match command {
         PrekeysCommand::Status(owner) => {
             let agent = context.open(&owner.name).await?;
-            progress::during("asking the relay", agent.prekey_status()).await?
+            let shown = Shown::from(progress::during("asking the relay", agent.prekey_status()).await?);
+            output::print(context.json, &shown, || shown.to_text())
         }
         PrekeysCommand::Rotate(owner) => {
             let agent = context.open(&owner.name).await?;
-            progress::during("rotating prekeys", agent.rotate_prekeys()).await?
+            let shown = Shown::from(progress::during("rotating prekeys", agent.rotate_prekeys()).await?);
+            output::print_done(context.json, &shown, || shown.to_text())
         }
-    };
-    let shown = Shown::from(status);
-    output::print(context.json, &shown, || {
+    }
+}
+
+impl Shown {
+    fn to_text(&self) -> String {
         format!(
             "manifest version {}, made {}, confirmed {}\none-time keys at the relay: {} curve, {} KEM",
-            shown.version,
-            shown.created_at.as_deref().unwrap_or("never"),
-            shown.confirmed_at.as_deref().unwrap_or("never"),
-            shown.one_time_curve,
-            shown.one_time_kem
+            self.version,
+            self.created_at.as_deref().unwrap_or("never"),
+            self.confirmed_at.as_deref().unwrap_or("never"),
+            self.one_time_curve,
+            self.one_time_kem
         )
-    })
+    }
 }
 
 impl From<PrekeyStatus> for Shown {

@@ -143,7 +143,7 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
         Ok(_) if !reader.agent.relay_is_forked() => reader.agent.give_receipts().await.map(drop),
         _ => Ok(()),
     };
-    let heard = events::tell(reader.context.json, reader.agent).await?;
+    let heard = events::tell(reader.context, reader.agent).await?;
     synced?;
     given?;
     match heard.lost {
@@ -186,7 +186,8 @@ impl Reader<'_> {
     async fn show_waiting(&mut self) -> Result<(), Failure> {
         for body in self.agent.waiting_bodies(PAGE).await? {
             if self.waiting.insert(body.message) {
-                let mut received = Received::waiting(&body, self.context.name_of(body.message.sender).await);
+                let mut received =
+                    Received::waiting(&body, self.context.name_of(self.agent, body.message.sender).await);
                 received.group_name = self.group_name(body.scheme).await;
                 output::print(self.context.json, &received, || received.to_text())?;
             }
@@ -204,7 +205,7 @@ impl Reader<'_> {
     /// Shows one message. Returns whether its content was handed out whole. One that cannot be saved does not keep others
     /// from it.
     async fn show(&mut self, message: &InboxMessage) -> Result<bool, Failure> {
-        let mut received = Received::new(message, self.context.name_of(message.message.sender).await);
+        let mut received = Received::new(message, self.context.name_of(self.agent, message.message.sender).await);
         received.group_name = self.group_name(message.scheme).await;
         if let (Some(folder), true) = (self.save, received.text.is_none()) {
             match self.save(message, folder).await {
@@ -232,10 +233,10 @@ impl Reader<'_> {
 
     /// Writes a content into a file, as it is read.
     async fn save(&self, message: &InboxMessage, folder: &Path) -> io::Result<PathBuf> {
-        let id = message.message.id.to_string();
+        let (message_id, received) = (message.message.id, message.received);
         if let Some(payload) = message.payload() {
             let name = payload.file_name.as_ref().map(|name| name.as_str());
-            return Saving { id, name }.write_into(folder, &mut payload.content.as_bytes());
+            return Saving { message: message_id, received, name }.write_into(folder, &mut payload.content.as_bytes());
         }
         let body = self.agent.open_body(&message.message).await.map_err(io::Error::other)?;
         let body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
@@ -244,7 +245,7 @@ impl Reader<'_> {
         let mut body = Counted { reader: body, counter: counter.clone() };
         let saving = tokio::task::spawn_blocking(move || {
             let name = name.as_ref().map(|name| name.as_str());
-            Saving { id, name }.write_into(&folder, &mut body)
+            Saving { message: message_id, received, name }.write_into(&folder, &mut body)
         });
         progress::counting("saving", (length, counter), saving).await.map_err(io::Error::other)?
     }
@@ -257,7 +258,7 @@ async fn follow(reader: &mut Reader<'_>) -> Result<(), Failure> {
         let round = follower.next().await;
         reader.show_all(usize::MAX).await?;
         reader.show_waiting().await?;
-        events::tell(reader.context.json, reader.agent).await?;
+        events::tell(reader.context, reader.agent).await?;
         if let Round::Interrupted { error, pause } = round? {
             let message = format!("{error}; trying again in {:.1} s", pause.as_secs_f64());
             output::warn(reader.context.json, Failure::from(error).name(), &message);

@@ -61,9 +61,9 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     };
     let reason = kept.as_ref().map(|why| why.name().to_owned());
     let message = SentMessage { id, state, recipients, accepted_at, reason, behind };
-    let printed = output::print(context.json, &message, || format!("{}  {}", message.id, message.state));
-    events::tell(context.json, &agent).await?;
-    kept.map_or(printed, |why| Err(Failure::kept(why)))
+    let printed = output::print_done(context.json, &message, || format!("{}  {}", message.id, message.state));
+    events::tell_beside(context, &agent).await;
+    output::end(context.json, printed, kept.map(Failure::kept))
 }
 
 /// A message that is kept nowhere yet.
@@ -109,9 +109,9 @@ async fn make_ready(context: &Context, send: Send) -> Result<Ready, Failure> {
 fn interrupted_while_kept(context: &Context, id: String, recipients: Vec<String>) -> Result<(), Failure> {
     let reason = Some("interrupted".to_owned());
     let message = SentMessage { id, state: "kept", recipients, accepted_at: None, reason, behind: None };
-    output::print(context.json, &message, || format!("{}  {}", message.id, message.state))?;
+    let printed = output::print_done(context.json, &message, || format!("{}  {}", message.id, message.state));
     let told = format!("interrupted: {} is kept, and the next send or receive goes on with it", message.id);
-    Err(Failure::interrupted(told))
+    output::end(context.json, printed, Some(Failure::interrupted(told)))
 }
 
 /// With a group, the one thing that is typed beside it is the text: its members are the recipients.

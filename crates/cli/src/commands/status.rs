@@ -67,25 +67,26 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
     };
     let mut recipients = Vec::new();
     for delivery in &found.deliveries {
-        let name = context.name_of(delivery.status.recipient).await;
+        let name = context.name_of(&agent, delivery.status.recipient).await;
         let renewing = found.renewing.contains(&delivery.status.recipient);
         recipients.push(ShownDelivery { renewing, ..ShownDelivery::new(delivery, name) });
     }
     let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
     let shown = Shown { id: found.id.to_string(), state, accepted_at, reason, behind, as_of, recipients };
     let printed = output::print(context.json, &shown, || shown.to_text());
-    events::tell(context.json, &agent).await?;
-    match (waits, found.outdated) {
-        (Some(why), _) => Err(Failure::kept(why)),
+    events::tell(context, &agent).await?;
+    let failure = match (waits, found.outdated) {
+        (Some(why), _) => Some(Failure::kept(why)),
         (None, Some((error, _))) if error.code() == Some(ErrorCode::NotFound) => {
-            Err(Failure::unknown_to_relay(format!(
+            Some(Failure::unknown_to_relay(format!(
                 "the relay at {} has no message {}: it was accepted by another relay, or this one has lost or forgotten it",
                 context.relay.origin, found.id
             )))
         }
-        (None, Some((error, asked))) => Err(outdated(error, asked)),
-        (None, None) => printed,
-    }
+        (None, Some((error, asked))) => Some(outdated(error, asked)),
+        (None, None) => None,
+    };
+    output::end(context.json, printed, failure)
 }
 
 /// The relay does not tell how a message stands; what is known is from when it last did.
@@ -122,7 +123,7 @@ impl Shown {
         let as_of = self.as_of.as_ref().map(|as_of| format!(", as of {as_of}")).unwrap_or_default();
         let mut lines = vec![format!("{}  {}{reason}{as_of}", self.id, self.state)];
         for delivery in &self.recipients {
-            let who = delivery.recipient_name.as_deref().unwrap_or(&delivery.recipient);
+            let who = output::named_agent(delivery.recipient_name.as_deref(), &delivery.recipient);
             let reason = delivery.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
             let state = format!("{}{reason}, receipt {}", delivery.state, delivery.receipt);
             lines.push(match delivery.renewing {

@@ -81,7 +81,7 @@ pub(super) async fn downgrade_refused(stage: &mut Stage) -> Result<(), String> {
     expect(&stage.bob, "one hundred", ReceivedScheme::Ratchet).await?;
     sync(&stage.alice).await?;
     let events = stage.alice.events(100).await.map_err(|error| chain(&error))?;
-    let refusals = events.iter().filter(|noted| matches!(noted.event, Event::Refused { .. })).count();
+    let refusals = events.iter().filter(|noted| matches!(noted.event, Event::Failed { .. })).count();
     ensure(refusals == 2, &format!("Alice was told of {refusals} refusals of 2"))
 }
 

@@ -101,7 +101,7 @@ macro_rules! ledger_conformance {
             a_part_sent_again_takes_the_place_of_the_one_that_was_kept
 
             the_sender_follows_its_message_to_the_end
-            a_recipient_hears_of_what_waits_and_of_nothing_else
+            a_recipient_hears_of_what_waits_and_of_what_is_lost_and_of_nothing_else
             a_stranger_hears_nothing
             every_change_has_a_number_of_its_own
             a_feed_resumes_where_it_stopped

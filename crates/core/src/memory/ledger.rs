@@ -5,7 +5,7 @@ mod state;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
+use sealpost_protocol::{AgentId, DeliveryState, FailureReason, MessageRef, ReceiptBatch, Signature, Timestamp};
 
 pub(super) use self::state::Delivery;
 use self::state::{Message, State};
@@ -190,7 +190,8 @@ impl Ledger for MemoryLedger {
         for (message, known) in &state.messages {
             for (recipient, delivery) in &known.deliveries {
                 let status = &delivery.record.status;
-                let concerns = message.sender == agent || (*recipient == agent && delivery.is_waiting());
+                let is_lost = status.state == DeliveryState::Failed(FailureReason::Lost);
+                let concerns = message.sender == agent || (*recipient == agent && (delivery.is_waiting() || is_lost));
                 if concerns && status.change_seq > after {
                     changes.push(Change {
                         message: *message,

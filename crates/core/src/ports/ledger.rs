@@ -361,7 +361,8 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
         pieces: usize,
     ) -> Result<MessageHandles, BackendError>;
 
-    /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, and of what waits for it.
+    /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, of what waits for it, and of
+    /// what was lost of that.
     async fn changes(&self, agent: AgentId, after: u64, limit: usize) -> Result<Vec<Change>, BackendError>;
 
     /// Fails messages whose life has ended by `now`, looking at about `rows` deliveries from `from` on.

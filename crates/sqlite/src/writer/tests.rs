@@ -54,11 +54,12 @@ struct Gate {
 }
 
 /// A job that tells when it has begun and then waits for its gate.
-fn gated() -> (impl FnOnce(&Transaction<'_>) -> Result<(), JobError>, oneshot::Receiver<()>, Gate) {
+fn gated() -> (impl FnMut(&Transaction<'_>) -> Result<(), JobError>, oneshot::Receiver<()>, Gate) {
     let (open, opened) = sync_mpsc::channel();
     let (begin, begun) = oneshot::channel();
+    let mut begin = Some(begin);
     let job = move |_: &Transaction<'_>| {
-        _ = begin.send(());
+        begin.take().map(|begin| begin.send(()));
         _ = opened.recv();
         Ok(())
     };
@@ -107,6 +108,58 @@ async fn a_failed_job_does_not_undo_its_neighbours() -> TestResult {
     after.await?;
     assert_eq!(writer.commits(), 2, "all three were one group");
     assert_eq!(items(&writer).await?, [1, 3]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_is_run_again_only_if_one_that_failed_had_changed_something() -> TestResult {
+    let writer = start(GROUP)?;
+    for (changes, runs) in [(false, 1), (true, 2)] {
+        let counted = Arc::new(AtomicU64::new(0));
+        let gate = close_gate(&writer).await?;
+        let counter = Arc::clone(&counted);
+        let id = if changes { 10 } else { 20 };
+        let neighbour = begin(writer.run(move |transaction| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            insert(transaction, id)
+        }))
+        .await;
+        let failing = begin(writer.run(move |transaction| {
+            if changes {
+                insert(transaction, 99)?;
+            }
+            insert(transaction, id)
+        }))
+        .await;
+        drop(gate);
+        neighbour.await?;
+        assert!(matches!(failing.await, Err(JobError::Statement(_))));
+        assert_eq!(counted.load(Ordering::Relaxed), runs);
+    }
+    assert_eq!(items(&writer).await?, [10, 20]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_job_owns_lives_until_its_commit() -> TestResult {
+    struct Owned {
+        commits: Arc<AtomicU64>,
+        at_drop: sync_mpsc::Sender<u64>,
+    }
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            _ = self.at_drop.send(self.commits.load(Ordering::Relaxed));
+        }
+    }
+    let writer = start(GROUP)?;
+    let (at_drop, dropped) = sync_mpsc::channel();
+    let owned = Owned { commits: Arc::clone(&writer.commits), at_drop };
+    let insert_one = move |transaction: &Transaction<'_>| {
+        let _kept = &owned;
+        insert(transaction, 1)
+    };
+    writer.run(insert_one).await?;
+    assert_eq!(dropped.recv_timeout(Duration::from_secs(10))?, 1);
     Ok(())
 }
 
@@ -243,9 +296,9 @@ async fn a_job_may_drop_the_last_handle() -> TestResult {
     let writer = Arc::new(start(GROUP)?);
     let gate = close_gate(&writer).await?;
     let (outlive, outlived) = sync_mpsc::channel();
-    let last = Arc::clone(&writer);
+    let mut last = Some(Arc::clone(&writer));
     let write = begin(writer.run(move |_| {
-        drop(last);
+        drop(last.take());
         _ = outlive.send(());
         Ok::<_, JobError>(())
     }))

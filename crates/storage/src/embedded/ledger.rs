@@ -54,7 +54,7 @@ impl EmbeddedLedger {
     async fn write_contents<T, R>(
         &self,
         mark: ContentsMark,
-        record: impl FnOnce(&Transaction<'_>) -> Result<T, Abort<R>> + Send + 'static,
+        mut record: impl FnMut(&Transaction<'_>) -> Result<T, Abort<R>> + Send + 'static,
     ) -> Result<T, R>
     where
         T: Send + 'static,
@@ -62,9 +62,9 @@ impl EmbeddedLedger {
     {
         let write = move |transaction: &Transaction<'_>| {
             contents_mark::raise(transaction, &mark)?;
-            Ok((record(transaction)?, mark))
+            record(transaction)
         };
-        self.store.write(write).await.map(|(recorded, _mark)| recorded)
+        self.store.write(write).await
     }
 }
 
@@ -73,7 +73,7 @@ impl Ledger for EmbeddedLedger {
     async fn accept(&self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let mark = acceptance.mark.clone();
         let accept = move |transaction: &Transaction<'_>| {
-            let outcome = acceptance::accept(transaction, acceptance)?;
+            let outcome = acceptance::accept(transaction, acceptance.clone())?;
             released::note(transaction, &outcome.unused)?;
             Ok(outcome)
         };
@@ -125,7 +125,7 @@ impl Ledger for EmbeddedLedger {
         let head = CountersignedHead { signed: *batch.signed_head(), countersignature };
         let proofs = batch.proofs();
         let record = move |transaction: &Transaction<'_>| {
-            let recorded = receipts::record(transaction, head, proofs, at)?;
+            let recorded = receipts::record(transaction, head, proofs.clone(), at)?;
             released::note(transaction, &recorded.released)?;
             Ok(recorded)
         };
@@ -229,14 +229,13 @@ impl Uploads for EmbeddedLedger {
         piece: StoredPiece,
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
+        let mark = piece.mark.clone();
         let add = move |transaction: &Transaction<'_>| {
-            let mark = piece.mark.clone();
-            contents_mark::raise(transaction, &mark)?;
-            let unused = uploads::add_piece(transaction, name, piece, expires)?;
+            let unused = uploads::add_piece(transaction, name, piece.clone(), expires)?;
             released::note(transaction, &unused)?;
-            Ok((unused, mark))
+            Ok(unused)
         };
-        self.store.write(add).await.map(|(unused, _mark)| unused)
+        self.write_contents(mark, add).await
     }
 
     async fn upload_place(
@@ -274,14 +273,13 @@ impl Uploads for EmbeddedLedger {
 #[async_trait]
 impl ControlMessages for EmbeddedLedger {
     async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError> {
+        let mark = message.mark.clone();
         let accept = move |transaction: &Transaction<'_>| {
-            let mark = message.mark.clone();
-            contents_mark::raise(transaction, &mark)?;
-            let outcome = control_messages::accept(transaction, message)?;
+            let outcome = control_messages::accept(transaction, message.clone())?;
             released::note(transaction, &outcome.unused)?;
-            Ok((outcome, mark))
+            Ok(outcome)
         };
-        self.store.write(accept).await.map(|(outcome, _mark)| outcome)
+        self.write_contents(mark, accept).await
     }
 
     async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
@@ -306,15 +304,15 @@ impl ControlMessages for EmbeddedLedger {
 #[async_trait]
 impl FanOuts for EmbeddedLedger {
     async fn begin_fan_out(&self, first: Acceptance) -> Result<FanOutId, AcceptError> {
-        self.write_contents(first.mark.clone(), move |transaction| fan_outs::begin(transaction, first)).await
+        self.write_contents(first.mark.clone(), move |transaction| fan_outs::begin(transaction, first.clone())).await
     }
 
     async fn continue_fan_out(&self, id: FanOutId, next: Acceptance) -> Result<(), AcceptError> {
-        self.write_contents(next.mark.clone(), move |transaction| fan_outs::add(transaction, id, next)).await
+        self.write_contents(next.mark.clone(), move |transaction| fan_outs::add(transaction, id, next.clone())).await
     }
 
     async fn finish_fan_out(&self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
-        self.write_contents(last.mark.clone(), move |transaction| fan_outs::finish(transaction, id, last)).await
+        self.write_contents(last.mark.clone(), move |transaction| fan_outs::finish(transaction, id, last.clone())).await
     }
 
     async fn abandon_fan_out(&self, rows: usize) -> Result<Option<AbandonStep>, BackendError> {

@@ -226,7 +226,7 @@ impl Store {
     /// Runs `job` in a transaction of its own; if it aborts, nothing has changed.
     async fn write<T, R>(
         &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, Abort<R>> + Send + 'static,
+        job: impl FnMut(&Transaction<'_>) -> Result<T, Abort<R>> + Send + 'static,
     ) -> Result<T, R>
     where
         T: Send + 'static,

@@ -17,6 +17,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/contents.sql"),
         include_str!("schema/fan_outs.sql"),
         include_str!("schema/collected.sql"),
+        include_str!("schema/lost.sql"),
     ],
 };
 

@@ -7,7 +7,7 @@ use sealpost_agent::{
 use sealpost_protocol::{MessageRef, Priority, Timestamp};
 use serde::Serialize;
 
-use crate::output::{named_group, one_line};
+use crate::output::{named_agent, named_group, one_line};
 
 #[derive(Default, Serialize)]
 pub(super) struct Received {
@@ -114,11 +114,11 @@ impl Received {
     }
 
     pub(super) fn to_text(&self) -> String {
-        let from = self.from_name.as_deref().unwrap_or(&self.from);
+        let from = named_agent(self.from_name.as_deref(), &self.from);
         let from = match (self.public, &self.group) {
             (true, _) => format!("(public) {from}"),
             (false, Some(group)) => format!("[{}] {from}", named_group(self.group_name.as_deref(), group)),
-            (false, None) => from.to_owned(),
+            (false, None) => from,
         };
         if let Some(bytes) = self.waiting {
             let why = match self.needed {

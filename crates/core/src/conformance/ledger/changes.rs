@@ -35,23 +35,34 @@ pub async fn the_sender_follows_its_message_to_the_end(ledger: Arc<dyn Ledger>) 
     assert!(seen.is_sorted_by(|(.., a), (.., b)| a < b), "every step has a greater number");
 }
 
-pub async fn a_recipient_hears_of_what_waits_and_of_nothing_else(ledger: Arc<dyn Ledger>) {
+pub async fn a_recipient_hears_of_what_waits_and_of_what_is_lost_and_of_nothing_else(ledger: Arc<dyn Ledger>) {
     let (alice, bob) = (Agent::alice(), Agent::bob());
-    let letters = [1, 2].map(|number| Letter::new(&alice, &[&bob]).number(number));
+    let letters = [1, 2, 3].map(|number| Letter::new(&alice, &[&bob]).number(number));
     for letter in &letters {
         accept(&*ledger, letter).await;
     }
-    assert_eq!(changes(&*ledger, &bob).await.len(), 2);
+    assert_eq!(changes(&*ledger, &bob).await.len(), 3);
+    let third = waiting(&*ledger, &bob).await[2].mailbox_seq;
+    let before = changes(&*ledger, &bob).await[2].change_seq;
+    ledger.lose(bob.id(), vec![third]).await.unwrap();
+    let lost = ledger.changes(bob.id(), before, 10).await.unwrap();
+    let of = |change: &Change| (change.message, change.state);
+    let expected = (letters[2].message(), DeliveryState::Failed(FailureReason::Lost));
+    assert_eq!(lost.iter().map(of).collect::<Vec<_>>(), [expected]);
     let first = waiting(&*ledger, &bob).await[0].mailbox_seq;
     ledger.hand_over(bob.id(), vec![first], NOW).await.unwrap();
     let states: Vec<_> = changes(&*ledger, &bob).await.into_iter().map(|change| change.state).collect();
-    assert_eq!(states, [DeliveryState::Pending, DeliveryState::InTransit], "ascending by number, not by age");
+    let expected_states = [DeliveryState::Pending, expected.1, DeliveryState::InTransit];
+    assert_eq!(states, expected_states, "ascending by number, not by age");
     say(&*ledger, &bob, &letters[0], Verdict::Stored).await;
     let left = changes(&*ledger, &bob).await;
-    assert_eq!(left.len(), 1);
-    assert_eq!(left[0].message, letters[1].message());
+    assert_eq!(left.iter().map(|change| change.message).collect::<Vec<_>>(), [letters[1].message(), expected.0]);
     sweep(&*ledger, NOW.saturating_add(wire::MESSAGE_LIFE)).await;
-    assert_eq!(changes(&*ledger, &bob).await, []);
+    assert_eq!(
+        changes(&*ledger, &bob).await.iter().map(of).collect::<Vec<_>>(),
+        [expected],
+        "of what has expired nothing"
+    );
 }
 
 pub async fn a_stranger_hears_nothing(ledger: Arc<dyn Ledger>) {

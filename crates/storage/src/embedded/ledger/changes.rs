@@ -1,4 +1,5 @@
-//! The feed of changes of one agent: what it sent, what is pending for it, what is in transit to it. Each of the three
+//! The feed of changes of one agent: what it sent, what is pending for it, what is in transit to it, what was
+//! lost of what it was to get. Each of the four
 //! has an index in the order of the changes; a page of each holds every change of the page of all.
 
 use rusqlite::{Connection, Row, params, types::ValueRef};
@@ -29,6 +30,10 @@ pub(super) const PENDING: &str = changes_where!(
 pub(super) const IN_TRANSIT: &str = changes_where!(
     "d.recipient = ?1 AND d.change_seq > ?2 AND d.state = 'in-transit' AND d.sender <> ?1 ORDER BY d.change_seq"
 );
+pub(super) const LOST: &str = changes_where!(
+    "d.recipient = ?1 AND d.change_seq > ?2 AND d.state = 'failed' AND d.reason = 'lost' AND d.sender <> ?1
+     ORDER BY d.change_seq"
+);
 
 pub(super) fn changes(
     connection: &Connection,
@@ -37,7 +42,7 @@ pub(super) fn changes(
     limit: usize,
 ) -> Result<Vec<Change>, StoreError> {
     let (mut changes, mut hidden) = (Vec::new(), None);
-    for sql in [SENT, PENDING, IN_TRANSIT] {
+    for sql in [SENT, PENDING, IN_TRANSIT, LOST] {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query(params![agent.as_bytes(), Number(after), Number(limit as u64)])?;
         while let Some(row) = rows.next()? {

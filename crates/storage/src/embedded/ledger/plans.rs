@@ -122,6 +122,7 @@ fn each_part_of_the_feed_has_its_index() {
     assert_eq!(plan(changes::SENT), ["SEARCH d USING INDEX sent (sender=? AND change_seq>?)", by_row]);
     assert_eq!(plan(changes::PENDING), ["SEARCH d USING INDEX waiting (recipient=? AND mailbox_seq>?)", by_row]);
     assert_eq!(plan(changes::IN_TRANSIT), ["SEARCH d USING INDEX in_transit (recipient=? AND change_seq>?)", by_row]);
+    assert_eq!(plan(changes::LOST), ["SEARCH d USING INDEX lost (recipient=? AND change_seq>?)", by_row]);
 }
 
 #[test]
