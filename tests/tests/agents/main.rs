@@ -9,7 +9,6 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
-mod any_length;
 mod bodies;
 mod contacts;
 mod control;

@@ -45,7 +45,7 @@ fn refused(reason: RefusalReason) -> DeliveryState {
 }
 
 /// A founder and its group, which the others have heard of.
-pub(super) async fn group_of(founder: &SdkAgent, others: &[&SdkAgent]) -> GroupId {
+async fn group_of(founder: &SdkAgent, others: &[&SdkAgent]) -> GroupId {
     let members: Vec<_> = others.iter().map(|agent| agent.id()).collect();
     let change = founder.create_group("team", &members).await.unwrap();
     assert_eq!(change.kept, 0);

@@ -1,5 +1,7 @@
 //! A content of any length under each of the four schemes: sealed, stored by the relay, and opened.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests: the first surprise ends them")]
+
 use std::{
     io::Read,
     time::{Duration, Instant},
@@ -9,13 +11,11 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestError, TestRunner},
 };
-use sealpost_agent::{InboxMessage, Outgoing, OutgoingScheme, Streamed};
+use sealpost_agent::{InboxMessage, Outgoing, OutgoingScheme, SendOutcome, Streamed};
 use sealpost_crypto::{Content, Payload, limits};
 use sealpost_protocol::limits as wire;
 use sealpost_tests::{SdkAgent, TestRelay, within};
 use tokio::runtime::Runtime;
-
-use super::{assert_accepted, assert_acknowledged, schemes::group_of};
 
 /// After this much time no further case begins.
 const ENOUGH: Duration = Duration::from_secs(14);
@@ -61,7 +61,8 @@ impl Pair {
     async fn new() -> Self {
         let relay = TestRelay::start().await;
         let [alice, bob] = [SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await];
-        let group = group_of(&alice, &[&bob]).await;
+        let group = alice.create_group("team", &[bob.id()]).await.unwrap().group.id;
+        bob.sync_inbox().await;
         let schemes = vec![
             (OutgoingScheme::None, vec![bob.id()]),
             (OutgoingScheme::SharedKey(group), vec![]),
@@ -82,14 +83,15 @@ impl Pair {
                 within("a message sent", self.alice.send(Outgoing::to(&**to, payload).under(*scheme))).await
             };
             let sent = sent.unwrap();
-            assert_accepted(&sent);
+            assert!(matches!(sent.outcome, SendOutcome::Accepted(_)), "{:?}", sent.outcome);
             let messages = within("what was sent", self.bob.sync_inbox()).await;
             let [message] = messages.as_slice() else { panic!("{} messages under {scheme:?}", messages.len()) };
             assert_eq!(message.scheme.scheme(), scheme.scheme());
             assert!(self.read(message).await == content, "{} bytes under {scheme:?}", content.len());
             self.bob.take(&[message.message]).await.unwrap();
             within("the acknowledgement", self.bob.give_receipts()).await.unwrap();
-            assert_acknowledged(&self.alice, &[sent.id]).await;
+            let status = within("a status", self.alice.status(sent.id)).await.unwrap();
+            assert!(status.deliveries.iter().all(|delivery| delivery.status.acknowledged_at.is_some()), "{status:?}");
         }
     }
 
