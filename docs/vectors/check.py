@@ -25,7 +25,10 @@ import double_ratchet
 import payloads
 import specification as spec
 
-TEXT = {"suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text", "scheme", "group_name"}
+TEXT = {
+    "suite", "act", "by", "initiator", "responder", "recipient", "agent_id_text", "node_id_text", "scheme", "group_name",
+    "identity", "origin", "one", "other", "digits", "shown", "target",
+}  # fmt: skip
 outcomes = []
 
 
@@ -253,6 +256,40 @@ async def check_receipts(agents):
         previous_root = root
 
 
+async def check_access(agents):
+    access = vectors("access")
+    agent, node = agents[access["identity"]], spec.ed25519_public(access["node_seed"])
+    check("access: node id", node == access["node_id"])
+    common = access["challenge"], access["expires"]
+    answer = spec.challenge_answer(node, access["ledger"], access["nonce"], common[0], access["at"], common[1])
+    check("access: challenge answer", answer == access["answer"])
+    token_key = spec.ed25519_public(access["token_key_seed"])
+    check("access: token key", token_key == access["token_key"])
+    claim = spec.access_claim(node, access["origin"], agent["identity_key"], *common, token_key)
+    check("access: claim", claim == access["claim"])
+    for what, key, other, label, signed in (
+        ("answer", node, agent["identity_key"], "sealpost/v1/challenge", answer),
+        ("claim", agent["identity_key"], node, "sealpost/v1/access", claim),
+    ):
+        signature = access[f"{what}_signature"]
+        check(f"access: signature of the {what}", spec.verifies(key, signature, label, signed))
+        check(f"access: no other's signature of the {what}", not spec.verifies(other, signature, label, signed))
+        altered = signed[:-1] + bytes([signed[-1] ^ 1])
+        check(f"access: no signature of another {what}", not spec.verifies(key, signature, label, altered))
+
+
+async def check_names(agents):
+    names = vectors("names")
+    one, other = (agents[names["fingerprint"][end]]["agent_id"] for end in ("one", "other"))
+    digits = spec.fingerprint(one, other)
+    check("names: fingerprint", digits == spec.fingerprint(other, one) == names["fingerprint"]["digits"])
+    shown = " ".join(digits[place : place + 5] for place in range(0, 60, 5))
+    check("names: fingerprint as it is shown", shown == names["fingerprint"]["shown"])
+    for claim in names["claims"]:
+        expected = spec.claim_id(names["message"], agents[claim["target"]]["agent_id"], claim["attempt"])
+        check(f"names: claim id of {claim['target']}, attempt {claim['attempt']}", expected == claim["claim_id"])
+
+
 async def check_bodies(agents):
     for name, holds in bodies.checks(vectors("bodies"), agents):
         check(name, holds)
@@ -265,7 +302,10 @@ async def check_payloads(_agents):
 
 async def main():
     agents = vectors("prekeys")
-    for part in check_prekeys, check_handshakes, check_conversation, check_receipts, check_bodies, check_payloads:
+    for part in (
+        check_prekeys, check_names, check_access, check_handshakes, check_conversation, check_receipts, check_bodies,
+        check_payloads,
+    ):  # fmt: skip
         try:
             await part(agents)
         except Exception:

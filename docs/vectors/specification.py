@@ -108,6 +108,34 @@ def bech32m(prefix, data):
     return prefix + "1" + "".join("qpzry9x8gf2tvdw0s3jn54khce6mua7l"[value] for value in values)
 
 
+def fingerprint(one, other):
+    """Section 3: of two agent ids."""
+
+    def digits(agent):
+        hashed = hashlib.sha512(labelled("sealpost/v1/fingerprint", agent)).digest()
+        groups = [hashed[place : place + 5] for place in range(0, 30, 5)]
+        return "".join(f"{int.from_bytes(group, 'big') % 100_000:05}" for group in groups)
+
+    return digits(min(one, other)) + digits(max(one, other))
+
+
+def claim_id(message, target, attempt):
+    """Section 5: what our runtime calls a claim."""
+    later = attempt.to_bytes(2, "big") if attempt > 1 else b""
+    return sha256(labelled("sealpost/v1/claim-id", message + target + later))[:16]
+
+
+def challenge_answer(node, ledger, nonce, challenge, at, expires):
+    """Section 14."""
+    return node + ledger + nonce + field(challenge) + struct.pack(">QQ", at, expires)
+
+
+def access_claim(node, origin, identity, challenge, expires, token_key):
+    """Section 14."""
+    named = node + field(origin.encode()) + agent_id(identity) + identity
+    return named + field(challenge) + struct.pack(">Q", expires) + token_key
+
+
 def scalar(seed):
     """Section 4: the X25519 form of an identity's private key; X25519 clamps it."""
     return hashlib.sha512(seed).digest()[:32]

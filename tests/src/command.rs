@@ -212,7 +212,7 @@ impl Home {
         Running { process, lines }
     }
 
-    fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(sealpost_binary());
         command.args(arguments).env("SEALPOST_HOME", self.path()).env("SEALPOST_RELAY", &self.relay);
         for variable in VARIABLES {

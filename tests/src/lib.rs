@@ -23,6 +23,7 @@ mod relay;
 mod scripted;
 mod sdk;
 mod seed;
+mod terminal;
 
 pub use binary::sealpost_binary;
 pub use command::{Finished, FullStreams, Home, Killed, Running};
@@ -33,3 +34,4 @@ pub use relay::TestRelay;
 pub use scripted::{BodyAnswer, Script, ScriptedRelay};
 pub use sdk::{SdkAgent, ShiftedClock, text, words};
 pub use seed::seeded;
+pub use terminal::Terminal;

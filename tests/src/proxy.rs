@@ -1,5 +1,7 @@
-//! A TCP proxy between agents and a relay that can keep the relay's answers back and cut connections: a request that
-//! arrived, and whose answer never did, is made with it.
+//! A TCP proxy between agents and a relay that can keep the relay's answers back, damage them and cut connections: a request
+//! that arrived, and whose answer never did, is made with it.
+
+mod frames;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -12,6 +14,8 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
+
+use self::frames::Frames;
 
 /// The proxy; it ends when dropped.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ struct State {
     trap: Option<(usize, Fault)>,
     /// How many more bytes may pass, in both directions together.
     allowance: Option<u64>,
+    /// How many frames of answers are damaged, once so many bytes of answers have passed in all.
+    damage: Option<(u64, usize)>,
     passed: Passed,
 }
 
@@ -90,6 +96,12 @@ impl Proxy {
         self.state.send_modify(|state| state.allowance = Some(bytes));
     }
 
+    /// Flips a bit in the middle of each of so many large frames of answers, once so many more bytes of answers have passed.
+    /// Only bodies make frames so large.
+    pub fn damage_answers_after(&self, bytes: u64, frames: usize) {
+        self.state.send_modify(|state| state.damage = Some((state.passed.answers + bytes, frames)));
+    }
+
     /// Returns when nothing passes any more.
     ///
     /// # Panics
@@ -138,6 +150,17 @@ impl State {
         }
         self.passed = Passed { requests: self.passed.requests + requests, answers: self.passed.answers + answers };
         true
+    }
+
+    /// Whether the next large frame of answers is damaged.
+    fn damages(&mut self) -> bool {
+        match &mut self.damage {
+            Some((from, frames)) if self.passed.answers >= *from && *frames > 0 => {
+                *frames -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Counts bytes on their way to the relay; the trap may close.
@@ -195,8 +218,17 @@ async fn pass_requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &
 
 async fn pass_answers(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &watch::Sender<State>, cuts: u64) {
     let mut watching = state.subscribe();
+    let mut frames = Frames::default();
     let mut bytes = [0; 16 << 10];
     while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        for middle in frames.middles(&bytes[..count]) {
+            let mut is_damaged = false;
+            state.send_if_modified(|state| {
+                is_damaged = state.damages();
+                is_damaged
+            });
+            bytes[middle] ^= u8::from(is_damaged);
+        }
         // A connection that was cut passes nothing on, whatever it held.
         let may_pass = watching.wait_for(|state| !state.holds_answers || state.cuts != cuts).await;
         let may_pass = may_pass.is_ok_and(|state| state.cuts == cuts);

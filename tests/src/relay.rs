@@ -120,6 +120,14 @@ impl TestRelay {
         (self.process, self.node_id) = (Some(started.process), started.node_id);
     }
 
+    /// What it has logged so far, as JSON lines, in full detail.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join(LOG)).unwrap()
+    }
+
     /// Takes the ledger from the killed relay and leaves its key.
     ///
     /// # Panics
@@ -191,8 +199,7 @@ fn copy_files(from: &Path, to: &Path) {
 impl Drop for TestRelay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let log = fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
-            println!("the log of the relay at {}:\n{log}", self.address);
+            println!("the log of the relay at {}:\n{}", self.address, self.log());
         }
     }
 }
@@ -210,7 +217,7 @@ async fn launch(
         command.args(["--origin", origin]);
     }
     command.args(arguments);
-    command.env_remove("SEALPOST_CONFIG").env("RUST_LOG", "warn,sealpost=info");
+    command.env_remove("SEALPOST_CONFIG").env("RUST_LOG", "warn,sealpost=trace");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
     let mut process = command.spawn().unwrap();
     let mut line = String::new();

@@ -135,13 +135,19 @@ impl SdkAgent {
         assert!(store.execute(spoilt, rusqlite::params![area, key]).unwrap() > 0, "no such row");
     }
 
+    /// The folder of sealed bodies.
+    #[must_use]
+    pub fn spool(&self) -> std::path::PathBuf {
+        self.folder.path().join("agent/spool")
+    }
+
     /// The files in the agent's spool of sealed bodies, and their lengths.
     ///
     /// # Panics
     /// When it cannot be read.
     #[must_use]
     pub fn spooled(&self) -> Vec<(String, u64)> {
-        let Ok(files) = std::fs::read_dir(self.folder.path().join("agent/spool")) else { return Vec::new() };
+        let Ok(files) = std::fs::read_dir(self.spool()) else { return Vec::new() };
         let named = |file: std::io::Result<std::fs::DirEntry>| {
             let file = file.unwrap();
             (file.file_name().into_string().unwrap(), file.metadata().unwrap().len())

@@ -1,4 +1,4 @@
-//! The house's plan, held by Cargo's own graph: who may use whom (design §3), and that nothing on the carrier's side can
+//! The house's plan, held by Cargo's own graph: who may use whom, and that nothing on the carrier's side can
 //! open a message.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests: the first surprise ends them")]
@@ -10,8 +10,8 @@ use std::{
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
-/// What each crate may use of ours, in builds that are not tests: the table of design §3.
-const MAY_USE: [(&str, &[&str]); 12] = [
+/// What each crate may use of ours, in builds that are not tests.
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("protocol", &[]),
     ("api", &["protocol"]),
     ("sqlite", &[]),
@@ -20,14 +20,13 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("blocks", &[]),
     ("core", &["protocol"]),
     ("storage", &["core", "protocol", "blocks", "sqlite"]),
-    ("network", &["core", "protocol", "api"]),
-    ("relay", &["core", "storage", "network", "blocks", "protocol", "api"]),
+    ("relay", &["core", "storage", "blocks", "protocol", "api"]),
     ("bench", &["relay", "blocks", "agent", "crypto", "api", "protocol"]),
     ("cli", &["relay", "agent", "bench", "api", "protocol"]),
 ];
 
-/// The carrier's side, as far as it stands.
-const CARRIER: [&str; 5] = ["relay", "core", "storage", "network", "blocks"];
+/// The carrier's side.
+const CARRIER: [&str; 4] = ["relay", "core", "storage", "blocks"];
 
 /// What can open a message, or holds an agent's secret.
 const SECRETS: [&str; 2] = ["crypto", "agent"];
@@ -84,7 +83,7 @@ fn each_crate_uses_what_the_design_allows_and_no_more() {
     let mut faults = Vec::new();
     for (name, package) in house.crates().into_iter().filter(|(name, _)| *name != TESTS) {
         let Some(allowed) = allowed.get(name) else {
-            faults.push(format!("{name} has no place in design §3"));
+            faults.push(format!("{name} has no place in the plan"));
             continue;
         };
         let linked = package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);

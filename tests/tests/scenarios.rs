@@ -272,6 +272,27 @@ async fn nobody_speaks_in_the_name_of_another<C: Carrier>() {
     assert!(!alice.carrier.manifest(bob.id()).await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn an_agent_whose_receipts_are_further_on_than_the_ledger_is_logged_once_however_often_it_comes() {
+    let relay = TestRelay::start().await;
+    let mut alice = Party::<Grpc>::published(&relay).await;
+    for number in 1..=2 {
+        let mut bob = Party::<Grpc>::published(&relay).await;
+        alice.contact(bob.id(), "for bob").await;
+        let opened = bob.receive().await;
+        bob.agent.sign_receipt(&opened, Verdict::Stored);
+        for _ in 0..20 {
+            let ahead = bob.agent.sign_receipt(&opened, Verdict::Stored);
+            let refused = bob.carrier.acknowledge(ahead.to_bytes()).await;
+            assert_eq!(refused, Err(ErrorCode::ReceiptsOutOfSequence));
+        }
+        let log = relay.log();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("say so with --restored")).collect();
+        assert_eq!(lines.len(), number, "{log}");
+        assert!(lines.last().is_some_and(|line| line.contains(&bob.id().to_string())), "{log}");
+    }
+}
+
 /// Signs with one key and says that it is another's.
 struct ReceiptForger<'a> {
     pretends: IdentityKey,

@@ -19,7 +19,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
-    bodies::{ReceivingLimits, Spool, Transfer, Transfers, Wanted},
+    bodies::{Followings, ReceivingLimits, Spool, Transfer, Transfers, Wanted},
     control::OwedSteps,
     error::{OpenError, StateError},
     limits,
@@ -66,6 +66,8 @@ pub struct Agent {
     pub(crate) holds: Holds,
     /// Whose bodies are not fetched again just yet.
     pub(crate) fetch_holds: Holds,
+    /// How far bodies are that were fetched in part.
+    pub(crate) followings: Followings,
     /// What is fetched unasked.
     pub(crate) receiving: ReceivingLimits,
     /// Whose bodies were asked for here.
@@ -220,6 +222,7 @@ impl Agent {
             transfers: Transfers::default(),
             holds: Holds::default(),
             fetch_holds: Holds::default(),
+            followings: Followings::default(),
             receiving: surroundings.receiving,
             wanted: Wanted::default(),
             passed: AtomicU64::new(0),

@@ -126,7 +126,7 @@ pub enum SendError {
     /// Another process of the agent uploads its body.
     #[error("another process of the agent is uploading its body")]
     UploadedElsewhere,
-    /// The relay refused it for good; it is noted as not sent.
+    /// The relay cannot be reached or did not take it; if that is for good it is noted as not sent.
     #[error(transparent)]
     Relay(#[from] RelayError),
     /// The relay handed out a bundle of `agent` that must not be used; the message stays a draft.
@@ -147,6 +147,12 @@ pub enum SendError {
         /// When it was composed, by that clock.
         dated: Timestamp,
     },
+    /// The relay does not know a recipient any more whose keys it has given out before: its ledger was put back from an older
+    /// copy, or it is another relay. The message waits until the recipient has published its keys there.
+    #[error(
+        "the relay does not know a recipient any more; the message waits until that agent has been there again: {0}"
+    )]
+    RecipientForgotten(#[source] RelayError),
     /// The store is an old copy, and its prekeys could not be replaced; the message stays a draft.
     #[error(transparent)]
     Prekeys(#[from] PrekeysError),
@@ -163,7 +169,7 @@ pub enum SendError {
 
 impl SendError {
     /// Its stable name: the relay's code where it is the relay's, else one of `unreachable`, `unusable-bundle`, `behind`,
-    /// `clock-skew`, `uploading`, `invalid`, `local-state` and `failed`.
+    /// `clock-skew`, `unknown-recipient`, `uploading`, `invalid`, `local-state` and `failed`.
     #[must_use]
     pub fn code(&self) -> String {
         match self {
@@ -174,6 +180,7 @@ impl SendError {
             Self::Bundle { .. } => "unusable-bundle".to_owned(),
             Self::Behind(_) => "behind".to_owned(),
             Self::Misdated { .. } => ErrorCode::ClockSkew.to_string(),
+            Self::RecipientForgotten(_) => ErrorCode::UnknownRecipient.to_string(),
             Self::Content(_)
             | Self::Header(_)
             | Self::ToItself
@@ -231,6 +238,14 @@ pub enum SyncError {
     /// The folder of sealed bodies cannot be written or read.
     #[error("the folder of sealed bodies cannot be used: {0}")]
     Spool(#[source] std::io::Error),
+    /// The disk has no room for a content.
+    #[error("the disk has no room for it: it needs {needed} bytes, and {free} are free")]
+    NoRoom {
+        /// Bytes that it needs, with those that the disk keeps free.
+        needed: u64,
+        /// Bytes that there are.
+        free: u64,
+    },
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),

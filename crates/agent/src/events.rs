@@ -53,6 +53,14 @@ pub enum Event {
         /// Who sent it.
         sender: AgentId,
     },
+    /// A message was received whose body did not come as its header describes it, however often it was fetched: it stays at the
+    /// relay, and can be asked for again.
+    BodyDamaged {
+        /// The message.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// A recipient lacked the key of a group, and signed for that; the message goes again as it is.
     SentAgain {
         /// The message.
@@ -207,6 +215,7 @@ impl Encode for Event {
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
             Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
+            Self::BodyDamaged { message, sender } => writer.u8(64).value(message).value(sender),
             Self::SentAgain { message, recipient, attempt, reason } => {
                 writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
             }
@@ -264,6 +273,7 @@ impl Decode for Event {
             51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
             16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            64 => Self::BodyDamaged { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

@@ -51,6 +51,7 @@ mod standing;
 mod status;
 mod store;
 mod store_key;
+mod stored_message;
 mod surroundings;
 mod sweep;
 mod sync;
@@ -58,6 +59,8 @@ mod turns;
 
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod vectors;
 
 pub use agent::{Agent, Lock, MasterKeySource};
 pub use backoff::Backoff;
@@ -81,6 +84,7 @@ pub use relay_client::{RelayAddress, RelayClient, RelayError};
 pub use schemes::{OutgoingScheme, ReceivedScheme};
 pub use sessions::SessionSummary;
 pub use status::{LocalState, MessageStatus, ProvenStatus};
+pub use stored_message::{StoredBody, StoredContent, StoredMessage};
 pub use surroundings::Surroundings;
 pub use sync::Synced;
 pub use turns::Turn;

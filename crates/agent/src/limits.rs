@@ -8,16 +8,18 @@ pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
 /// Bytes of a payload beside its content, at most.
 pub const METADATA: usize = sealpost_protocol::limits::CIPHERTEXT - CONTENT;
 
-/// One-time prekeys of each kind that a full set has: the document's figure.
+/// One-time prekeys of each kind that a full set has: as many strangers may write to a sleeper before the last-resort keys
+/// serve. Raised, a set takes longer to make and to upload.
 pub const ONE_TIME_PREKEYS: usize = 100;
 
 /// Below so many the set is filled up again: half, so that a refill is worth its round trip and comes well before the end.
 pub const REFILL_BELOW: u64 = 50;
 
-/// Below so many the runtime warns: the document's figure.
+/// Below so many the runtime warns: refills must have failed for a while.
 pub const WARN_BELOW: u64 = 10;
 
-/// How often the signed prekey, the last-resort key and the sealing key are replaced: the document's week.
+/// How often the signed prekey, the last-resort key and the sealing key are replaced: a week. What was opened with a stolen
+/// one is bounded by it; more often, and more retired keys are kept.
 pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// How long a manifest and its keys may be used after they were made: four missed rotations.
@@ -31,7 +33,7 @@ pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
-/// (`docs/protocol.md`, section 19). What is dated further ahead of the clock here was made by one that was wrong.
+/// (`docs/protocol.md`, section 17). What is dated further ahead of the clock here was made by one that was wrong.
 pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// How often a change to the store is tried again when another process of the same agent was faster.
@@ -81,7 +83,8 @@ pub const SHORT_BODY: u64 = sealpost_protocol::limits::CIPHERTEXT as u64 + 1_024
 /// at the relay until others are taken; higher, and strangers fill a disk that is the agent's.
 pub const SPOOL: u64 = sealpost_protocol::limits::BODY;
 
-/// Bytes of one body that is fetched unasked from an agent that is neither a contact nor was ever written to: above the 25 MB
+/// Bytes of one body that is fetched unasked from an agent that is neither a contact nor was ever written to, and of the
+/// content that it is decompressed to: above the 25 MB
 /// that mail servers commonly take as an attachment. Higher, and strangers fill lines and disks that are the agent's.
 pub const STRANGER_BODY: u64 = 32 << 20;
 
@@ -127,6 +130,22 @@ pub const CLAIMS_AT_A_TIME: usize = 16;
 /// Pieces of a body that are on their way at a time. Each waits for a disk at the relay and is held in memory here; more
 /// bring nothing on one connection.
 pub const PIECES_AT_A_TIME: usize = 4;
+
+/// How often the pieces are fetched again in which a part of a body lies that does not open, in one attempt. Damage on the way
+/// is gone the first time; whoever answers otherwise each time is left for a while.
+pub const PIECE_REPETITIONS: usize = 2;
+
+/// Attempts to fetch a body of which something is not as its header describes it, before it is left at the relay: with the
+/// pauses between them a few minutes, in which a fault on the way may be mended. Raised, a relay that lies costs more lines.
+pub const BODY_ATTEMPTS: u64 = 8;
+
+/// Bodies that were fetched in part and are at hand, opened and hashed so far: the one that is on its way, and those whose
+/// senders' bodies rest after a failure. Each takes a few kilobytes, or up to 8 MiB if its content is compressed; of others
+/// what is in the spool is read once more.
+pub const FOLLOWED_BODIES: usize = 4;
+
+/// Bytes of the spool that are read through before somebody else's mail is looked after: some 20 ms.
+pub const READ_AT_A_TIME: u64 = 16 << 20;
 
 /// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
 /// Before that its name must be known, or it could be shown again; after that the message is refused unread.

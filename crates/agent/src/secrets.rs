@@ -119,7 +119,7 @@ fn shown() -> BTreeMap<&'static str, String> {
 const BY_OTHERS: [&str; 6] = ["Agent", "BodyReader", "Composed", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
 
 /// Those that hold neither a secret nor what was said.
-const OPEN: [&str; 53] = [
+const OPEN: [&str; 56] = [
     "Arrival",
     "Backoff",
     "CancelError",
@@ -162,6 +162,9 @@ const OPEN: [&str; 53] = [
     "Standing",
     "StateError",
     "StatusError",
+    "StoredBody",
+    "StoredContent",
+    "StoredMessage",
     "Surroundings",
     "SyncError",
     "Synced",

@@ -154,7 +154,10 @@ impl Agent {
     }
 
     async fn claim(&self, peer: AgentId, transmission: &Transmission) -> Result<v1::PrekeyBundle, SendError> {
-        let claim = v1::ClaimPrekeyBundleRequest { agent_id: peer.to_string(), claim_id: claim_id(peer, transmission) };
+        let claim = v1::ClaimPrekeyBundleRequest {
+            agent_id: peer.to_string(),
+            claim_id: claim_id(peer, transmission.message, transmission.attempt),
+        };
         Ok(self.relay().await?.claim_bundle(claim).await?)
     }
 
@@ -371,11 +374,12 @@ fn session_key(session: &Session) -> Vec<u8> {
     [session.peer().as_bytes().as_slice(), &session.id().0].concat()
 }
 
-fn claim_id(peer: AgentId, transmission: &Transmission) -> Vec<u8> {
+/// The same each time a transmission is sealed, so that a crash takes no second bundle.
+pub(crate) fn claim_id(peer: AgentId, message: MessageId, attempt: Attempt) -> Vec<u8> {
     let mut input = Writer::new();
-    input.bytes(CLAIM_LABEL).value(&transmission.message).value(&peer);
-    if transmission.attempt != Attempt::FIRST {
-        input.value(&transmission.attempt);
+    input.bytes(CLAIM_LABEL).value(&message).value(&peer);
+    if attempt != Attempt::FIRST {
+        input.value(&attempt);
     }
     Sha256::digest(input.into_bytes()).iter().take(16).copied().collect()
 }

@@ -9,7 +9,7 @@ use sealpost_protocol::{
 };
 
 use crate::{
-    Agent, Event, ReceiptCheck, RelayError, SendError, StatusError,
+    Agent, Event, ReceiptCheck, RelayError, SendError, StatusError, StoredMessage,
     agent::ignore_conflict,
     bodies::Spooled,
     limits,
@@ -40,6 +40,8 @@ pub struct MessageStatus {
     pub deliveries: Vec<ProvenStatus>,
     /// For whom it is sealed anew, since they could not open it; what the relay says of them is of the attempt before.
     pub renewing: Vec<AgentId>,
+    /// How the relay stores what this agent may read of it: its word alone; none if it has nothing more, or does not tell.
+    pub content: Option<StoredMessage>,
     /// Why the relay did not tell how it stands now, and when it last did: what is shown is from then.
     pub outdated: Option<(RelayError, Timestamp)>,
 }
@@ -78,6 +80,7 @@ impl Agent {
             waits,
             deliveries: Vec::new(),
             renewing: Vec::new(),
+            content: None,
             outdated: None,
         };
         let waits = match self.is_kept(id).await? {
@@ -112,23 +115,23 @@ impl Agent {
     async fn accepted_status(&self, id: MessageId, sent: Versioned<SentRecord>) -> Result<MessageStatus, StatusError> {
         let local = LocalState::Accepted(sent.value.accepted);
         let mut asked = self.ask(id, &sent).await;
-        if let Ok(deliveries) = &asked
+        if let Ok((deliveries, _)) = &asked
             && self.renew(id, deliveries).await?
             && matches!(self.flush(Some(id)).await, Ok(Some(_)))
             && let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await?
         {
             asked = self.ask(id, &sent).await;
         }
-        let (deliveries, outdated) = match asked {
-            Ok(deliveries) => (deliveries, None),
+        let ((deliveries, content), outdated) = match asked {
+            Ok(told) => (told, None),
             Err(StatusError::Relay(error)) => match self.store.find::<StatusRecord>(id.as_bytes()).await? {
-                Some(known) => (known.value.told()?, Some((error, known.value.asked))),
-                None => (Vec::new(), Some((error, sent.value.accepted))),
+                Some(known) => ((known.value.told()?, None), Some((error, known.value.asked))),
+                None => ((Vec::new(), None), Some((error, sent.value.accepted))),
             },
             Err(error) => return Err(error),
         };
         let renewing = self.renewing(id).await?;
-        Ok(MessageStatus { id, local, waits: None, deliveries, renewing, outdated })
+        Ok(MessageStatus { id, local, waits: None, deliveries, renewing, content, outdated })
     }
 
     /// For whom a message that was accepted goes out again.
@@ -212,16 +215,21 @@ impl Agent {
     async fn ask_if_known(&self, id: MessageId) -> Result<Option<Vec<ProvenStatus>>, StatusError> {
         let Some(sent) = self.store.find::<SentRecord>(id.as_bytes()).await? else { return Ok(None) };
         match self.ask(id, &sent).await {
-            Ok(deliveries) => Ok(Some(deliveries)),
+            Ok((deliveries, _)) => Ok(Some(deliveries)),
             Err(StatusError::Relay(error)) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Asks the relay, checks the receipts, and keeps the answer.
-    async fn ask(&self, id: MessageId, sent: &Versioned<SentRecord>) -> Result<Vec<ProvenStatus>, StatusError> {
+    /// Asks the relay, checks the receipts, and keeps the answer but for what it says of its store.
+    async fn ask(
+        &self,
+        id: MessageId,
+        sent: &Versioned<SentRecord>,
+    ) -> Result<(Vec<ProvenStatus>, Option<StoredMessage>), StatusError> {
         let request = v1::GetStatusRequest { sender: String::new(), message_id: id.to_string() };
         let answer = self.relay().await?.status(request).await?;
+        let content = answer.content.map(StoredMessage::try_from).transpose()?;
         let header = Header::from_bytes(&sent.value.header)?;
         let mut deliveries = Vec::new();
         let mut records = Vec::new();
@@ -249,7 +257,7 @@ impl Agent {
         if erases {
             self.spool.remove(Spooled::Outgoing(id)).await;
         }
-        Ok(deliveries)
+        Ok((deliveries, content))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The four classes of blocks, and which of them a content takes (design §6).
+//! The four classes of blocks, and which of them a content takes.
 
 use crate::limits;
 
@@ -22,7 +22,7 @@ pub enum Selection {
     /// holds the rest.
     #[default]
     Compact,
-    /// The document's rule: one block of the smallest class that holds everything, huge blocks above 16 MiB. Hides the
+    /// One block of the smallest class that holds everything, huge blocks above 16 MiB. Hides the
     /// length in four classes, at a price.
     Fit,
 }

@@ -122,6 +122,21 @@ impl Inventory {
         died
     }
 
+    /// Takes note that a block of a pool is lost: nobody reads it, and nobody borrows from its epoch any more.
+    pub(crate) fn lose_of_pool(&mut self, record: &Record) {
+        self.bury(record.address, record.units());
+        if let Some(epoch) = self.epochs.get_mut(&record.epoch) {
+            epoch.is_open = false;
+        }
+    }
+
+    /// Closes epochs of which a block is not there any more.
+    pub(crate) fn close_epochs(&mut self, is_there: impl Fn(&Address) -> bool) {
+        for epoch in self.epochs.values_mut() {
+            epoch.is_open &= epoch.blocks.iter().all(&is_there);
+        }
+    }
+
     /// Lets go of an epoch's pool, once nothing borrows from it and nothing will.
     pub(crate) fn end_of_epoch(&mut self, number: u32) -> Vec<Address> {
         let is_over = |epoch: &Epoch| epoch.live == 0 && epoch.borrowing == 0 && !epoch.is_open;

@@ -1,4 +1,4 @@
-//! An owner-free block store: immutable contents as whitened blocks (design §6).
+//! An owner-free block store: immutable contents as whitened blocks.
 //!
 //! A content is cut into blocks of four sizes; each block is XORed with random blocks before it is stored, so that no
 //! stored block is any content's alone. What leads back from a content to its blocks is a [`Handle`], which a ledger

@@ -17,7 +17,8 @@ use crate::{
     handle::{Form, Handle},
     limits,
     log::{
-        BlockError, BlockSource, Compaction, Log, NewRecord, OpenError, Opened, Opening, Recovery, Repair, Verification,
+        BlockError, BlockSource, Compaction, Damage, Log, NewRecord, OpenError, Opened, Opening, Recovery, Repair,
+        Verification,
     },
     message_cbl::{CblSigner, CblVerifier},
     pools::{Borrowed, Pools},
@@ -219,6 +220,17 @@ impl BlockStore {
         let repair = self.inner.log.repair(source);
         self.inner.pools.forget();
         repair
+    }
+
+    /// Accepts that what is damaged is lost, so that the store is whole without it. For what [`BlockStore::repair`] could not
+    /// mend, once nobody counts on the contents in it any more.
+    ///
+    /// # Errors
+    /// What the file layer reports.
+    pub fn give_up(&self, lost: &[Damage]) -> io::Result<()> {
+        let done = self.inner.log.give_up(lost);
+        self.inner.pools.forget();
+        done
     }
 
     /// The stored bytes of a block: for another node, or its repair.

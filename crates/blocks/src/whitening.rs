@@ -1,4 +1,4 @@
-//! Whitening: a stored block is the data XORed with random blocks (design §6).
+//! Whitening: a stored block is the data XORed with random blocks.
 //!
 //! A tuple of size `n` is the stored block and the `n − 1` random ones it was XORed with. `pooled` borrows all of them
 //! from an epoch's pool; each use takes the next subset of the pool, so none repeats. `fresh` takes one random block of

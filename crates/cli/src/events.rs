@@ -118,6 +118,7 @@ fn agent_of(event: &Event) -> Option<AgentId> {
         | Event::Failed { recipient: agent, .. }
         | Event::BodyGone { sender: agent, .. }
         | Event::BodyLost { sender: agent, .. }
+        | Event::BodyDamaged { sender: agent, .. }
         | Event::Missing { sender: agent, .. }
         | Event::JoinedGroup { founder: agent, .. }
         | Event::RemovedFromGroup { founder: agent, .. }
@@ -190,6 +191,13 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
             let text = format!("{message} from {who} is lost: the relay has lost or damaged its content");
             ("message:body-lost", message, "lost".to_owned(), text)
         }
+        Event::BodyDamaged { message, .. } => {
+            let text = format!(
+                "{message} from {who} does not come: again and again, what the relay handed out was not what was sent; \
+                 it stays there: receive with --fetch {message} to try again"
+            );
+            ("message:body-damaged", message, "damaged".to_owned(), text)
+        }
         _ => return None,
     };
     let told = Told { id: Some(id.to_string()), reason: Some(reason), ..Told::new(name) };
@@ -206,7 +214,9 @@ impl Told {
                 (recipient, attempt) = (Some(of.to_string()), Some(next.number()));
             }
             Event::Failed { recipient: of, .. } => recipient = Some(of.to_string()),
-            Event::BodyGone { sender: of, .. } | Event::BodyLost { sender: of, .. } => sender = Some(of.to_string()),
+            Event::BodyGone { sender: of, .. }
+            | Event::BodyLost { sender: of, .. }
+            | Event::BodyDamaged { sender: of, .. } => sender = Some(of.to_string()),
             _ => {}
         }
         Self { sender, recipient, attempt, ..self }

@@ -272,7 +272,9 @@ impl From<SendError> for Failure {
             SendError::Group(error) => error.into(),
             SendError::GroupHasRecipients => Self::usage(chain(&error)),
             SendError::BelowMinimum { .. } => Self::new(ExitCode::Other, "policy", chain(&error)),
-            SendError::Misdated { .. } => Self::new(ExitCode::Refused, error.code(), chain(&error)),
+            SendError::Misdated { .. } | SendError::RecipientForgotten(_) => {
+                Self::new(ExitCode::Refused, error.code(), chain(&error))
+            }
             SendError::Behind(_) => Self::new(ExitCode::Other, "behind", chain(&error)),
             error => Self::other(chain(&error)),
         }

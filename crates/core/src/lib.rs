@@ -11,6 +11,7 @@ pub mod ports;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+mod admission;
 mod clock_watch;
 mod delivery_router;
 mod delivery_status;
@@ -29,6 +30,7 @@ mod submission;
 mod uploads;
 mod wake_ups;
 
+pub use admission::{MailboxFill, MessageDecision};
 pub use delivery_router::{Accepted, DeliveryRouter, SendError};
 pub use delivery_status::{DeliveryRecord, PartDecision, ReceiptConflict};
 pub use expiry::{Expiry, ExpirySweep};

@@ -47,7 +47,12 @@ impl LifeClock {
         self.look(|watch, sight| watch.trusts(sight)).await
     }
 
-    /// The same for the sweep, whose looks are what the next ones are measured by.
+    /// The time by which something is read: while the wall clock is in doubt no life ends, and none is said to have ended.
+    pub(crate) async fn reading_time(&self) -> Result<Timestamp, BackendError> {
+        Ok(self.now().await?.unwrap_or_default())
+    }
+
+    /// As [`Self::now`], for the sweep, whose looks are what the next ones are measured by.
     pub(crate) async fn sweep_time(&self) -> Result<Option<Timestamp>, BackendError> {
         self.look(ClockWatch::believes).await
     }

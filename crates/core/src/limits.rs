@@ -13,14 +13,15 @@ pub const PAGE_BYTES: usize = 2 << 20;
 /// How long a reader may wait for mail in one call. Below the idle timeouts of common proxies (60 s).
 pub const RECEIVE_WAIT: Duration = Duration::from_secs(50);
 
-/// Messages that wait in one mailbox: the document's figure.
+/// Messages that wait in one mailbox: what five senders may leave unanswered under one session each. Raised, a sleeper's
+/// backlog costs the relay more rows; what finds no room waits with its sender.
 pub const MAILBOX_MESSAGES: u64 = 10_000;
 
 /// Bytes that wait in one mailbox.
 pub const MAILBOX_BYTES: u64 = 1 << 30;
 
-/// Control messages that wait in one mailbox, beside its messages: the design's figure. Each sender has one, so this is how
-/// many peers may answer a sleeper; what finds no room is made good by a later one.
+/// Control messages that wait in one mailbox, beside its messages. Each sender has one, so this is how many peers may
+/// answer a sleeper; what finds no room is made good by a later one.
 pub const MAILBOX_CONTROL: u64 = 100;
 
 /// Uploads that one agent may have open at a time: a few files at once, and not a mailbox's worth of beginnings.
@@ -36,8 +37,8 @@ pub const UPLOAD_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Ranges of what is missing that one answer lists. Who fills them asks again.
 pub const MISSING_RANGES: usize = 100;
 
-/// Pieces of a body, from its beginning, of which a status tells how they are stored: 16 MiB, up to which the document knows
-/// one block. All the pieces of the largest body are 65,536, whose block ids alone are some megabytes.
+/// Pieces of a body, from its beginning, of which a status tells how they are stored: 16 MiB, the largest block.
+/// All the pieces of the largest body are 65,536, whose block ids alone are some megabytes.
 pub const DESCRIBED_PIECES: usize = 16;
 
 /// How far ahead of the relay's clock a message's time may be. NTP keeps hosts within seconds; five minutes forgive a
@@ -78,7 +79,7 @@ pub const SWEEP_ROWS: usize = 500;
 /// busy with it for seconds; lower, and space comes back more slowly than it is let go of.
 pub const COMPACTION_STEPS: usize = 16;
 
-/// How far the wall clock may part from the monotonic one between two sweeps before it is doubted: the design's figure. A
+/// How far the wall clock may part from the monotonic one between two sweeps before it is doubted. A
 /// clock that is kept in step moves by seconds; lower and a slow correction pauses the sweep, higher and a jump of this
 /// size ends mail early.
 pub const CLOCK_JUMP: Duration = Duration::from_secs(5 * 60);
@@ -95,6 +96,14 @@ pub const FAN_OUT_PARTS: usize = 64;
 
 /// Changes in one page of the event feed.
 pub const FEED_CHANGES: usize = 100;
+
+/// The span in which an agent is named once whose receipts are further on than the ledger. Any agent can sign such receipts as
+/// often as it likes; shorter, and it fills the operator's log.
+pub const ADVICE_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// Agents that are named in that time; of more it is said once that they are many. If the ledger was put back from a copy a few
+/// are enough to tell, and identities cost nothing.
+pub const ADVISED_AGENTS: usize = 32;
 
 const _: () = assert!(
     REMEMBERED.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),

@@ -151,8 +151,7 @@ impl Mailboxes {
             asked => asked.min(limits::PAGE_ENTRIES),
         };
         let bytes = limits::PAGE_BYTES as u64;
-        // While the clock is in doubt no life ends, and none is said to have ended.
-        let now = self.life_clock.now().await?.unwrap_or_default();
+        let now = self.life_clock.reading_time().await?;
         Ok(PageQuery { recipient: caller.agent(), after: request.after, entries, bytes, now })
     }
 

@@ -9,7 +9,7 @@ use crate::{
     Bell, Principal, WakeUps,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, Change, ContentForm, Contents, GiveUp, Ledger, Standing},
+    ports::{BackendError, Change, ContentForm, Contents, GiveUp, Ledger, Reader, Standing},
     release,
 };
 
@@ -127,7 +127,7 @@ impl MessageQuery {
     }
 
     async fn content(&self, caller: &Principal, message: MessageRef) -> Result<MessageContent, BackendError> {
-        let handles = self.ledger.handles(message, caller.agent(), limits::DESCRIBED_PIECES).await?;
+        let handles = self.ledger.handles(message, self.reader(caller).await?, limits::DESCRIBED_PIECES).await?;
         let body = handles.body.map(|body| BodyContent {
             length: body.length,
             pieces: body.length.div_ceil(wire::BODY_PIECE),
@@ -136,10 +136,14 @@ impl MessageQuery {
         Ok(MessageContent { body, part: handles.part.and_then(|handle| self.contents.describe(&handle)) })
     }
 
-    /// What was lost is said to be lost, whoever found that out.
+    async fn reader(&self, caller: &Principal) -> Result<Reader, BackendError> {
+        Ok(Reader { agent: caller.agent(), now: self.life_clock.reading_time().await? })
+    }
+
+    /// What was lost is said to be lost, whoever found that out; a life that is over ends with the answer, as with a status.
     async fn why_there_is_none(&self, caller: &Principal, message: MessageRef) -> Result<QueryError, BackendError> {
         let is_lost = |status: &DeliveryStatus| status.state == DeliveryState::Failed(FailureReason::Lost);
-        match self.visible(caller, message).await {
+        match self.deliveries(caller, message).await {
             Ok(visible) if visible.iter().any(is_lost) => Ok(QueryError::Lost),
             Err(QueryError::Backend(error)) => Err(error),
             _ => Ok(QueryError::NotFound),
@@ -161,7 +165,7 @@ impl MessageQuery {
     /// [`QueryError`].
     pub async fn body(&self, caller: &Principal, message: MessageRef, offset: u64) -> Result<BodyPart, QueryError> {
         let (place, skipped) = (offset / wire::BODY_PIECE, offset % wire::BODY_PIECE);
-        let Some(piece) = self.ledger.body_piece(message, caller.agent(), place).await? else {
+        let Some(piece) = self.ledger.body_piece(message, self.reader(caller).await?, place).await? else {
             return Err(self.why_there_is_none(caller, message).await?);
         };
         let length = piece.length;

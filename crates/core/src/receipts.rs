@@ -1,9 +1,14 @@
 //! Receipts: the recipient's signed word moves a status and lets the content go.
 
+mod advice;
+
 use std::sync::Arc;
 
 use sealpost_protocol::{Clock, ErrorCode, ReceiptBatch, ReceiptError, Signature, Signer};
 use thiserror::Error;
+
+pub(crate) use self::advice::Advice;
+use self::advice::Saying;
 
 use crate::{
     Principal, WakeUps,
@@ -19,6 +24,7 @@ pub struct Receipts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) node: Arc<dyn Signer + Send + Sync>,
+    pub(crate) advice: Advice,
 }
 
 /// The node's signature over the batch's head.
@@ -93,12 +99,21 @@ impl Receipts {
         let manifest = self.prekeys.manifest(recipient).await?.ok_or(ReceiptsError::NotTheRecipient)?;
         batch.verify(&manifest.fields().identity)?;
         let signature = head.countersign(self.node.as_ref());
-        let recorded = self.ledger.record_receipts(batch, signature, self.clock.now()).await;
+        let now = self.clock.now();
+        let recorded = self.ledger.record_receipts(batch, signature, now).await;
         if let Err(RecordReceiptsError::OutOfSequence { number, .. }) = &recorded
             && *number < head.number
         {
-            tracing::warn!(%recipient, found = head.number, expected = number,
-                "receipts are further on than the ledger: if it was put back from a copy, say so with --restored");
+            match self.advice.on(recipient, now) {
+                Saying::Of(recipient) => tracing::warn!(%recipient, found = head.number, expected = number,
+                    "receipts are further on than the ledger: if it was put back from a copy, say so with --restored; \
+                     nothing more is said of this agent for an hour"),
+                Saying::OfMany => tracing::warn!(
+                    "receipts of many agents are further on than the ledger: if it was put back from a copy, say so with \
+                     --restored; no more of them are named for an hour"
+                ),
+                Saying::Nothing => {}
+            }
         }
         let recorded = recorded?;
         self.wake_ups.ring(&recorded.senders);

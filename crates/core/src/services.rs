@@ -10,6 +10,7 @@ use crate::{
     fan_out::FanOutWriter,
     life_clock::LifeClock,
     ports::{Contents, Ledger, Prekeys},
+    receipts::Advice,
 };
 
 /// What the use cases stand on.
@@ -93,6 +94,7 @@ impl Services {
                 clock,
                 wake_ups: Arc::clone(&wake_ups),
                 node,
+                advice: Advice::default(),
             },
             message_query: MessageQuery {
                 ledger: Arc::clone(&ledger),

@@ -81,8 +81,8 @@ pub enum SubmissionError {
     /// The body is not the one that the header describes.
     #[error("the body is not the one that the header describes")]
     Body,
-    /// A message without a ratchet has no body.
-    #[error("a message of the scheme {0} has a body")]
+    /// A message without a ratchet has come without a body.
+    #[error("a message of the scheme {0} needs a body")]
     NoBody(Scheme),
     /// A control message that is not what such messages are.
     #[error(

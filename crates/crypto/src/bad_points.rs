@@ -7,13 +7,14 @@ use curve25519_dalek::{
     traits::Identity,
 };
 use sealpost_protocol::{
-    CurveKey, Envelope, IdentityKey, OneTimePrekey, SignedManifest, Suite,
+    BodyAccess, CurveKey, Envelope, IdentityKey, OneTimePrekey, SenderSeal, SignedManifest, SignedPart, Suite,
     encoding::{Decode, DecodeError, Encode},
 };
 
 use crate::{
-    CurvePrivateKey, Session, SystemPrimitives,
+    ContentKey, CurvePrivateKey, Session, SystemPrimitives,
     testing::{NOW, OneTimeKeys, SeededPrimitives, TestAgent, plaintext},
+    wrap_key,
 };
 
 const P: [u8; 32] = {
@@ -114,6 +115,21 @@ fn no_key_that_a_peer_sends_is_a_bad_point() {
         refused_in::<Envelope>(&encoded, key.as_bytes(), &bad_curve_keys(), "curve key");
     }
     refused_in::<Envelope>(&encoded, opening.initiator.as_bytes(), &bad_identities(), "identity key");
+}
+
+#[test]
+fn no_key_in_a_part_without_a_ratchet_is_a_bad_point() {
+    let (alice, bob) = (TestAgent::new(1), TestAgent::new(2));
+    let (primitives, hash) = (SeededPrimitives::new(3), alice.header_to(&bob, 1).hash());
+    let key = ContentKey::generate(&primitives).unwrap();
+    let to = bob.manifest.sealing.public();
+    let wrapped = wrap_key(&primitives, &key, hash, &bob.identity.agent_id(), &to).unwrap();
+    let seal = SenderSeal::sign(&alice.identity, hash);
+    let encoded = SignedPart { seal, access: BodyAccess::Wrapped(wrapped.clone()) }.to_bytes();
+    refused_in::<SignedPart>(&encoded, wrapped.encapsulated.as_bytes(), &bad_curve_keys(), "curve key");
+    refused_in::<SignedPart>(&encoded, seal.sender.as_bytes(), &bad_identities(), "identity key");
+    let encoded = SignedPart { seal, access: BodyAccess::Open }.to_bytes();
+    refused_in::<SignedPart>(&encoded, seal.sender.as_bytes(), &bad_identities(), "identity key");
 }
 
 #[test]

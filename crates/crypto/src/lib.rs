@@ -67,7 +67,7 @@ pub use prekeys::{
 pub use primitives::{Primitives, PrimitivesError, SystemPrimitives};
 pub use recipient_keys::{UnwrapError, unwrap_key, wrap_key};
 pub use restored_copy::{Progress, RestoredCopy, check_progress};
-pub use secret::{ContentKey, GroupSecret, SecretBytes, SharedSecret};
+pub use secret::{ContentKey, GroupSecret, SecretBytes, SharedSecret, encode_secret};
 pub use session::{OpenError, Role, SealError, Session};
 pub use session_ad::SessionId;
 pub use session_life::{AfterRefusal, Refusal, Standing, after_refusal, sessions_to_erase, takes_over};

@@ -6,8 +6,8 @@ use sealpost_protocol::limits as wire;
 
 /// Messages that a sender may seal under one chain without an answer; then it opens a new session.
 ///
-/// The document's mailbox holds 10,000 messages and evicts beyond. Raised, a backlog that was evicted carries a
-/// recipient beyond [`JUMP`] and kills the session; lowered, a sender drains its peer's one-time keys.
+/// Raised, a backlog that was lost or has expired carries a recipient beyond [`JUMP`] and kills the session, or [`JUMP`]
+/// must be raised with it; lowered, a sender drains its peer's one-time keys.
 pub const UNANSWERED_MESSAGES: u32 = 2_000;
 
 /// Keys that one envelope may make a recipient skip: what is left of the old chain, and what precedes it in the new
@@ -17,7 +17,7 @@ pub const UNANSWERED_MESSAGES: u32 = 2_000;
 /// that one forged envelope can cause: some milliseconds of key derivation, thrown away.
 pub const JUMP: u32 = 2 * UNANSWERED_MESSAGES;
 
-/// Keys of skipped messages that a session keeps, oldest evicted: the document's figure.
+/// Keys of skipped messages that a session keeps, oldest evicted.
 ///
 /// Raised, more messages can come late, and more keys lie about for someone who takes the state; the cache is searched
 /// from end to end, so thousands would want an index.
@@ -36,7 +36,7 @@ pub const SKIPPED_KEY_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 /// recognises it by its id all the same. It must exceed the chains that are known, or ranges could not be joined.
 pub const LOST_RANGES: usize = 32;
 
-/// Messages in a session without a ratchet step, after which a sender asks for one: the document's figure.
+/// Messages in a session without a ratchet step, after which a sender asks for one.
 ///
 /// Lowered, more control messages go about; raised, a stolen state reads more of what follows.
 pub const MESSAGES_WITHOUT_STEP: u32 = 100;
@@ -56,7 +56,8 @@ pub const MARKS_IN_A_ROW: u8 = 100;
 /// marks do not bring about new sessions, which take one-time keys.
 pub const UNANSWERED_WITH_MARKS: u32 = UNANSWERED_MESSAGES / 2;
 
-/// Time in a session without a ratchet step, after which the next message asks for one: the document's figure.
+/// Time in a session without a ratchet step, after which the next message asks for one: an
+/// hour's mail is what a stolen state may read of a quiet conversation. Lowered, more control messages go about.
 pub const TIME_WITHOUT_STEP: Duration = Duration::from_secs(3600);
 
 /// Sessions of a peer that only receive, besides the one that sends: the least recently used go. Two stay behind when

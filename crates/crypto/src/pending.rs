@@ -33,6 +33,8 @@ impl<C> Pending<C> {
         associated_data: &[u8],
         plaintext: &[u8],
     ) -> Result<(Sealed, Commit<C>), PrimitivesError> {
+        #[cfg(test)]
+        crate::testing::note_sealed(&self.key, nonce);
         let mut ciphertext = vec![0; plaintext.len()];
         let tag = aead::seal(self.key.expose(), nonce, associated_data, plaintext, &mut ciphertext)?;
         Ok((Sealed { ciphertext, tag }, Commit(self.change)))

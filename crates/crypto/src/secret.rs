@@ -123,9 +123,9 @@ pub(crate) fn secret_array<'a, const N: usize>(reader: &mut Reader<'a>) -> Resul
     reader.take(N)?.first_chunk().ok_or(DecodeError::Truncated)
 }
 
-/// Encodes secrets into a buffer that is made once, with room for `capacity` bytes: one that grows leaves a copy in
-/// freed memory.
-pub(crate) fn encode_secret(capacity: usize, encode: impl FnOnce(&mut Writer)) -> SecretBytes {
+/// Encodes what is or holds a secret into a buffer that is made once, with room for `capacity` bytes: one that grows leaves
+/// copies in freed memory. The one place where that is done, for whoever stores secrets.
+pub fn encode_secret(capacity: usize, encode: impl FnOnce(&mut Writer)) -> SecretBytes {
     let mut writer = Writer::with_capacity(capacity);
     encode(&mut writer);
     let bytes = SecretBytes(writer.into_bytes());
@@ -193,6 +193,15 @@ impl fmt::Debug for SecretBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic(expected = "33 bytes in room for 32")]
+    #[cfg(debug_assertions)]
+    fn an_encoding_that_outgrows_its_buffer_is_caught() {
+        encode_secret(32, |writer| {
+            writer.u8(1).array(&[7; 32]);
+        });
+    }
 
     #[test]
     fn debug_of_a_secret_shows_its_purpose_and_nothing_else() {

@@ -1,6 +1,9 @@
 //! What the tests share: primitives that repeat themselves, agents with all their keys, and messages.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    cell::RefCell,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use ml_kem::{B32, DecapsulationKey768, EncapsulationKey768, Seed, ml_kem_768};
 use sealpost_protocol::{
@@ -13,11 +16,29 @@ use crate::{
     Content, ExpectedBundle, IdentityPrivateKey, KemPrivateKey, ManifestPrekeys, OneTimeCurvePrekey, OneTimeKemPrekey,
     Payload, Plaintext, Primitives, PrimitivesError, PrivatePrekey, RespondError, ResponderKemKey, ResponderKeys,
     SecretBytes, Session, SharedSecret, SystemPrimitives, Validity, VerifiedBundle, initiate, respond,
+    secret::MessageKey,
 };
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_351_425_123);
 
 pub(crate) const BOTH_SUITES: [Suite; 2] = [Suite::Pqxdh25519MlKem768, Suite::X3dh25519];
+
+/// A message key, and the nonce it was used with.
+pub(crate) type KeyAndNonce = ([u8; 32], [u8; 12]);
+
+thread_local! {
+    static SEALED: RefCell<Vec<KeyAndNonce>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes note of what the AEAD is given, whatever the headers say of it.
+pub(crate) fn note_sealed(key: &MessageKey, nonce: [u8; 12]) {
+    SEALED.with_borrow_mut(|sealed| sealed.push((*key.expose(), nonce)));
+}
+
+/// What was sealed in this test since it was last asked.
+pub(crate) fn take_sealed() -> Vec<KeyAndNonce> {
+    SEALED.take()
+}
 
 /// Primitives that give the same from the same seed, ML-KEM by another implementation than production's.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! nothing for this. `SEALPOST_WRITE_VECTORS=1 cargo test -p sealpost-crypto vectors` rewrites the files;
 //! `scripts/independent` checks them with other implementations.
 
+mod access;
 mod bodies;
 mod conversation;
 mod handshakes;
@@ -25,6 +26,7 @@ fn the_files_hold_what_the_code_does() {
     check("bodies.json", &bodies::vectors());
     check("payloads.json", &payloads::vectors());
     check("receipts.json", &receipts::vectors());
+    check("access.json", &access::vectors());
 }
 
 fn check(name: &str, made: &Value) {

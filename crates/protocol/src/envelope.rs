@@ -1,7 +1,7 @@
 //! The envelope: one message under one ratchet, as the relay carries it.
 //!
-//! The document's `EncryptedEnvelope`, field by field, and what it needs besides. Sender, recipient and time stand once
-//! in the message's header, which is in the associated data; `docs/protocol.md` has the table.
+//! Sender, recipient and time stand once in the message's header, which is in the associated data; `docs/protocol.md`,
+//! section 7, has the bytes, and decision 003 the reasons.
 
 use std::fmt;
 

@@ -35,11 +35,11 @@ byte_enum! {
     /// How urgent the sender holds a message to be. Carried to the recipient; the relay hands out in the order of acceptance,
     /// whatever it says.
     Priority, "priority" {
-        /// After everything else.
+        /// May be shown last.
         Low = 1, "low";
         /// The usual.
         Normal = 2, "normal";
-        /// Before everything else.
+        /// Should be shown first.
         High = 3, "high";
     }
 }

@@ -40,7 +40,7 @@ pub use identity::{
 pub use keys::{CurveKey, InvalidKey, KemCiphertext, KemKey};
 pub use manifest::{Manifest, ManifestError, ManifestFields, ManifestHash, SignedManifest, Suite, SuiteId};
 pub use message_id::{ClaimId, GroupId, InvalidMessageId, MessageId, MessageRef, ThreadId, UploadId};
-pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimePrekey, Prekey, PrekeyKind};
+pub use prekeys::{Bundle, KemPrekey, KemPrekeyKind, KeyId, OneTimeKey, OneTimePrekey, Prekey, PrekeyKind};
 pub use receipt::{
     CountersignedHead, ReceiptBatch, ReceiptError, ReceiptHead, ReceiptLeaf, ReceiptProof, RefusalReason,
     SignedReceiptHead, Verdict,

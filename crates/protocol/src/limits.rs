@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Recipients of one message. The document's own figure; raising it lengthens the header that each of them fetches.
+/// Recipients of one message. Raising it lengthens the header that each of them fetches.
 pub const RECIPIENTS: usize = 1_000;
 
 /// Bytes of an application-defined message type: a reverse-DNS name fits, a payload does not.
@@ -19,7 +19,7 @@ pub const ENVELOPE: usize = CIPHERTEXT + 2_048;
 /// say to each other. A relay keeps one of each sender for each recipient, beside all quotas.
 pub const CONTROL_ENVELOPE: usize = 2_048;
 
-/// Bytes of an encoded header: the recipients, and 300 bytes for the rest.
+/// Bytes of an encoded header: the recipients, and 512 bytes for the rest, of which some 300 are in use.
 pub const HEADER: usize = RECIPIENTS * 32 + 512;
 
 /// Bytes of an inline body. Larger bodies are uploaded in pieces.
@@ -47,7 +47,7 @@ pub const MERKLE_LEVELS: usize = 16;
 /// Bytes of an origin (`scheme://host:port`): a DNS name has at most 253.
 pub const ORIGIN: usize = 300;
 
-/// Life of a message: the document's 30 days. A manifest and the retired prekeys are kept to match.
+/// Life of a message: 30 days, in which most sleepers come back. A manifest and the retired prekeys are kept to match.
 pub const MESSAGE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Life of a one-time prekey: half a year. Its private half must be kept as long, and a month beyond for messages that

@@ -78,9 +78,10 @@ pub enum OperatorError {
         /// What it lies in.
         other: PathBuf,
     },
-    /// What a restore that was cut short left, or another one is filling.
+    /// Something is where the backup is to be put together, and no restore is known to have left it.
     #[error(
-        "{} is there: another restore is filling it, or was cut short; if none runs, remove it and begin again", .0.display()
+        "{} is there, where the backup is to be put together, and is not known to be what another restore left: remove it, \
+         and begin again", .0.display()
     )]
     Unfinished(PathBuf),
     /// The folder could not be put into its place.
@@ -114,6 +115,15 @@ impl Operations {
     pub async fn offline(data_dir: &Path) -> Result<Self, OperatorError> {
         let (storage, keys) = unused(data_dir).await?;
         Ok(Self::new(storage.open_contents(keys, Arc::new(SystemClock)).await?))
+    }
+
+    /// As [`Operations::offline`], though the blocks may end before what the ledger has accepted.
+    ///
+    /// # Errors
+    /// [`OperatorError`]; nothing is made.
+    pub async fn with_what_is_left(data_dir: &Path) -> Result<Self, OperatorError> {
+        let (storage, keys) = unused(data_dir).await?;
+        Ok(Self::new(storage.open_what_is_left(keys, Arc::new(SystemClock)).await?))
     }
 
     /// Opens a data directory that no relay uses, to look at its blocks: they stay as they are.
@@ -238,20 +248,16 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
         let unfinished = unfinished.clone();
         tokio::task::spawn_blocking(move || restore_files(&backup, &unfinished))
     };
-    let put = put.await.map_err(BackendError::new)?.map_err(OperatorError::from);
-    let begun = match put {
-        Ok(backup) => begin_anew(&unfinished).await.map(|ledger| Restored { backup, ledger }),
+    let (backup, restoring) = match put.await.map_err(BackendError::new)? {
+        Ok(put) => put,
         // What is there is another's.
-        Err(OperatorError::Backup(BackupError::NotEmpty(unfinished))) => {
-            return Err(OperatorError::Unfinished(unfinished));
-        }
-        Err(error) => Err(error),
+        Err(BackupError::NotEmpty(unfinished)) => return Err(OperatorError::Unfinished(unfinished)),
+        Err(error) => return Err(error.into()),
     };
-    let restored = match begun {
-        Ok(restored) => restored,
+    let ledger = match begin_anew(&unfinished).await {
+        Ok(ledger) => ledger,
         Err(error) => {
-            // It holds copies only.
-            _ = fs::remove_dir_all(&unfinished);
+            restoring.abandon();
             return Err(error);
         }
     };
@@ -259,13 +265,10 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(place(error)),
         _ => {}
     }
-    fs::rename(&unfinished, &data_dir).map_err(place)?;
-    let parent = data_dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(place)?;
-    Ok(restored)
+    restoring.finish(&data_dir).map_err(place)?;
+    Ok(Restored { backup, ledger })
 }
 
-/// Opens what was put back, which shows that its pieces go together.
 /// What is in a data directory that no relay uses, and the keys of its node.
 async fn unused(data_dir: &Path) -> Result<(Embedded, Arc<NodeKeys>), OperatorError> {
     if !Embedded::is_in(data_dir) {
@@ -276,6 +279,7 @@ async fn unused(data_dir: &Path) -> Result<(Embedded, Arc<NodeKeys>), OperatorEr
     Ok((storage, Arc::new(keys)))
 }
 
+/// Opens what was put back, which shows that its pieces go together.
 async fn begin_anew(data_dir: &Path) -> Result<LedgerId, OperatorError> {
     let storage = Embedded::open(data_dir)?;
     let (keys, ledger) = ledger_identity::establish(&storage, data_dir, Some(SystemClock.now())).await?;
@@ -417,5 +421,44 @@ mod tests {
         let refused = restore(backup, target.clone()).await;
         assert!(matches!(refused, Err(OperatorError::Unfinished(_))), "{refused:?}");
         assert!(!target.exists() && left.join("ledger.sqlite3").exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_restore_left_that_was_killed_is_cleared_by_the_next_unless_it_works_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let backup = folder.path().join("backup");
+        Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
+        let (target, left) = (folder.path().join("target"), folder.path().join("target.restoring"));
+        let (_, working) = restore_files(&backup, &left).unwrap();
+        fs::write(left.join("blocks/half"), b"half").unwrap();
+        let refused = restore(backup.clone(), target.clone()).await;
+        assert!(matches!(refused, Err(OperatorError::Backup(BackupError::BeingRestored(_)))), "{refused:?}");
+        assert!(left.join("blocks/half").exists());
+        drop(working); // as a process that is killed does: it leaves the files, and no lock
+        restore(backup, target.clone()).await.unwrap();
+        assert!(!left.exists() && !target.join("blocks/half").exists() && !target.join("restoring").exists());
+        Operations::offline(&target).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_backup_that_was_cut_short_is_taken_for_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let operations = Operations::offline(&data_dir).await.unwrap();
+        let backup = folder.path().join("backup");
+        operations.back_up(backup.clone()).await.unwrap();
+        assert!(!backup.join("unfinished").exists());
+        // What there is when the relay is killed: everything but the list.
+        fs::rename(backup.join("backup.json"), backup.join("unfinished")).unwrap();
+        let again = operations.back_up(backup.clone()).await.unwrap_err();
+        assert!(matches!(again, OperatorError::Backup(BackupError::HoldsUnfinished(_))), "{again:?}");
+        assert!(again.to_string().contains("remove the folder, or name another"), "{again}");
+        let refused = restore(backup.clone(), folder.path().join("target")).await.unwrap_err();
+        assert!(matches!(refused, OperatorError::Backup(BackupError::Unfinished(_))), "{refused:?}");
+        let refused = Operations::offline(&backup).await.unwrap_err();
+        assert!(matches!(refused, OperatorError::Ledger(OpenError::UnfinishedBackup(_))), "{refused:?}");
+        fs::remove_dir_all(&backup).unwrap();
+        operations.back_up(backup).await.unwrap();
     }
 }

@@ -77,7 +77,7 @@ fn listen_advice(error: &io::Error, option: &str) -> String {
 }
 
 impl Relay {
-    /// Opens the store, takes the port and serves.
+    /// Takes the port, opens the store and serves.
     ///
     /// # Errors
     /// [`StartError`].
@@ -92,16 +92,17 @@ impl Relay {
     pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         config.check()?;
         let tls = config.tls.as_ref().map(transport::tls_acceptor).transpose()?;
-        let storage = Embedded::open(&config.data_dir)?;
-        let restored = config.restored.then(|| clock.now());
-        let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
-        let keys = Arc::new(keys);
-        let contents = storage.open_contents(keys.clone(), clock.clone()).await?;
+        // Nothing is made for a relay that cannot serve.
         let (listener, address) = listen(config.listen, "--listen").await?;
         let operators = match config.admin_listen {
             Some(address) => Some(listen(address, "--admin-listen").await?),
             None => None,
         };
+        let storage = Embedded::open(&config.data_dir)?;
+        let restored = config.restored.then(|| clock.now());
+        let (keys, ledger_id) = ledger_identity::establish(&storage, &config.data_dir, restored).await?;
+        let keys = Arc::new(keys);
+        let contents = storage.open_contents(keys.clone(), clock.clone()).await?;
         let admin_address = operators.as_ref().map(|(_, address)| *address);
 
         let origins = config.parsed_origins()?.into_iter().chain(own_origins(address, tls.is_some())).collect();

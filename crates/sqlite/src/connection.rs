@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::{
     database::OpenOptions,
     limits::{BUSY_TIMEOUT, CACHE_KIB, LOG_BYTES_PER_PAGE, STATEMENTS},
+    no_space::is_no_space,
     private_files::{create_file, make_private},
     schema::{ApplicationId, Schema},
 };
@@ -53,15 +54,24 @@ pub enum OpenError {
         /// The journal mode SQLite fell back to.
         mode: String,
     },
+    /// The disk is full.
+    #[error("no space is left on the disk")]
+    NoSpace,
     /// SQLite could not open, read or configure the file.
     #[error("SQLite could not open the database")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// The file is missing and could not be made.
     #[error("the database's file could not be made")]
     File(#[source] io::Error),
     /// The operating system refused the writer's thread.
     #[error("the writer's thread could not be started")]
     Thread(#[source] io::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_no_space(&error) { Self::NoSpace } else { Self::Sqlite(error) }
+    }
 }
 
 /// Opens the connection that may change the database, with the schema brought up to date.

@@ -11,9 +11,14 @@ use std::{
 use rusqlite::Transaction;
 use tokio::sync::oneshot;
 
+use crate::no_space::is_no_space;
+
 /// Why a job has no result, other than its own refusal. Nothing it did is in the database.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JobError {
+    /// The disk is full, or what SQLite may use of it.
+    #[error("no space is left on the disk")]
+    NoSpace,
     /// A statement of the job failed.
     #[error("an SQLite statement failed")]
     Statement(#[source] Arc<rusqlite::Error>),
@@ -34,13 +39,13 @@ pub enum JobError {
 
 impl From<rusqlite::Error> for JobError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Statement(Arc::new(error))
+        if is_no_space(&error) { Self::NoSpace } else { Self::Statement(Arc::new(error)) }
     }
 }
 
 impl JobError {
     pub(crate) fn transaction(error: rusqlite::Error) -> Self {
-        Self::Transaction(Arc::new(error))
+        if is_no_space(&error) { Self::NoSpace } else { Self::Transaction(Arc::new(error)) }
     }
 }
 

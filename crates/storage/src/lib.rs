@@ -1,7 +1,7 @@
 //! Adapters that fill the ports of the core.
 //!
-//! Each is behind a feature of its name. `embedded`, the default, keeps everything in one SQLite file in one data
-//! directory and needs no service. Every adapter passes the core's conformance suites; the rules of the domain stay in
+//! Each is behind a feature of its name. `embedded`, the default, keeps a ledger in SQLite and contents in a block
+//! store, in one data directory, and needs no service. Every adapter passes the core's conformance suites; the rules of the domain stay in
 //! the core: an adapter loads a record, asks it, and stores what it became.
 
 #[cfg(feature = "embedded")]
@@ -10,6 +10,6 @@ mod embedded;
 #[cfg(feature = "embedded")]
 pub use embedded::{
     BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents,
-    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, StoredContent,
-    Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
+    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, Restoring,
+    StoredContent, Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
 };

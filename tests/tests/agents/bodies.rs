@@ -1,6 +1,7 @@
 //! Contents that travel as bodies: any length, cut off anywhere, by two processes, and from a relay that lies.
 
 mod compressed;
+mod damaged;
 
 use std::{
     io::Read,

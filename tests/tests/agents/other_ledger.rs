@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sealpost_tests::{SdkAgent, TestRelay, within};
+use sealpost_agent::{Outgoing, SendOutcome};
+use sealpost_tests::{SdkAgent, TestRelay, text, within};
 
 use super::{assert_accepted, assert_acknowledged};
 
@@ -83,6 +84,39 @@ async fn after_a_copy_was_put_back_what_it_kept_arrives_once_and_receipts_go_on(
         assert_eq!(one_time_keys(agent).await, (100, 100), "none of the copy's");
     }
     converse(&friends).await;
+}
+
+#[tokio::test]
+async fn mail_to_one_whom_a_copy_has_forgotten_waits_until_it_has_been_there_again() {
+    let mut relay = TestRelay::start().await;
+    let alice = SdkAgent::new(&relay.origin()).await;
+    relay.kill().await;
+    let copy = relay.copy_ledger();
+    relay.restart().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let friends = [alice, bob];
+    reconnect(&friends).await;
+    converse(&friends).await;
+
+    relay.kill().await;
+    relay.put_back(&copy);
+    relay.restart_with(&["--restored"]).await;
+    let [alice, bob] = &friends;
+    within("a connection to the relay of now", async {
+        while let Err(error) = alice.sync(Duration::ZERO).await {
+            assert!(error.to_string().contains("does not answer"), "{error}");
+        }
+    })
+    .await;
+    let kept = alice.send_text(bob.id(), "to whom it has forgotten").await;
+    let SendOutcome::Kept(why) = &kept.outcome else { panic!("{kept:?}") };
+    assert_eq!(why.code(), "unknown-recipient");
+    reconnect(&friends).await;
+    assert_accepted(&alice.send_text(bob.id(), "since it is back").await);
+    assert_eq!(bob.take_texts().await, ["to whom it has forgotten", "since it is back"]);
+    let nobody = SdkAgent::unpublished(&relay.origin()).await;
+    let refused = within("a refusal", alice.send(Outgoing::to([nobody.id()], text("hello")))).await;
+    assert!(refused.is_err_and(|error| error.code() == "unknown-recipient"), "who never was there is refused for good");
 }
 
 /// Where `crates/agent` keeps private prekeys, and the kind of one-time curve keys.

@@ -63,6 +63,11 @@ async fn a_message_is_sent_received_and_followed_up() {
     assert_fields(&sent, &["id", "state", "recipients", "accepted_at"]);
     assert_eq!(sent["state"], "accepted");
     assert_eq!(sent["recipients"][0], bob["id"]);
+    let waiting =
+        home.run(["status", "--as", "alice", sent["id"].as_str().unwrap(), "--json"]).await.succeeded().document();
+    assert_fields(&waiting, &["id", "state", "accepted_at", "recipients", "content"]);
+    assert_fields(&waiting["content"], &["part"]);
+    assert_stored(&waiting["content"]["part"], "pooled");
 
     let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().document();
     let fields = ["id", "from", "from_name", "text", "type", "thread", "priority", "sent_at", "received_at"];
@@ -135,4 +140,37 @@ async fn the_demonstration_does_all_it_shows() {
     assert_eq!(names, DEMO);
     assert!(steps.iter().all(|step| step["ok"] == true), "{shown}");
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it keeps nothing");
+}
+
+/// The form of what a relay says of a stored content.
+fn assert_stored(stored: &serde_json::Value, policy: &str) {
+    let fields = ["length", "padded_length", "block_size", "tuple_size", "policy", "is_cbl", "block_ids"];
+    assert_fields(stored, &fields);
+    let number = |field: &str| stored[field].as_u64().unwrap();
+    assert!(number("length") > 0 && number("padded_length") >= number("length"), "{stored}");
+    assert!(number("block_size") >= 1 << 10 && number("tuple_size") == 3, "{stored}");
+    assert_eq!((stored["policy"].as_str(), stored["is_cbl"].as_bool()), (Some(policy), Some(false)), "{stored}");
+    let ids = stored["block_ids"].as_array().unwrap();
+    assert!(!ids.is_empty() && ids.iter().all(|id| id.as_str().unwrap().len() == 64), "{stored}");
+}
+
+#[tokio::test]
+async fn a_status_shows_how_a_body_is_stored() {
+    let (_relay, home) = relay_and_home().await;
+    let path = home.path().join("file.bin");
+    std::fs::write(&path, vec![7; 3 << 20]).unwrap();
+    let send = ["send", "--as", "alice", "bob", "--scheme", "none", "--file", path.to_str().unwrap(), "--json"];
+    let sent = home.run(send).await.succeeded().document();
+    let status = ["status", "--as", "alice", sent["id"].as_str().unwrap()];
+    let content = home.run(status.iter().chain(&["--json"])).await.succeeded().document()["content"].clone();
+    assert_fields(&content, &["body", "part"]);
+    assert_fields(&content["body"], &["length", "pieces", "contents"]);
+    let pieces = content["body"]["pieces"].as_u64().unwrap();
+    assert!(pieces > 3 && content["body"]["length"].as_u64().unwrap() > 3 << 20, "{content}");
+    assert_eq!(content["body"]["contents"].as_array().map(Vec::len), Some(usize::try_from(pieces).unwrap()));
+    assert_eq!(content["body"]["contents"][0]["policy"], "fresh");
+    let text = home.run(status).await.succeeded().out;
+    let expected =
+        format!("  body: {} bytes in {pieces} pieces, fresh whitened in blocks of ", content["body"]["length"]);
+    assert!(text.contains(&expected) && text.contains("  part: "), "{text}");
 }

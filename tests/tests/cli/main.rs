@@ -1,4 +1,4 @@
-//! The command's shape that scripts rely on (design §7): JSON forms, exit codes, what goes where, and what a terminal is
+//! The command's shape that scripts rely on: JSON forms, exit codes, what goes where, and what a terminal is
 //! spared.
 
 #![expect(
@@ -16,12 +16,14 @@ mod identity;
 mod interrupted;
 mod json_forms;
 mod keeping;
+mod logs;
 mod lost;
 mod marks;
 mod measuring;
 mod operators;
 mod outbox;
 mod passphrases;
+mod progress;
 mod receiving;
 mod schemes;
 mod terminals;

@@ -70,7 +70,7 @@ async fn a_running_relay_s_store_is_looked_at_through_the_operators_endpoint() {
         assert_fields(&collected, &["needed", "collected"]);
         assert_eq!(verified["findings"], serde_json::json!([]));
         let repaired = ask(&home, &["repair"], place).await;
-        assert_fields(&repaired, &["rewritten", "lost", "mended", "left"]);
+        assert_fields(&repaired, &["rewritten", "lost", "given_up", "mended", "left"]);
         assert_eq!((&repaired["lost"], &repaired["mended"]), (&serde_json::json!([]), &serde_json::json!([])));
 
         let urls = ask(&home, &["url", &message], place).await;
@@ -206,6 +206,7 @@ async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_po
     let elsewhere = home.path().join("elsewhere");
     let taken = home.run(serve.iter().chain(&[path(&elsewhere), "--admin-listen", &admin])).await.exited(5);
     assert!(error(&taken).contains("another address with --admin-listen"), "{}", taken.err);
+    assert!(!elsewhere.exists(), "a relay that cannot serve makes nothing");
     relay.kill().await;
     let backup = home.path().join("backup");
     home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
@@ -226,8 +227,66 @@ async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_po
         assert!(error(&refused).contains("ledger.sqlite3 is empty"), "{}", refused.err);
         assert_eq!(fs::metadata(data_dir.join("ledger.sqlite3")).unwrap().len(), 0);
     }
-    home.run(restore.iter().chain(&[path(&elsewhere.join("whole"))])).await.exited(5);
     home.run(restore.iter().chain(&[path(&home.path().join("whole"))])).await.succeeded();
+}
+
+#[tokio::test]
+async fn a_relay_whose_last_blocks_are_gone_says_what_to_do_and_goes_on_once_the_loss_is_accepted() {
+    let (mut relay, home, _, message) = relay_with_mail().await;
+    relay.kill().await;
+    let data_dir = relay.data_dir();
+    let segments = fs::read_dir(data_dir.join("blocks")).unwrap().map(|entry| entry.unwrap().path());
+    let is_segment = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "segment");
+    fs::remove_file(segments.filter(is_segment).max().unwrap()).unwrap();
+    let place = ["--data-dir", path(&data_dir), "--json"];
+    for command in [["serve", "--listen", "127.0.0.1:0"].as_slice(), &["blocks", "repair"], &["blocks", "gc"]] {
+        let refused = home.run(command.iter().chain(&place)).await.exited(5);
+        let told = error(&refused);
+        assert!(told.contains("sealpost restore") && told.contains("repair --accept-loss"), "{command:?}: {told}");
+    }
+    let found = home.run(["blocks", "verify"].iter().chain(&place)).await.exited(1).document();
+    assert_eq!(found["lost_contents"].as_u64(), Some(1), "{found}");
+    home.run(["blocks", "repair", "--accept-loss", "--admin", "127.0.0.1:1"]).await.exited(2);
+    let repaired = home.run(["blocks", "repair", "--accept-loss"].iter().chain(&place)).await.succeeded().document();
+    assert_eq!(repaired["mended"][0]["kind"], "lost-content", "{repaired}");
+    home.run(["blocks", "verify"].iter().chain(&place)).await.succeeded();
+    home.run(["blocks", "gc"].iter().chain(&place)).await.succeeded();
+    relay.restart().await;
+    let status = home.run(["status", "--as", "alice", &message, "--json"]).await.succeeded().out;
+    assert!(status.contains("lost"), "{status}");
+    home.run(["send", "--as", "alice", "bob", "after the loss"]).await.succeeded();
+    let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.succeeded().documents();
+    assert_eq!(texts(&received), ["after the loss"]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_backup_during_which_the_relay_was_killed_is_told_and_taken_for_nothing_else() {
+    let (mut relay, home, admin, _) = relay_with_mail().await;
+    let (key, backup) = (relay.data_dir().join("node.key"), home.path().join("backup"));
+    // Copying the key blocks until somebody writes it.
+    let bytes = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&key).status().unwrap().success());
+    let command = ["backup", "--admin", &admin, "--to", path(&backup), "--json"];
+    let (told, ()) = tokio::join!(home.run(command), async {
+        until(|| backup.join("ledger.sqlite3").metadata().is_ok_and(|ledger| ledger.len() > 0)).await;
+        relay.kill().await;
+    });
+    let told = error(&told.exited(3));
+    assert!(told.contains("broke before its answer came") && told.contains("half done"), "{told}");
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, bytes).unwrap();
+    let data_dir = relay.data_dir();
+    let again = home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup), "--json"]).await.exited(5);
+    assert!(error(&again).contains("remove the folder, or name another"), "{}", again.err);
+    let target = home.path().join("target");
+    let refused = home.run(["restore", "--from", path(&backup), "--data-dir", path(&target), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("is no finished backup") && !target.exists(), "{}", refused.err);
+    let refused = home.run(["serve", "--listen", "127.0.0.1:0", "--data-dir", path(&backup), "--json"]).await.exited(5);
+    assert!(error(&refused).contains("was not finished"), "{}", refused.err);
+    fs::remove_dir_all(&backup).unwrap();
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
 }
 
 #[cfg(unix)]

@@ -1,84 +1,21 @@
-//! Whether what was fetched is the body that the header describes, and whether that opens.
-
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-};
+//! Whether what is sealed in a body is a content: its frame, if it is compressed, and a payload, if it is short.
 
 use sealpost_crypto::{BodyError, BodyOpener, BodySeal, Content, ContentKind, Payload, SecretBytes};
-use sealpost_protocol::{BodyHasher, MessageType};
 use zeroize::Zeroizing;
 
-use super::{
-    compression::{CompressionError, Decompressor},
-    spool::SpoolFile,
-};
-use crate::{SyncError, limits, records::BodyRecord};
-
-/// What a body that was fetched is.
-pub(super) enum Checked {
-    /// Whole, and it opens; of this type.
-    Opens(Option<MessageType>),
-    /// Not the one that the header describes.
-    Other,
-    /// The one that the header describes, and it does not open.
-    Unreadable,
-}
-
-/// Reads a whole file of the spool through: whether it is the body, and whether that opens.
-pub(super) async fn check(file: &SpoolFile, body: &BodyRecord) -> Result<Checked, SyncError> {
-    let (handle, body) = (file.handle().map_err(SyncError::Spool)?, body.clone());
-    let checked = tokio::task::spawn_blocking(move || check_file(handle, &body)).await;
-    checked.map_err(|error| SyncError::Spool(io::Error::other(error)))?
-}
-
-fn check_file(mut file: File, body: &BodyRecord) -> Result<Checked, SyncError> {
-    let read = |error| SyncError::Spool(error);
-    file.seek(SeekFrom::Start(0)).map_err(read)?;
-    let mut file = io::BufReader::with_capacity(limits::SPOOL_BUFFER, file);
-    let mut hasher = BodyHasher::default();
-    let mut opener = match BodyOpener::new(&body.key.seal(), body.description.sealed_length) {
-        Err(BodyError::Primitives(error)) => return Err(error.into()),
-        opener => opener.ok(),
-    };
-    let mut frame = Frame::default();
-    let mut piece = Vec::new();
-    loop {
-        let needed = opener.as_ref().map(BodyOpener::needed).filter(|needed| *needed > 0);
-        piece.resize(needed.unwrap_or(limits::SPOOL_BUFFER), 0);
-        let length = read_full(&mut file, &mut piece).map_err(read)?;
-        let Some(found) = piece.get(..length).filter(|found| !found.is_empty()) else { break };
-        hasher.update(found);
-        if needed.is_some()
-            && let Some(opening) = &mut opener
-        {
-            match opening.open(found) {
-                Ok(content) if frame.check(opening, &content).is_ok() => {}
-                Err(BodyError::Primitives(error)) => return Err(error.into()),
-                // Whose fault it is the hash tells, at the end.
-                _ => opener = None,
-            }
-        }
-    }
-    Ok(match opener {
-        _ if hasher.description() != body.description => Checked::Other,
-        Some(opener) if opener.needed() == 0 && frame.finish().is_ok() => {
-            Checked::Opens(opener.prelude().and_then(|prelude| prelude.message_type.clone()))
-        }
-        _ => Checked::Unreadable,
-    })
-}
+use super::compression::{CompressionError, Decompressor};
+use crate::limits;
 
 /// The frame in a body whose content is compressed, as it is read through; nothing of it is kept.
 #[derive(Default)]
-struct Frame {
+pub(super) struct Frame {
     decompressor: Option<Decompressor>,
     has_begun: bool,
     scratch: Zeroizing<Vec<u8>>,
 }
 
 impl Frame {
-    fn check(&mut self, opener: &BodyOpener, content: &[u8]) -> Result<(), CompressionError> {
+    pub(super) fn check(&mut self, opener: &BodyOpener, content: &[u8]) -> Result<(), CompressionError> {
         if !self.has_begun
             && let Some(prelude) = opener.prelude()
         {
@@ -92,23 +29,9 @@ impl Frame {
         }
     }
 
-    fn finish(&mut self) -> Result<(), CompressionError> {
+    pub(super) fn finish(&mut self) -> Result<(), CompressionError> {
         self.decompressor.as_mut().map_or(Ok(()), Decompressor::finish)
     }
-}
-
-/// Reads until the buffer is full or the file has ended.
-fn read_full(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }
 
 /// Why a body was not read.

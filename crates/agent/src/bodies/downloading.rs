@@ -1,25 +1,23 @@
-//! Fetching the bodies of received messages: piece by piece into the spool, from where it stopped; once all of it is there
-//! and synced, it is checked, and only then is the message stored, and its receipt due.
+//! Fetching the bodies of received messages: piece by piece into the spool, from where it stopped, and opened as they come;
+//! once all of it is there and synced, the message is stored, and its receipt due.
 //!
-//! A body that is not the one that the header describes is the relay's fault: it is fetched again, later. One that is,
-//! and does not open, is its sender's: the message is refused.
+//! A body that is not the one that the header describes is the relay's fault: it is fetched again, later, and left there
+//! after so many times. One that is, and does not open, is its sender's: the message is refused.
 
-use std::io::{Seek, SeekFrom, Write};
-
-use futures::{StreamExt, stream::FuturesOrdered};
-use sealpost_api::v1;
-use sealpost_protocol::{
-    BodyDescription, ErrorCode, MessageRef, RefusalReason, Scheme, encoding::Encode, limits as wire,
-};
+use sealpost_protocol::{BodyDescription, ErrorCode, MessageRef, RefusalReason, Scheme, encoding::Encode};
 
 use super::{
-    checking::{Checked, NotRead, check, open_short},
-    spool::{SpoolFile, Spooled, blocking},
-    transfers::{Stop, Transfer, TransferKind},
+    checking::{NotRead, open_short},
+    filling::Filled,
+    following::{Checked, lock},
+    spool::Spooled,
+    transfers::Stop,
     waiting::{WaitingReason, is_no_room},
 };
 use crate::{
-    Agent, Event, RelayError, SyncError, limits,
+    Agent, Event, RelayError, SyncError,
+    conflicts::retry_conflicts,
+    limits,
     outbox::encode_payload,
     records::{BodyRecord, ContentRecord, DownloadRecord, InboxRecord},
     store::Changes,
@@ -37,10 +35,12 @@ enum Fetched {
 }
 
 /// A body that waits at the relay.
-struct Awaited {
-    message: MessageRef,
-    body: BodyRecord,
+pub(super) struct Awaited {
+    pub(super) message: MessageRef,
+    pub(super) body: BodyRecord,
     scheme: Scheme,
+    /// Where it was found last not to be the header's, if it was.
+    pub(super) failed_at: Option<u64>,
 }
 
 impl Agent {
@@ -84,11 +84,12 @@ impl Agent {
         let page = self.store.page::<DownloadRecord>(&[], &[], limits::ROWS).await?;
         let mut awaited = Vec::new();
         for row in page.rows {
-            let message = row.value.message;
+            let DownloadRecord { message, failures, failed_at } = row.value;
             let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
             match stored.as_ref().filter(|stored| stored.value.verdict.is_none()).map(|stored| &stored.value) {
                 Some(InboxRecord { content: ContentRecord::Body(body), scheme, .. }) => {
-                    awaited.push(Awaited { message, body: body.clone(), scheme: scheme.scheme() });
+                    let failed_at = (failures > 0).then_some(failed_at);
+                    awaited.push(Awaited { message, body: body.clone(), scheme: scheme.scheme(), failed_at });
                 }
                 _ => {
                     let mut changes = Changes::default();
@@ -103,8 +104,8 @@ impl Agent {
 
     async fn fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
         let MessageRef { id: message, sender } = awaited.message;
-        if let Some(reason) = self.stays(awaited.message, awaited.body.description).await? {
-            self.leave_at_relay(awaited.message, reason).await?;
+        if let Some(reason) = self.stays(awaited.message, awaited.body.description, 0).await? {
+            self.leave_at_relay(awaited.message, reason, 0).await?;
             return Ok(Fetched::Done);
         }
         match self.try_fetch(awaited, stop).await {
@@ -118,11 +119,34 @@ impl Agent {
             }
             // Something else has filled the disk meanwhile.
             Err(SyncError::Spool(error)) if is_no_room(&error) => {
-                self.leave_at_relay(awaited.message, WaitingReason::NoRoom).await?;
+                self.leave_at_relay(awaited.message, WaitingReason::NoRoom, 0).await?;
                 Ok(Fetched::Waits)
+            }
+            Err(error @ SyncError::OtherBody(_)) => {
+                if self.note_damage(awaited.message).await? < limits::BODY_ATTEMPTS {
+                    return Err(error);
+                }
+                self.leave_at_relay(awaited.message, WaitingReason::Damaged, 0).await?;
+                Ok(Fetched::Done)
             }
             result => result,
         }
+    }
+
+    /// Notes that what came of a body was not the header's. Returns how often that was so.
+    async fn note_damage(&self, message: MessageRef) -> Result<u64, SyncError> {
+        let followed = self.followings.of(message);
+        let failed_at = followed.map_or(0, |following| lock(&following).followed());
+        retry_conflicts(|| async {
+            let Some(stored) = self.awaited_row(message).await? else { return Ok(0) };
+            let Some(row) = self.store.find::<DownloadRecord>(&stored.value.arrival).await? else { return Ok(0) };
+            let failures = row.value.failures.saturating_add(1);
+            let mut changes = Changes::default();
+            changes.replace(&row, &DownloadRecord { message, failures, failed_at });
+            self.store.commit(changes).await?;
+            Ok::<_, SyncError>(failures)
+        })
+        .await
     }
 
     async fn try_fetch(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
@@ -135,7 +159,7 @@ impl Agent {
 
     /// The body of what could have been a payload becomes one, in the row. Returns whether it is one.
     async fn fetch_short(&self, awaited: &Awaited) -> Result<bool, SyncError> {
-        let Awaited { message, body, scheme } = awaited;
+        let Awaited { message, body, scheme, .. } = awaited;
         let mut sealed = Vec::new();
         for place in 0..body.description.pieces() {
             sealed.extend(self.piece(*message, body.description, place).await?);
@@ -156,7 +180,7 @@ impl Agent {
     }
 
     async fn fetch_long(&self, awaited: &Awaited, stop: &Stop) -> Result<Fetched, SyncError> {
-        let Awaited { message, body, scheme } = awaited;
+        let Awaited { message, body, scheme, .. } = awaited;
         let spooled = Spooled::Incoming(*message);
         let Some(file) = self.spool.open_or_create(spooled).await.map_err(SyncError::Spool)? else {
             return Ok(Fetched::Waits);
@@ -170,17 +194,21 @@ impl Agent {
                 return Ok(Fetched::Done);
             }
         }
-        if !self.fill(awaited, &file, stop).await? {
-            return Ok(Fetched::InPart);
-        }
-        file.sync().await.map_err(SyncError::Spool)?;
-        match check(&file, body).await? {
+        let checked = match self.fill(awaited, &file, self.most_unasked(*message).await?, stop).await? {
+            Filled::Whole(checked) => checked,
+            Filled::InPart => return Ok(Fetched::InPart),
+            Filled::Larger(length) => {
+                self.leave_at_relay(*message, WaitingReason::Stranger, length).await?;
+                return Ok(Fetched::Done);
+            }
+        };
+        match checked {
             Checked::Opens(message_type) if !self.permits(*scheme, message_type.as_ref()).await? => {
                 self.refuse_body(*message, RefusalReason::Policy).await?;
                 file.discard();
             }
             Checked::Opens(_) => self.settle_body(*message, ContentRecord::Body(body.clone())).await?,
-            Checked::Other => {
+            Checked::Other(_) => {
                 file.discard();
                 return Err(SyncError::OtherBody(message.id));
             }
@@ -190,56 +218,5 @@ impl Agent {
             }
         }
         Ok(Fetched::Done)
-    }
-
-    /// Fetches what a file lacks of a body, several pieces at a time, and writes them in their order: the file's length
-    /// says how far it is. Returns whether it got to the end.
-    async fn fill(&self, awaited: &Awaited, file: &SpoolFile, stop: &Stop) -> Result<bool, SyncError> {
-        let Awaited { message, body: BodyRecord { description, .. }, .. } = awaited;
-        let handle = || file.handle().map_err(SyncError::Spool);
-        let length = handle()?.metadata().map_err(SyncError::Spool)?.len();
-        let whole = if length > description.sealed_length { 0 } else { length / wire::BODY_PIECE };
-        let begin = if length == description.sealed_length { length } else { whole * wire::BODY_PIECE };
-        let mut transfer = Transfer {
-            message: message.id,
-            done: begin,
-            length: description.sealed_length,
-            kind: TransferKind::Download,
-        };
-        self.transfers.show(transfer);
-        let first = begin.div_ceil(wire::BODY_PIECE);
-        let mut places = first..description.pieces();
-        let mut on_their_way = FuturesOrdered::new();
-        loop {
-            while on_their_way.len() < limits::PIECES_AT_A_TIME
-                && !stop.is_asked()
-                && let Some(place) = places.next()
-            {
-                on_their_way.push_back(self.piece(*message, *description, place));
-            }
-            let Some(piece) = on_their_way.next().await else { break };
-            let (piece, mut handle, at) = (piece?, handle()?, transfer.done);
-            transfer.done += piece.len() as u64;
-            let write = move || {
-                handle.set_len(at)?;
-                handle.seek(SeekFrom::Start(at))?;
-                handle.write_all(&piece)
-            };
-            blocking(write).await.map_err(SyncError::Spool)?;
-            self.transfers.show(transfer);
-        }
-        Ok(transfer.done == description.sealed_length)
-    }
-
-    /// One piece, as long as it must be.
-    async fn piece(&self, message: MessageRef, body: BodyDescription, place: u64) -> Result<Vec<u8>, SyncError> {
-        let offset = place * wire::BODY_PIECE;
-        let request =
-            v1::GetBodyRequest { sender: message.sender.to_string(), message_id: message.id.to_string(), offset };
-        let answer = self.relay().await?.body(request).await?;
-        let is_it = answer.offset == offset
-            && answer.length == body.sealed_length
-            && Some(answer.body.len() as u64) == body.piece_length(place);
-        if is_it { Ok(answer.body) } else { Err(SyncError::OtherBody(message.id)) }
     }
 }

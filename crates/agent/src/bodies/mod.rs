@@ -6,6 +6,8 @@
 mod checking;
 mod compression;
 mod downloading;
+mod filling;
+mod following;
 mod leftovers;
 mod reading;
 mod sealing;
@@ -23,6 +25,7 @@ use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
 pub(crate) use self::{
     compression::compress,
+    following::Followings,
     sealing::saves_by_a_body,
     spool::{Spool, SpoolFile, Spooled},
     transfers::{Stop, Transfers},

@@ -58,6 +58,7 @@ impl Agent {
             Ok::<_, SyncError>(self.store.commit(changes).await?)
         })
         .await?;
+        self.followings.remove(message);
         self.spool.remove(Spooled::Incoming(message)).await;
         Ok(())
     }

@@ -1,16 +1,18 @@
-//! Bodies that stay at the relay: those of strangers that are not small, and what the disk has no room for. They are shown as
-//! waiting, hold nothing else up, and come when they are asked for, when there is room, or when their sender is no stranger
-//! any more.
+//! Bodies that stay at the relay: those of strangers that are not small, what the disk has no room for, and what the relay
+//! has handed out otherwise each time than the header describes it. They are shown as waiting, hold nothing else up, and come
+//! when they are asked for, when there is room, or when their sender is no stranger any more.
 
 use std::{
     collections::HashSet,
     io,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use sealpost_protocol::{AgentId, BodyDescription, MessageId, MessageRef, Priority, Timestamp, limits as wire};
+use sealpost_sqlite::free_bytes;
 
-use super::spool::Spooled;
+use super::spool::{Spooled, blocking};
 use crate::{
     Agent, Event, ReceivedScheme, SyncError,
     conflicts::retry_conflicts,
@@ -23,7 +25,8 @@ use crate::{
 /// What an agent fetches unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReceivingLimits {
-    /// Bytes of one body of a stranger: of an agent that is neither a contact nor was ever written to.
+    /// Bytes of one body of a stranger, of an agent that is neither a contact nor was ever written to; and of the content in
+    /// it, which is longer if it is compressed.
     pub stranger_body: u64,
     /// Bytes of bodies of all strangers together that are here and not taken.
     pub stranger_bodies: u64,
@@ -49,8 +52,10 @@ impl Default for ReceivingLimits {
 pub enum WaitingReason {
     /// The disk, or the agent's part of it, has no room for it.
     NoRoom,
-    /// A stranger sent it, and it is not small.
+    /// A stranger sent it, and it, or the content in it, is not small.
     Stranger,
+    /// What came, again and again, was not what the header describes: the relay's doing, or that of the way from there.
+    Damaged,
 }
 
 /// A received message whose body stays at the relay.
@@ -60,6 +65,8 @@ pub struct WaitingBody {
     pub message: MessageRef,
     /// Bytes of the body, sealed.
     pub length: u64,
+    /// Bytes of the content in it, if it waits because they are so many.
+    pub content_length: Option<u64>,
     /// The sender's clock when it was composed.
     pub sent: Timestamp,
     /// This agent's clock when its envelope was opened.
@@ -108,13 +115,14 @@ impl Wanted {
 }
 
 impl WaitingReason {
-    const ALL: [Self; 2] = [Self::NoRoom, Self::Stranger];
+    const ALL: [Self; 3] = [Self::NoRoom, Self::Stranger, Self::Damaged];
 
     /// Where the rows begin: what waits for room alone is looked at first.
     fn prefix(self) -> u8 {
         match self {
             Self::NoRoom => 1,
             Self::Stranger => 2,
+            Self::Damaged => 3,
         }
     }
 
@@ -133,12 +141,13 @@ impl Agent {
         for reason in WaitingReason::ALL {
             let left = limit.min(limits::ROWS) - waiting.len();
             for row in self.store.list::<WaitingBodyRecord>(&[reason.prefix()], &[], left).await? {
-                let message = row.value.message;
+                let WaitingBodyRecord { message, content_length } = row.value;
                 let Some(stored) = self.awaited_row(message).await?.map(|stored| stored.value) else { continue };
                 let Some(body) = stored.content.body() else { continue };
                 waiting.push(WaitingBody {
                     message,
                     length: body.description.sealed_length,
+                    content_length: (content_length > 0).then_some(content_length),
                     sent: stored.sent,
                     received: stored.received,
                     priority: stored.priority,
@@ -173,7 +182,7 @@ impl Agent {
         let Some(stored) = self.awaited_row(message).await? else { return Ok(FetchAnswer::Unknown) };
         let Some(body) = stored.value.content.body() else { return Ok(FetchAnswer::Unknown) };
         self.wanted.lock().insert(message);
-        if self.stays(message, body.description).await?.is_some() {
+        if self.stays(message, body.description, 0).await?.is_some() {
             let Room { needed, free } = self.room_for(message, body.description).await?;
             return Ok(FetchAnswer::NoRoom { needed, free });
         }
@@ -181,13 +190,14 @@ impl Agent {
         Ok(FetchAnswer::Fetches)
     }
 
-    /// Why a body is not fetched now; nothing if it is.
+    /// Why a body is not fetched now, whose content has so many bytes, as far as that is known; nothing if it is.
     pub(super) async fn stays(
         &self,
         message: MessageRef,
         body: BodyDescription,
+        content_length: u64,
     ) -> Result<Option<WaitingReason>, SyncError> {
-        let length = body.sealed_length;
+        let length = body.sealed_length.max(content_length);
         if length <= limits::SHORT_BODY {
             return Ok(None);
         }
@@ -206,6 +216,30 @@ impl Agent {
         }
         let is_small = length <= self.receiving.stranger_body && strangers <= self.receiving.stranger_bodies;
         Ok((!is_small).then_some(WaitingReason::Stranger))
+    }
+
+    /// Checks that a content of so many bytes can be written into a folder while its disk keeps free what it is to keep: for a
+    /// stranger's that nobody has asked for the reserve, else the margin. A compressed content counts as long as it becomes.
+    ///
+    /// # Errors
+    /// [`SyncError::NoRoom`], [`SyncError::State`]; [`SyncError::Spool`] if the disk does not tell.
+    pub async fn check_room_in(&self, message: &MessageRef, folder: &Path, length: u64) -> Result<(), SyncError> {
+        let is_asked_for = self.wanted.lock().contains(message) || self.is_known(message.sender).await?;
+        let left = if is_asked_for { self.receiving.fetch_margin } else { self.receiving.disk_reserve };
+        let folder = folder.to_owned();
+        let free = blocking(move || {
+            let absolute = std::path::absolute(folder)?;
+            free_bytes(absolute.ancestors().find(|folder| folder.is_dir()).unwrap_or(&absolute))
+        });
+        let (needed, free) = (length.saturating_add(left), free.await.map_err(SyncError::Spool)?);
+        if free < needed { Err(SyncError::NoRoom { needed, free }) } else { Ok(()) }
+    }
+
+    /// Bytes of a content that are decompressed unasked of what an agent sends.
+    pub(super) async fn most_unasked(&self, message: MessageRef) -> Result<u64, SyncError> {
+        let is_free = self.wanted.lock().contains(&message) || self.is_known(message.sender).await?;
+        // What may be a payload is fetched from anybody.
+        Ok(if is_free { u64::MAX } else { self.receiving.stranger_body.max(limits::SHORT_BODY) })
     }
 
     /// What the rest of a body needs, and what there is for it: of the disk, and of the agent's part of it.
@@ -238,8 +272,14 @@ impl Agent {
             || self.contacts().await?.iter().any(|contact| contact.agent == agent))
     }
 
-    /// Leaves a body at the relay. It holds nothing up any more, and what is here of one that has no room goes.
-    pub(super) async fn leave_at_relay(&self, message: MessageRef, reason: WaitingReason) -> Result<(), SyncError> {
+    /// Leaves a body at the relay, with a content of so many bytes if they are why. It holds nothing up any more; of one that
+    /// is damaged what is good stays here, and its application is told.
+    pub(super) async fn leave_at_relay(
+        &self,
+        message: MessageRef,
+        reason: WaitingReason,
+        content_length: u64,
+    ) -> Result<(), SyncError> {
         tracing::info!(id = %message.id, sender = %message.sender, ?reason, "a body stays at the relay");
         let _turn = self.turns.take().await?;
         retry_conflicts(|| async {
@@ -251,12 +291,17 @@ impl Agent {
             if let Some(held) = self.store.find::<HeldRecord>(&held_key(&message, arrival)).await? {
                 changes.delete(&held);
             }
-            changes.insert(reason.key(arrival), &WaitingBodyRecord { message });
+            changes.insert(reason.key(arrival), &WaitingBodyRecord { message, content_length });
+            if reason == WaitingReason::Damaged {
+                self.note(&mut changes, Event::BodyDamaged { message: message.id, sender: message.sender })?;
+            }
             Ok::<_, SyncError>(self.store.commit(changes).await?)
         })
         .await?;
-        if reason == WaitingReason::NoRoom {
-            self.spool.remove(Spooled::Incoming(message)).await;
+        self.followings.remove(message);
+        match reason {
+            WaitingReason::NoRoom | WaitingReason::Stranger => self.spool.remove(Spooled::Incoming(message)).await,
+            WaitingReason::Damaged => _ = self.wanted.lock().remove(&message),
         }
         Ok(())
     }
@@ -276,8 +321,9 @@ impl Agent {
             let (body, stored) = body;
             if stored.value.sent.saturating_add(wire::MESSAGE_LIFE) < self.clock.now() {
                 self.give_up(row.value.message, Event::BodyGone { message: id, sender }).await?;
-            } else if !self.fetch_holds.hold(&[sender])
-                && self.stays(row.value.message, body.description).await?.is_none()
+            } else if !row.key.starts_with(&[WaitingReason::Damaged.prefix()])
+                && !self.fetch_holds.hold(&[sender])
+                && self.stays(row.value.message, body.description, row.value.content_length).await?.is_none()
             {
                 self.let_go_on(row.value.message).await?;
             }
@@ -295,7 +341,7 @@ impl Agent {
             let mut changes = Changes::default();
             changes.delete(&waiting);
             changes.insert(held_key(&message, &arrival), &HeldRecord { message });
-            changes.insert(arrival, &DownloadRecord { message });
+            changes.insert(arrival, &DownloadRecord::new(message));
             Ok::<_, SyncError>(self.store.commit(changes).await?)
         })
         .await

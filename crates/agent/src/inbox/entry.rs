@@ -196,7 +196,7 @@ impl Agent {
         let record = InboxRecord { scheme, ..arrived.record(verdict, content, place.clone()) };
         changes.upsert(&message.to_bytes(), known.as_ref(), &record);
         if verdict.is_none() {
-            changes.insert(place.clone(), &DownloadRecord { message });
+            changes.insert(place.clone(), &DownloadRecord::new(message));
         }
         if is_new && (verdict.is_none() || self.holds_any_of(message.sender).await?) {
             changes.insert(held_key(&message, &place), &HeldRecord { message });

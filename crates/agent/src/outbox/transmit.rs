@@ -66,6 +66,9 @@ impl Agent {
                 let error = match error.code() {
                     // The relay's clock and the one here agree: it was another that was wrong.
                     Some(ErrorCode::ClockSkew) if self.is_misdated(id) => SendError::Misdated { dated: id.timestamp() },
+                    Some(ErrorCode::UnknownRecipient) if is_sealed_to_keys(&header) => {
+                        SendError::RecipientForgotten(error)
+                    }
                     _ => error.into(),
                 };
                 if is_final(&error) {
@@ -132,6 +135,11 @@ impl Agent {
         changes.insert(id.as_bytes().as_slice(), &UnsentRecord { recipients, code, at: self.clock.now() });
         self.store.commit(changes).await
     }
+}
+
+/// Whether a relay has given out the recipients' keys, for the message to be sealed to.
+fn is_sealed_to_keys(header: &Header) -> bool {
+    matches!(header.fields().scheme, Scheme::Ratchet | Scheme::RecipientKeys)
 }
 
 fn part_message(part: &PartRecord) -> v1::Part {

@@ -70,6 +70,17 @@ pub(super) mod number {
     }
 }
 
+/// A number at the end of a row, which rows of before end without: 0 there.
+pub(super) mod later_number {
+    use super::*;
+
+    pub(in super::super) use super::number::{length, write};
+
+    pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+        if reader.left() == 0 { Ok(0) } else { reader.u64() }
+    }
+}
+
 pub(super) mod text {
     use super::*;
 

@@ -49,6 +49,16 @@ record! {
     /// A message whose body is at the relay still.
     DownloadRecord in Download {
         message: MessageRef => value,
+        /// How often what came was not what the header describes.
+        failures: u64 => later_number,
+        /// Where that was found last.
+        failed_at: u64 => later_number,
+    }
+}
+
+impl DownloadRecord {
+    pub(crate) fn new(message: MessageRef) -> Self {
+        Self { message, failures: 0, failed_at: 0 }
     }
 }
 
@@ -56,6 +66,8 @@ record! {
     /// A received message whose body stays at the relay.
     WaitingBodyRecord in WaitingBody {
         message: MessageRef => value,
+        /// Bytes of the content in it, if it waits because they are so many; else 0.
+        content_length: u64 => later_number,
     }
 }
 

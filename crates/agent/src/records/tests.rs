@@ -39,6 +39,20 @@ fn a_record_knows_its_length_so_that_its_secrets_are_written_once() {
 }
 
 #[test]
+fn rows_of_before_a_number_came_are_read_without_it() {
+    let message =
+        MessageRef { sender: AgentId::from_array([1; 32]), id: MessageId::new(Timestamp::from_millis(5), [2; 10]) };
+    let row = DownloadRecord { message, failures: 3, failed_at: 4 }.to_bytes();
+    let before = DownloadRecord::from_bytes(&row[..row.len() - 16]).unwrap();
+    assert!(before.message == message && (before.failures, before.failed_at) == (0, 0));
+    let now = DownloadRecord::from_bytes(&row).unwrap();
+    assert_eq!((now.failures, now.failed_at), (3, 4));
+    assert!(DownloadRecord::from_bytes(&row[..row.len() - 1]).is_err());
+    let waiting = WaitingBodyRecord { message, content_length: 5 }.to_bytes();
+    assert_eq!(WaitingBodyRecord::from_bytes(&waiting[..waiting.len() - 8]).unwrap().content_length, 0);
+}
+
+#[test]
 fn the_order_of_arrival_goes_on_when_the_clock_or_the_relays_numbers_go_back() {
     let millis = Timestamp::from_millis;
     let mut last: Option<ArrivalRecord> = None;

@@ -64,7 +64,7 @@ impl From<JobError> for StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(Box::new(error))
+        JobError::from(error).into()
     }
 }
 

@@ -6,6 +6,7 @@
 mod appending;
 mod compaction;
 mod discarding;
+mod giving_up;
 mod opening;
 mod reading;
 mod repair;
@@ -115,7 +116,7 @@ impl Log {
         ours.ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// Removes what another process would find as leftovers of the last.
+    /// Writes down what the next start would otherwise have to look for.
     pub(crate) fn close(&self) -> io::Result<()> {
         let mut state = self.state();
         self.log_discards(&mut state)?;

@@ -5,7 +5,7 @@
 //! durable before the ledger committed it, so a torn tail loses nothing that anyone was told.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     sync::{Arc, Mutex},
 };
@@ -28,6 +28,8 @@ use crate::{
 pub enum Recovery {
     /// What was appended before the mark that the ledger committed; the rest is let go of.
     Committed(Mark),
+    /// The same, though the files may end before the mark: what lay between is lost, and nothing new takes its place.
+    WhatIsLeft(Mark),
     /// Everything that is whole: for stores without a ledger.
     Everything,
 }
@@ -62,6 +64,8 @@ pub struct Opening {
     pub dropped: u64,
     /// Segments that should be there and are not.
     pub missing_segments: Vec<u32>,
+    /// Whether the files end before the mark.
+    pub is_short: bool,
 }
 
 /// An open log, and how it was opened.
@@ -84,6 +88,8 @@ struct Recovered {
     dropped: Vec<Record>,
     /// The newest segment, if more can be appended to it.
     active: Option<Active>,
+    /// The last segment in which something may have been appended, whether or not it is there.
+    last_used: u32,
     opening: Opening,
 }
 
@@ -106,8 +112,9 @@ impl Log {
             ),
         };
         let opening = Opening { is_rebuilt, ..Opening::default() };
-        let (discards, dropped, active) = (Vec::new(), Vec::new(), None);
-        let mut recovered = Recovered { files, store, inventory, segments, discards, dropped, active, opening };
+        let (discards, dropped, active, last_used) = (Vec::new(), Vec::new(), None, 0);
+        let mut recovered =
+            Recovered { files, store, inventory, segments, discards, dropped, active, last_used, opening };
         recovered.choose_generations(tail)?;
         recovered.read_tail(tail, recovery)?;
         recovered.finish(&listing)
@@ -142,6 +149,8 @@ impl Recovered {
                 self.opening.missing_segments.push(number);
             }
         }
+        let segments: BTreeSet<u32> = self.inventory.segments.keys().copied().collect();
+        self.inventory.close_epochs(|address| segments.contains(&address.segment));
         Ok(())
     }
 
@@ -153,15 +162,21 @@ impl Recovered {
     /// Reads the segments from the inventory's end or the ledger's mark on, whichever comes first.
     fn read_tail(&mut self, tail: Mark, recovery: Recovery) -> Result<(), OpenError> {
         let first = match recovery {
-            Recovery::Committed(mark) => tail.segment().min(mark.segment()),
+            Recovery::Committed(mark) | Recovery::WhatIsLeft(mark) => tail.segment().min(mark.segment()),
             Recovery::Everything => tail.segment(),
         };
         let numbers: Vec<u32> = self.inventory.segments.range(first..).map(|(number, _)| *number).collect();
-        if let Recovery::Committed(mark) = recovery
-            && mark > self.physical_end()
-        {
-            return Err(OpenError::BehindMark);
-        }
+        let recovery = match recovery {
+            Recovery::Committed(mark) if mark > self.physical_end() => return Err(OpenError::BehindMark),
+            Recovery::WhatIsLeft(mark) => {
+                if mark > self.physical_end() {
+                    self.opening.is_short = true;
+                    self.last_used = mark.segment();
+                }
+                Recovery::Committed(mark)
+            }
+            other => other,
+        };
         for number in &numbers {
             self.read_segment(*number, tail, recovery, numbers.last() == Some(number))?;
         }
@@ -227,7 +242,7 @@ impl Recovered {
                 dropped += 1;
             }
         }
-        let is_clean = has_header && !scanner.met_garbage && dropped == 0 && generation == 0;
+        let is_clean = has_header && !scanner.met_garbage && dropped == 0 && generation == 0 && !self.opening.is_short;
         if is_last && is_clean && !self.has_table(number, 0) {
             self.active = Some(Active { segment: number, records, written: end, pending: Vec::new(), durable: 0 });
         } else if generation == 0 && !self.has_table(number, 0) {
@@ -269,7 +284,7 @@ impl Recovered {
 
     /// Opens the log, applies what the tail said, and removes what a crash left over.
     fn finish(mut self, listing: &[(String, u64)]) -> Result<Opened, OpenError> {
-        let next = self.inventory.segments.last_key_value().map_or(0, |(number, _)| *number);
+        let last = self.inventory.segments.last_key_value().map_or(0, |(number, _)| *number).max(self.last_used);
         let active = self.active.take();
         let is_fresh = active.is_none();
         let placeholder = Active { segment: 0, records: Vec::new(), written: 0, pending: Vec::new(), durable: 0 };
@@ -289,7 +304,7 @@ impl Recovered {
             places: Mutex::new(HashMap::new()),
         };
         if is_fresh {
-            log.begin_segment(&mut log.state(), next + 1);
+            log.begin_segment(&mut log.state(), last + 1);
         }
         for address in self.discards {
             match log.record(address) {

@@ -60,7 +60,7 @@ impl Log {
     }
 
     /// The records of a segment, from memory, its table or, if that is damaged, its file.
-    fn records_of(&self, number: u32) -> io::Result<Option<Table>> {
+    pub(super) fn records_of(&self, number: u32) -> io::Result<Option<Table>> {
         let generation = {
             let state = self.state();
             if state.active.segment == number {

@@ -8,6 +8,7 @@
     reason = "these are tests: the first surprise ends them"
 )]
 
+mod cut;
 mod forgetful;
 #[cfg(unix)]
 mod killed;

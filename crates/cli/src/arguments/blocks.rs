@@ -28,10 +28,15 @@ const REPAIR_MENDS: &str = "Of the ledger's findings it mends:
   held-for-nobody           the content is let go of
   retained-without-message  the note of it goes
   mailbox-sums, body-sums   they are counted anew
-It leaves damaged-row and message-incomplete: put back a backup if you can.
+  unusable-prekey           the one-time prekey counts as used
+  damaged-claim             the claim is forgotten, and made anew if it is repeated
+It leaves damaged-row, a row that cannot be read, and message-incomplete, a message whose deliveries are not those to the
+recipients that its header names: put back a backup if you can.
+
+Blocks that are damaged for good are given up, once those are told whom it concerns; the store is whole without them.
 
 Exit codes:
-  0  nothing was wrong, or everything is mended
+  0  nothing was wrong, or everything is mended; contents that are lost are told as such
   1  something could not be mended; it is listed
   3  no relay serves operators at this address
   5  the store cannot be opened";
@@ -67,7 +72,14 @@ pub(crate) enum BlocksCommand {
     /// Mend what can be mended without guessing, and tell what was. A block that is damaged has no other copy: senders are
     /// told that what was in it is lost.
     #[command(after_help = REPAIR_MENDS)]
-    Repair(Place),
+    Repair {
+        #[command(flatten)]
+        place: Place,
+        /// Where the blocks end before what the ledger has accepted, and there is no backup: keep what is left, and have the
+        /// messages whose contents are gone fail as lost. Look first with `blocks verify`.
+        #[arg(long, requires = "data_dir")]
+        accept_loss: bool,
+    },
     /// Let go of blocks that nobody needs: what crashes have left over.
     Gc(Place),
     /// Show where the contents of a message lie, and their magnet links, which are for export only.

@@ -36,8 +36,8 @@ pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(),
             let is_whole = report.damaged.is_empty() && report.findings.is_empty();
             if is_whole { Ok(()) } else { Err(Failure::other("the store is damaged")) }
         }
-        BlocksCommand::Repair(place) => {
-            let report = progress::during("mending blocks and ledger", repair(&place)).await?;
+        BlocksCommand::Repair { place, accept_loss } => {
+            let report = progress::during("mending blocks and ledger", repair(&place, accept_loss)).await?;
             let printed = output::print_done(json, &report, || repair_as_text(&report));
             let is_whole = report.lost.is_empty() && report.left.is_empty();
             output::end(json, printed, (!is_whole).then(|| Failure::other("not everything could be mended")))
@@ -62,8 +62,9 @@ async fn verify(place: &Place) -> Result<VerificationReport, Failure> {
     }
 }
 
-async fn repair(place: &Place) -> Result<RepairReport, Failure> {
-    match Store::of(place).await? {
+async fn repair(place: &Place, accept_loss: bool) -> Result<RepairReport, Failure> {
+    let store = if accept_loss { Store::left(place).await? } else { Store::of(place).await? };
+    match store {
         Store::Open(operations) => operations.repair().await.map_err(failed),
         Store::Relay(relay) => ask(relay, Method::POST, "/blocks/repair", Vec::new()).await,
     }
@@ -113,13 +114,15 @@ fn verification_as_text(report: &VerificationReport) -> String {
         "{} blocks with {} bytes hashed, {} contents rebuilt, {} lost",
         report.blocks, report.bytes, report.contents, report.lost_contents
     );
-    text += &damage_as_text(&report.damaged);
+    text += &damage_as_text("damaged", &report.damaged);
     text += &findings_as_text("found", &report.findings);
     text
 }
 
 fn repair_as_text(report: &RepairReport) -> String {
-    let mut text = format!("{} files of the blocks mended{}", report.rewritten, damage_as_text(&report.lost));
+    let mut text = format!("{} files of the blocks mended", report.rewritten);
+    text += &damage_as_text("damaged", &report.lost);
+    text += &damage_as_text("given up", &report.given_up);
     text += &findings_as_text("mended", &report.mended);
     text += &findings_as_text("not mended", &report.left);
     text
@@ -142,8 +145,11 @@ fn findings_as_text(what: &str, findings: &[Findings]) -> String {
     text
 }
 
-fn damage_as_text(damaged: &[Damaged]) -> String {
-    damaged.iter().map(|damaged| format!("\ndamaged: {}, {}", damaged.file, damaged.part)).collect()
+fn damage_as_text(what: &str, damaged: &[Damaged]) -> String {
+    let line = |Damaged { file, part }: &Damaged| {
+        if file.is_empty() { format!("\n{what}: {part}") } else { format!("\n{what}: {file}, {part}") }
+    };
+    damaged.iter().map(line).collect()
 }
 
 fn urls_as_text(contents: &[StoredContent]) -> String {

@@ -1,6 +1,6 @@
 //! A relay's store, from outside: opened here if no relay runs on it, else asked for through the operators' endpoint.
 
-use std::{net::SocketAddr, path::Path};
+use std::{error::Error, net::SocketAddr, path::Path};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -34,6 +34,11 @@ impl Store {
         Self::named(place, async |data_dir| Operations::offline(data_dir).await).await
     }
 
+    /// To change it, though its blocks may end before what its ledger has accepted.
+    pub(super) async fn left(place: &Place) -> Result<Self, Failure> {
+        Self::named(place, async |data_dir| Operations::with_what_is_left(data_dir).await).await
+    }
+
     /// To look at it.
     pub(super) async fn seen(place: &Place) -> Result<Self, Failure> {
         Self::named(place, async |data_dir| Operations::looking(data_dir).await).await
@@ -60,8 +65,14 @@ pub(super) async fn ask<T: DeserializeOwned>(
     path: &str,
     body: Vec<u8>,
 ) -> Result<T, Failure> {
-    let no_answer = |error: &dyn std::error::Error| {
-        Failure::unreachable(format!("no relay serves operators at {relay}: {}", chain(error)))
+    let no_relay =
+        |error: &dyn Error| Failure::unreachable(format!("no relay serves operators at {relay}: {}", chain(error)));
+    let broken = |error: &dyn Error| {
+        Failure::unreachable(format!(
+            "the connection to the relay at {relay} broke before its answer came ({}): the relay was stopped, or has died. What \
+             was asked for may be half done: ask again when it runs",
+            chain(error)
+        ))
     };
     let request = Request::builder()
         .method(method)
@@ -70,7 +81,8 @@ pub(super) async fn ask<T: DeserializeOwned>(
         .body(Full::new(Bytes::from(body)))
         .map_err(|error| Failure::other(error.to_string()))?;
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(request).await.map_err(|error| no_answer(&error))?;
+    let response = client.request(request).await;
+    let response = response.map_err(|error| if error.is_connect() { no_relay(&error) } else { broken(&error) })?;
     let status = response.status();
     if response.headers().get(header::CONTENT_TYPE).is_some_and(|of| of == "application/problem+json") {
         return Err(Failure::usage(format!(
@@ -78,7 +90,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
              relay was started with as --admin-listen"
         )));
     }
-    let body = response.into_body().collect().await.map_err(|error| no_answer(&error))?.to_bytes();
+    let body = response.into_body().collect().await.map_err(|error| broken(&error))?.to_bytes();
     if status != StatusCode::OK {
         let refusal = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.detail);
         return Err(Failure::other(refusal.unwrap_or_else(|_| format!("the relay answered {status}"))));

@@ -242,6 +242,7 @@ impl Reader<'_> {
         let body = body.ok_or_else(|| io::Error::other("another process of the agent has just taken it"))?;
         let (name, folder) = (body.prelude().file_name.clone(), folder.to_owned());
         let (length, counter) = (body.prelude().content_length, Counter::default());
+        self.agent.check_room_in(&message.message, &folder, length).await.map_err(io::Error::other)?;
         let mut body = Counted { reader: body, counter: counter.clone() };
         let saving = tokio::task::spawn_blocking(move || {
             let name = name.as_ref().map(|name| name.as_str());

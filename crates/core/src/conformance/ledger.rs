@@ -25,7 +25,9 @@ pub use self::{
 use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
     DeliveryRecord,
-    ports::{AcceptanceOutcome, Change, Handle, Ledger, MessageHandles, PageQuery, RecordedReceipts, WaitingEntry},
+    ports::{
+        AcceptanceOutcome, Change, Handle, Ledger, MessageHandles, PageQuery, Reader, RecordedReceipts, WaitingEntry,
+    },
 };
 
 /// Makes every check of the suite a test: `ledger_conformance!(make)`, where `make` is an async function that returns
@@ -112,6 +114,7 @@ macro_rules! ledger_conformance {
             an_unknown_message_has_no_records
             a_body_is_shown_to_its_sender_and_to_those_for_whom_it_waits
             a_message_without_a_body_shows_none
+            nothing_of_a_message_is_shown_when_its_life_is_over
             handles_are_told_to_those_who_may_read
             what_is_kept_is_told_when_it_is_delivered
             no_more_pieces_of_a_body_are_told_than_asked_for
@@ -265,12 +268,16 @@ async fn everything(ledger: &dyn Ledger, letters: &[&Letter]) -> Everything {
     seen
 }
 
+fn reads_at(agent: &Agent, now: Timestamp) -> Reader {
+    Reader { agent: agent.id(), now }
+}
+
 /// Where everything of a letter lies that `reader` may read.
 async fn handles(ledger: &dyn Ledger, letter: &Letter, reader: &Agent) -> MessageHandles {
-    ledger.handles(letter.message(), reader.id(), usize::MAX).await.unwrap()
+    ledger.handles(letter.message(), reads_at(reader, Timestamp::default()), usize::MAX).await.unwrap()
 }
 
 /// Where a body of one piece lies, if `reader` may read it.
 async fn body(ledger: &dyn Ledger, message: MessageRef, reader: &Agent) -> Option<Handle> {
-    ledger.body_piece(message, reader.id(), 0).await.unwrap().and_then(|piece| piece.content)
+    ledger.body_piece(message, reads_at(reader, NOW), 0).await.unwrap().and_then(|piece| piece.content)
 }

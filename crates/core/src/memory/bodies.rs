@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
+use sealpost_protocol::{AgentId, PieceHash, Timestamp};
 
 use crate::ports::{
     AcceptError, Acceptance, AcceptedBody, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece,
@@ -59,16 +59,12 @@ impl UploadTable {
         used: u64,
     ) -> Result<UploadRecord, BeginUploadError> {
         if let Some(known) = self.0.get_mut(&name) {
-            if known.description != description {
-                return Err(BeginUploadError::Conflict);
-            }
+            description.unless_other(known.description)?;
             known.expires = expires;
             return Ok(known.record());
         }
         let bytes = used.saturating_add(description.body.sealed_length);
-        if self.of(name.owner).count() as u64 >= quota.uploads || bytes > quota.bytes {
-            return Err(BeginUploadError::Quota);
-        }
+        quota.unless_too_many(self.of(name.owner).count() as u64, bytes)?;
         let upload = Upload { description, expires, pieces: BTreeMap::new() };
         let record = upload.record();
         self.0.insert(name, upload);
@@ -82,10 +78,8 @@ impl UploadTable {
         expires: Timestamp,
     ) -> Result<Option<Handle>, AddPieceError> {
         let upload = self.0.get_mut(&name).ok_or(AddPieceError::Unknown)?;
-        match upload.pieces.get(&piece.place) {
-            Some((hash, _)) if *hash != piece.hash => return Err(AddPieceError::Conflict),
-            Some(_) => return Ok(Some(piece.content)),
-            None => {}
+        if piece.is_there(upload.pieces.get(&piece.place).map(|(hash, _)| *hash))? {
+            return Ok(Some(piece.content));
         }
         upload.pieces.insert(piece.place, (piece.hash, piece.content));
         upload.expires = expires;
@@ -119,23 +113,17 @@ impl UploadTable {
         let length = described.sealed_length;
         match &acceptance.body {
             None => Ok(None),
-            Some(AcceptedBody::Inline(_)) if used.saturating_add(length) > quota.bytes => Err(AcceptError::Quota),
-            Some(AcceptedBody::Inline(content)) => Ok(Some(Body { length, pieces: vec![content.clone()] })),
+            Some(AcceptedBody::Inline(content)) => {
+                quota.unless_too_large(used.saturating_add(length))?;
+                Ok(Some(Body { length, pieces: vec![content.clone()] }))
+            }
             Some(AcceptedBody::Uploaded(id)) => {
                 let name = UploadName { owner: header.message().sender, id: *id };
-                let is_it = |upload: &&Upload| upload.is_body_of(header) && upload.expires > acceptance.at;
-                let upload = self.0.get(&name).filter(is_it);
-                upload.ok_or(AcceptError::UnknownUpload)?;
+                let upload = self.0.get(&name).ok_or(AcceptError::UnknownUpload)?;
+                let pieces = upload.pieces.len() as u64;
+                upload.description.unless_not_body_of(header, pieces, upload.expires, acceptance.at)?;
                 Ok(Some(Body { length, pieces: self.cancel(name) }))
             }
         }
-    }
-}
-
-impl Upload {
-    fn is_body_of(&self, header: &Header) -> bool {
-        let fields = header.fields();
-        let UploadDescription { scheme, body } = self.description;
-        (scheme, Some(body)) == (fields.scheme, fields.body) && self.pieces.len() as u64 == body.pieces()
     }
 }

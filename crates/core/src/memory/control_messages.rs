@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, MessageId, PartHash, Timestamp};
 
-use crate::{
-    limits,
-    ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry},
-};
+use crate::ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry};
 
 /// Control messages by recipient and sender, and the last id of each sender.
 #[derive(Debug, Clone, Default)]
@@ -31,22 +28,19 @@ struct ControlMessage {
 
 impl ControlTable {
     pub(super) fn accept(&mut self, message: ControlAcceptance, place: u64) -> Result<AcceptanceOutcome, AcceptError> {
-        let ControlAcceptance { header, part, at, .. } = message;
-        let (name, recipient) = (header.message(), part.recipient);
+        let (name, recipient, at) = (message.header.message(), message.part.recipient, message.at);
         let unused = self.remove(|(to, _), waiting| *to == recipient && waiting.expires <= at);
         let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused };
         let known = self.waiting.get(&(recipient, name.sender));
-        if let Some(known) = known.filter(|known| known.id >= name.id) {
-            if known.id == name.id {
-                outcome.at = known.queued_at;
-            }
-            outcome.unused.push(part.content);
+        if !message.supersedes(known.map(|known| known.id)) {
+            let same = known.filter(|known| known.id == name.id);
+            outcome.at = same.map_or(at, |same| same.queued_at);
+            outcome.unused.push(message.part.content);
             return Ok(outcome);
         }
-        let waiting = self.waiting.keys().filter(|(to, _)| *to == recipient).count() as u64;
-        if known.is_none() && waiting >= limits::MAILBOX_CONTROL {
-            return Err(AcceptError::MailboxFull { recipient });
-        }
+        let others = self.waiting.keys().filter(|(to, sender)| *to == recipient && *sender != name.sender);
+        ControlAcceptance::unless_full(recipient, others.count() as u64)?;
+        let ControlAcceptance { header, part, .. } = message;
         let entered = ControlMessage {
             id: name.id,
             place,

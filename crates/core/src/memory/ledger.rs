@@ -15,7 +15,7 @@ use crate::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyHandles, BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery,
+        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader,
         RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
         UploadRecord, Uploads, WaitingEntry,
     },
@@ -155,7 +155,7 @@ impl Ledger for MemoryLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         let state = self.state();
@@ -170,17 +170,19 @@ impl Ledger for MemoryLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         let state = self.state();
-        let Some(known) = state.messages.get(&message) else { return Ok(MessageHandles::default()) };
+        let Some(known) = state.messages.get(&message).filter(|known| known.lives_at(reader.now)) else {
+            return Ok(MessageHandles::default());
+        };
         let body = known
             .body_for(reader)
             .map(|body| BodyHandles { length: body.length, first: body.pieces.iter().take(pieces).cloned().collect() });
-        let is_senders = message.sender == reader && known.deliveries.len() == 1;
+        let is_senders = message.sender == reader.agent && known.deliveries.len() == 1;
         let only = known.deliveries.values().next().filter(|_| is_senders);
-        let part = known.deliveries.get(&reader).or(only).and_then(|delivery| delivery.content.clone());
+        let part = known.deliveries.get(&reader.agent).or(only).and_then(|delivery| delivery.content.clone());
         Ok(MessageHandles { body, part })
     }
 

@@ -11,7 +11,7 @@ use super::BackendError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handle(pub Vec<u8>);
 
-/// What hides a content in the store, and what is left of it when it is let go of (design §6).
+/// What hides a content in the store, and what is left of it when it is let go of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentPolicy {
     /// Random blocks that many contents share. For contents whose keys do not outlive their use.

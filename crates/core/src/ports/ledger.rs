@@ -49,6 +49,15 @@ pub struct BodyPiece {
     pub content: Option<Handle>,
 }
 
+/// Who reads, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reader {
+    /// Who.
+    pub agent: AgentId,
+    /// Messages whose life ends by then are over: nobody reads anything of them.
+    pub now: Timestamp,
+}
+
 /// Where that lies of a message which one agent may read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MessageHandles {
@@ -302,8 +311,8 @@ pub struct Standing {
 
 /// The ledger. What it releases, it notes until it is told that it was discarded.
 ///
-/// The contents of a message without a ratchet stay until the end of its life, delivered or not: its recipients may read
-/// them again. Those of the others go with the last who waits.
+/// The contents of a message whose sender asked to keep them stay until the end of its life, delivered or not: its
+/// recipients may read them again. Those of the others go with the last who waits.
 #[async_trait]
 pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Records a message, its mailbox entries and their changes. The same submission again records nothing; a part with
@@ -344,22 +353,18 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
 
-    /// The piece in this place of a message's body, if it has one and `reader` is its sender, or one for whom it waits or,
-    /// without a ratchet, is kept.
+    /// The piece in this place of a message's body, if it has one, its life is not over, and `reader` is its sender, or one for
+    /// whom it waits or is kept.
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError>;
 
     /// Where that lies of a message which `reader` may read, with up to `pieces` of the body. Nothing for an unknown message.
-    async fn handles(
-        &self,
-        message: MessageRef,
-        reader: AgentId,
-        pieces: usize,
-    ) -> Result<MessageHandles, BackendError>;
+    async fn handles(&self, message: MessageRef, reader: Reader, pieces: usize)
+    -> Result<MessageHandles, BackendError>;
 
     /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, of what waits for it, and of
     /// what was lost of that.

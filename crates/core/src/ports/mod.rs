@@ -15,8 +15,8 @@ pub use control_messages::{ControlAcceptance, ControlMessages};
 pub use fan_outs::{AbandonStep, FanOutId, FanOuts};
 pub use ledger::{
     AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyHandles, BodyPiece, Change, EndedRetention,
-    ExpireStep, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles, PageQuery, ReceiptRefusal, RecordReceiptsError,
-    RecordedReceipts, RefusedReceipt, Standing, StoredPart, WaitingEntry,
+    ExpireStep, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles, PageQuery, Reader, ReceiptRefusal,
+    RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
 pub use uploads::{

@@ -29,6 +29,37 @@ async fn a_life_that_is_over_is_told_before_any_sweep_and_never_taken_back() {
 }
 
 #[tokio::test]
+async fn a_body_is_read_to_the_end_of_its_message_s_life_and_no_longer() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]).body(b"body").expires(NOW.saturating_add(wire::MESSAGE_LIFE));
+    relay.send(&alice, &letter).await.unwrap();
+    relay.sweep().await;
+    let read = async |reader| relay.services.message_query.body(&principal(reader), letter.message(), 0).await;
+    relay.clock.advance(wire::MESSAGE_LIFE - Duration::from_millis(1));
+    assert_eq!(read(&bob).await.unwrap().bytes, b"body");
+    relay.clock.advance(Duration::from_millis(1));
+    for reader in [&bob, &alice] {
+        assert!(matches!(read(reader).await, Err(QueryError::NotFound)), "whenever the next sweep comes");
+    }
+    relay.clock.set(NOW.saturating_add(wire::MESSAGE_LIFE).saturating_sub(Duration::from_secs(60)));
+    assert!(matches!(read(&bob).await, Err(QueryError::NotFound)), "no answer is taken back");
+    assert_eq!(relay.state(&alice, &letter).await, EXPIRED);
+}
+
+#[tokio::test]
+async fn a_body_is_read_while_the_clock_is_in_doubt() {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let relay = Relay::of(&[&bob]).await;
+    let letter = Letter::new(&alice, &[&bob]).body(b"body");
+    relay.send(&alice, &letter).await.unwrap();
+    relay.sweep().await;
+    relay.clock.set(NOW.saturating_add(2 * wire::MESSAGE_LIFE));
+    let read = relay.services.message_query.body(&principal(&bob), letter.message(), 0).await;
+    assert_eq!(read.unwrap().bytes, b"body");
+}
+
+#[tokio::test]
 async fn while_the_clock_is_in_doubt_a_message_waits_and_is_handed_out() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;

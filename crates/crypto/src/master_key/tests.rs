@@ -24,6 +24,18 @@ fn a_passphrase_gives_the_key_that_the_reference_implementation_gives() {
     assert_eq!(key(PASSPHRASE, parameters(64 * 1_024, 3)), default);
 }
 
+/// RFC 9106, section 5.3. It has a secret and associated data, which we do without: so it is asked of the library.
+#[test]
+fn the_library_agrees_with_rfc_9106() {
+    let mut parameters = argon2::ParamsBuilder::new();
+    parameters.m_cost(32).t_cost(3).p_cost(4).data(argon2::AssociatedData::new(&[4; 12]).unwrap());
+    let parameters = parameters.build().unwrap();
+    let argon2 = Argon2::new_with_secret(&[3; 8], Algorithm::Argon2id, Version::V0x13, parameters).unwrap();
+    let mut tag = [0; 32];
+    argon2.hash_password_into(&[1; 32], &[2; 16], &mut tag).unwrap();
+    assert_eq!(tag, hex_array("0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"));
+}
+
 #[test]
 fn passphrase_and_salt_both_decide_the_key() {
     let weak = parameters(19 * 1_024, 2);

@@ -28,7 +28,7 @@ pub enum ContentKind {
 #[non_exhaustive]
 pub enum PayloadError {
     /// The content is longer than an envelope holds; it must travel as a body.
-    #[error("the content has {found} bytes, a message carries at most {} bytes: send it in several", limits::CONTENT)]
+    #[error("the content has {found} bytes, an envelope carries at most {} bytes: send it as a body", limits::CONTENT)]
     ContentTooLong {
         /// Its length.
         found: usize,

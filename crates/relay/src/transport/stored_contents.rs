@@ -1,4 +1,4 @@
-//! How a message is stored, as it travels (OFF document, `isCBL`, `cblBlockIds`).
+//! How a message is stored, as it travels (`docs/protocol.md`, section 15).
 
 use sealpost_api::v1;
 use sealpost_core::{BodyContent, MessageContent, ports::ContentForm};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures::StreamExt;
+use sealpost_protocol::ErrorCode;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::{refusal::Refusal, streams};
@@ -27,6 +28,7 @@ pub(crate) async fn serve_events(app: Arc<App>, caller: Caller, after: u64, mut 
                 None => return,
             },
             heard = socket.recv() => match heard {
+                Some(Err(error)) if is_too_big(&error) => return close_as_too_big(socket).await,
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {
                     is_alive = true;
@@ -50,6 +52,21 @@ async fn close(mut socket: WebSocket, refusal: &Refusal) {
     let code = if refusal.code.is_retryable() { close_code::AGAIN } else { close_code::POLICY };
     let frame = CloseFrame { code, reason: refusal.code.as_str().into() };
     send(&mut socket, Message::Close(Some(frame))).await;
+}
+
+/// Whether a client has begun a message that is longer than it may be.
+fn is_too_big(error: &axum::Error) -> bool {
+    let error = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+    matches!(error, Some(tungstenite::Error::Capacity(_)))
+}
+
+/// Says why, and leaves the client time to hear it: on a connection that is closed with unread bytes in it, what was sent last
+/// may be lost.
+async fn close_as_too_big(mut socket: WebSocket) {
+    let reason = ErrorCode::TooLarge.as_str().into();
+    if send(&mut socket, Message::Close(Some(CloseFrame { code: close_code::SIZE, reason }))).await {
+        tokio::time::sleep(limits::WEBSOCKET_LINGER).await;
+    }
 }
 
 /// Sends a message, unless the client does not take it in time: whether it is there is asked by what is sent to it.

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use prost::Message;
+use prost_types::FileDescriptorSet;
 use sealpost_api::v1;
 use sealpost_core::conformance::{Agent, NOW};
 use sealpost_protocol::{ErrorCode, Timestamp, encoding::Encode};
 use sealpost_relay::limits;
+use serde_json::Value;
 
 use super::{
     ask::Ask,
@@ -25,6 +28,10 @@ fn asks_of_members() -> Vec<Ask> {
         v1::SendRequest::default().into(),
         v1::ReceiveRequest::default().into(),
         v1::AcknowledgeRequest::default().into(),
+        v1::GetStandingRequest::default().into(),
+        v1::BeginUploadRequest::default().into(),
+        v1::AppendRequest { upload_id: "x".into(), ..Default::default() }.into(),
+        v1::UploadRequest { upload_id: "x".into() }.into(),
         v1::GetStatusRequest { message_id: "x".into(), ..Default::default() }.into(),
         v1::GetBodyRequest { message_id: "x".into(), ..Default::default() }.into(),
         v1::ListEventsRequest::default().into(),
@@ -74,15 +81,38 @@ async fn every_request_of_a_member_needs_a_token_of_this_relay_whose_time_is_not
 }
 
 #[tokio::test]
-async fn a_stream_needs_a_token_to_begin() {
+async fn every_call_but_those_for_tokens_needs_one_streams_too() {
     let relay = TestRelay::start().await;
     let channel = relay.channel().await;
     let grpc: HeaderMap = [(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))].into_iter().collect();
-    for path in ["/sealpost.v1.DeliveryRouter/Follow", "/sealpost.v1.Events/Subscribe"] {
+    let calls = FileDescriptorSet::decode(v1::FILE_DESCRIPTOR_SET).unwrap();
+    let services = calls.file.iter().flat_map(|file| &file.service);
+    let calls: Vec<_> = services
+        .flat_map(|service| {
+            service.method.iter().map(|method| format!("/sealpost.v1.{}/{}", service.name(), method.name()))
+        })
+        .filter(|call| !call.contains("Authentication/"))
+        .collect();
+    assert!(calls.len() >= 18, "{calls:?}");
+    for path in &calls {
         let answer = send_raw(&channel, "POST", path, grpc.clone(), vec![0; 5]).await;
         assert_eq!(answer.headers()["grpc-status"], "16", "{path}");
         assert_eq!(answer.headers()["sealpost-code"], "unauthenticated", "{path}");
     }
+    let document: Value = reqwest::get(format!("{}/openapi.json", relay.origin)).await.unwrap().json().await.unwrap();
+    let paths = document["paths"].as_object().unwrap().iter().filter(|(path, _)| !path.starts_with("/auth/"));
+    let mut asked = 0;
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let answer = send_raw(&channel, &method.to_uppercase(), path, HeaderMap::new(), "").await;
+            match path.as_str() {
+                "/healthz" | "/readyz" | "/openapi.json" => assert_eq!(answer.status(), StatusCode::OK, "{path}"),
+                _ => assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}"),
+            }
+            asked += 1;
+        }
+    }
+    assert!(asked >= 15, "{asked}");
 }
 
 #[tokio::test]

@@ -11,7 +11,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Error, Message, client::IntoClientRequest, handshake::client::Request, protocol::CloseFrame},
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        handshake::client::Request,
+        protocol::{
+            CloseFrame,
+            frame::{
+                Frame,
+                coding::{Data, OpCode},
+            },
+        },
+    },
 };
 
 use super::{
@@ -111,6 +122,33 @@ async fn a_client_that_says_more_than_it_may_is_cut_off() {
     socket.send(Message::text("x".repeat(limits::WEBSOCKET_MESSAGE_BYTES))).await.unwrap();
     socket.send(Message::Ping("still there".into())).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::Pong("still there".into()), "not looked at");
-    socket.send(Message::text("x".repeat(limits::WEBSOCKET_MESSAGE_BYTES + 1))).await.unwrap();
-    assert!(matches!(socket.next().await, None | Some(Err(_) | Ok(Message::Close(_)))));
+    // As one frame, and as two that are none too long each.
+    let message = Message::text("x".repeat(limits::WEBSOCKET_MESSAGE_BYTES + 1));
+    socket.send(message).await.unwrap();
+    let told = |frame: Option<CloseFrame>| frame.map(|frame| (u16::from(frame.code), frame.reason.as_str().to_owned()));
+    let too_large = Some((1009, "too-large".to_owned()));
+    assert_eq!(told(close_frame(socket).await), too_large);
+    let mut socket = subscribe(&alice, 0).await;
+    let half = "x".repeat(limits::WEBSOCKET_MESSAGE_BYTES / 2 + 1);
+    socket.send(Message::Frame(Frame::message(half.clone(), OpCode::Data(Data::Text), false))).await.unwrap();
+    socket.send(Message::Frame(Frame::message(half, OpCode::Data(Data::Continue), true))).await.unwrap();
+    assert_eq!(told(close_frame(socket).await), too_large);
+}
+
+#[tokio::test]
+async fn a_client_that_says_far_more_than_it_may_hears_why_it_is_cut_off() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let (mut sending, receiving) = subscribe(&alice, 0).await.split();
+    // More than lies between the two ends: it does not all get out, and the answer must come all the same.
+    let talking = tokio::spawn(async move {
+        let _ = sending.send(Message::text("x".repeat(64 << 20))).await;
+        sending
+    });
+    let mut receiving = receiving;
+    let heard = tokio::time::timeout(Duration::from_secs(10), receiving.next()).await.expect("an answer").unwrap();
+    let Message::Close(Some(frame)) = heard.unwrap() else { panic!("no reason") };
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1009, "too-large"));
+    drop(receiving);
+    talking.abort();
 }

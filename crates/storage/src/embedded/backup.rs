@@ -19,10 +19,13 @@ use sealpost_blocks::Files;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::{Embedded, EmbeddedContents, FILE_NAME, contents, data_directory};
+use super::{Embedded, EmbeddedContents, FILE_NAME, Restoring, contents, data_directory};
 
 /// The list of files, in the backup's folder.
 const LIST: &str = "backup.json";
+
+/// What lies in the folder until the list does.
+const UNFINISHED: &str = "unfinished";
 
 /// The form of the list.
 const VERSION: u32 = 1;
@@ -48,6 +51,15 @@ pub enum BackupError {
     /// The folder holds something already.
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
+    /// The folder holds what a backup has left that was cut short, or what one writes that is being made.
+    #[error(
+        "{} holds a backup that was not finished: another is being made there, or the relay was stopped meanwhile; if none is \
+         being made, remove the folder, or name another", .0.display()
+    )]
+    HoldsUnfinished(PathBuf),
+    /// Another restore is filling the folder.
+    #[error("{} is being filled by another restore", .0.display())]
+    BeingRestored(PathBuf),
     /// The folder lies in the data directory, which a backup must not change, nor hold itself.
     #[error("{} lies in the data folder {}: a backup goes elsewhere, best to another disk", folder.display(), data.display())]
     InsideData {
@@ -68,7 +80,10 @@ pub enum BackupError {
     #[error("the backup was stopped")]
     Stopped,
     /// There is no list: it is no backup, or was not finished.
-    #[error("{} is no finished backup", .0.display())]
+    #[error(
+        "{} is no finished backup: it has no list of its files, {LIST}, which is written last; if it is what a backup has \
+         left that was cut short, it is of no use", .0.display()
+    )]
     Unfinished(PathBuf),
     /// A file is not what the list says.
     #[error("the backup is damaged: {}", .0.display())]
@@ -127,6 +142,9 @@ impl EmbeddedContents {
             return Err(BackupError::InsideOther { folder: folder.to_owned(), other });
         }
         let was_there = folder.exists();
+        if is_unfinished_in(folder) {
+            return Err(BackupError::HoldsUnfinished(folder.to_owned()));
+        }
         make_empty(folder)?;
         let made = self.copy_into(folder, further, stop);
         if made.is_err() {
@@ -139,6 +157,7 @@ impl EmbeddedContents {
     fn copy_into(&self, folder: &Path, further: &[&str], stop: &BackupStop) -> Result<BackupReport, BackupError> {
         let _kept = self.blocks.keeping.write().unwrap_or_else(PoisonError::into_inner);
         stop.check()?;
+        write(folder, UNFINISHED, &mut |_| Ok(0))?;
         let mut files = vec![copy_ledger(&self.data_directory, folder, stop)?];
         for name in further {
             let path = self.data_directory.join(name);
@@ -157,6 +176,8 @@ impl EmbeddedContents {
         stop.check()?;
         let mut json = json.as_slice();
         write(folder, LIST, &mut |buffer| json.read(buffer))?;
+        let unfinished = folder.join(UNFINISHED);
+        fs::remove_file(&unfinished).map_err(failed(&unfinished))?;
         Ok(report)
     }
 }
@@ -194,12 +215,12 @@ impl std::fmt::Debug for Stop {
     }
 }
 
-/// Puts a backup's files into `directory`, which is made and must be empty. All of them are checked before anything is
-/// written. Blocks on the disk.
+/// Puts a backup's files into `directory`, which is made and must be empty, or what a restore has left that was cut short. All
+/// of them are checked before anything is written. Blocks on the disk.
 ///
 /// # Errors
 /// [`BackupError`].
-pub fn restore_files(backup: &Path, directory: &Path) -> Result<BackupReport, BackupError> {
+pub fn restore_files(backup: &Path, directory: &Path) -> Result<(BackupReport, Restoring), BackupError> {
     let list = read_list(backup)?;
     for entry in &list.files {
         let path = backup.join(&entry.name);
@@ -209,8 +230,17 @@ pub fn restore_files(backup: &Path, directory: &Path) -> Result<BackupReport, Ba
             return Err(BackupError::Damaged(path));
         }
     }
-    make_empty(directory)?;
-    for entry in &list.files {
+    let restoring = Restoring::begin(directory)?;
+    if let Err(error) = copy_files(backup, directory, &list.files) {
+        restoring.abandon();
+        return Err(error);
+    }
+    let bytes = list.files.iter().map(|file| file.length).sum();
+    Ok((BackupReport { folder: backup.to_owned(), files: list.files.len() as u64, bytes }, restoring))
+}
+
+fn copy_files(backup: &Path, directory: &Path, files: &[Entry]) -> Result<(), BackupError> {
+    for entry in files {
         let path = backup.join(&entry.name);
         let mut file = File::open(&path).map_err(failed(&path))?;
         let written = write(directory, &entry.name, &mut |buffer| file.read(buffer))?;
@@ -218,8 +248,7 @@ pub fn restore_files(backup: &Path, directory: &Path) -> Result<BackupReport, Ba
             return Err(BackupError::Damaged(path));
         }
     }
-    let bytes = list.files.iter().map(|file| file.length).sum();
-    Ok(BackupReport { folder: backup.to_owned(), files: list.files.len() as u64, bytes })
+    Ok(())
 }
 
 fn read_list(backup: &Path) -> Result<List, BackupError> {
@@ -241,6 +270,11 @@ fn read_list(backup: &Path) -> Result<List, BackupError> {
 /// Whether a folder is a backup that was finished, whole or not.
 pub(super) fn is_finished_in(folder: &Path) -> bool {
     folder.join(LIST).is_file() && Embedded::is_in(folder)
+}
+
+/// Whether a folder is a backup that was not finished.
+pub(super) fn is_unfinished_in(folder: &Path) -> bool {
+    folder.join(UNFINISHED).is_file() && !folder.join(LIST).is_file()
 }
 
 /// Whether a name stays inside its folder.

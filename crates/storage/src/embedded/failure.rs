@@ -2,7 +2,7 @@
 
 use sealpost_core::ports::BackendError;
 use sealpost_protocol::encoding::DecodeError;
-use sealpost_sqlite::JobError;
+use sealpost_sqlite::{JobError, is_no_space};
 use thiserror::Error;
 
 /// The database did not do what it was asked.
@@ -10,7 +10,7 @@ use thiserror::Error;
 pub(super) enum StoreError {
     /// A statement failed.
     #[error("an SQLite statement failed")]
-    Statement(#[from] rusqlite::Error),
+    Statement(#[source] rusqlite::Error),
     /// The job did not come to its end.
     #[error(transparent)]
     Job(#[from] JobError),
@@ -25,6 +25,12 @@ pub(super) enum StoreError {
         /// Where they went wrong.
         source: DecodeError,
     },
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        if is_no_space(&error) { Self::Job(JobError::NoSpace) } else { Self::Statement(error) }
+    }
 }
 
 impl StoreError {

@@ -30,7 +30,7 @@ use sealpost_core::{
     ports::{
         AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
         BodyPiece, BodyQuota, Change, ContentsMark, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery,
+        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader,
         RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
         UploadRecord, Uploads, WaitingEntry,
     },
@@ -148,7 +148,7 @@ impl Ledger for EmbeddedLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.store.read(move |connection| messages::body_piece(connection, message, reader, place)).await
@@ -157,7 +157,7 @@ impl Ledger for EmbeddedLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: AgentId,
+        reader: Reader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         self.store.read(move |connection| messages::handles(connection, message, reader, pieces)).await

@@ -13,6 +13,7 @@ mod failure;
 mod identity;
 mod ledger;
 mod prekeys;
+mod restoring;
 mod schema;
 
 use std::{
@@ -41,8 +42,10 @@ pub use contents::{
 pub use data_directory::is_inside;
 pub use identity::LedgerIdentity;
 pub use ledger::verification::{FindingKind, Findings, Subject};
+pub use restoring::Restoring;
 
 use self::{
+    contents::Loss,
     failure::{Abort, StoreError},
     ledger::EmbeddedLedger,
     prekeys::EmbeddedPrekeys,
@@ -86,6 +89,9 @@ pub enum OpenError {
          use that folder", .0.display(), .0.display()
     )]
     Backup(PathBuf),
+    /// It is a backup that was not finished.
+    #[error("{} is a backup that was not finished: it is of no use; remove it", .0.display())]
+    UnfinishedBackup(PathBuf),
     /// The ledger's file is there with nothing in it, and contents that only a ledger can name lie beside it.
     #[error(
         "{} is empty, though there are contents beside it: put the ledger back from a backup with `sealpost restore`, or \
@@ -165,12 +171,34 @@ impl Embedded {
         node: Arc<dyn Signer + Send + Sync>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
-        let contents = EmbeddedContents::open(Arc::clone(&self.store), self.data_directory().to_owned(), node, clock);
-        contents.await.map(Arc::new)
+        self.open_contents_with(Loss::Refused, node, clock).await
     }
 
-    /// As [`Embedded::open_contents`], to look at them only: what is done with them stays in memory. A ledger that is not the
-    /// right one costs nothing so.
+    /// As [`Embedded::open_contents`], for blocks that end before what the ledger has accepted: what is left is opened, and what
+    /// is not will be found lost.
+    ///
+    /// # Errors
+    /// [`OpenContentsError`].
+    pub async fn open_what_is_left(
+        &self,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        self.open_contents_with(Loss::Accepted, node, clock).await
+    }
+
+    async fn open_contents_with(
+        &self,
+        loss: Loss,
+        node: Arc<dyn Signer + Send + Sync>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<EmbeddedContents>, OpenContentsError> {
+        let (store, directory) = (Arc::clone(&self.store), self.data_directory().to_owned());
+        EmbeddedContents::open(store, directory, node, clock, loss).await.map(Arc::new)
+    }
+
+    /// As [`Embedded::open_what_is_left`], to look at them only: what is done with them stays in memory. A ledger that is not
+    /// the right one costs nothing so.
     ///
     /// # Errors
     /// [`OpenContentsError`].
@@ -192,6 +220,9 @@ impl Embedded {
 fn check(data_directory: &Path) -> Result<(), OpenError> {
     if backup::is_finished_in(data_directory) {
         return Err(OpenError::Backup(data_directory.to_owned()));
+    }
+    if backup::is_unfinished_in(data_directory) {
+        return Err(OpenError::UnfinishedBackup(data_directory.to_owned()));
     }
     let is_emptied = data_directory::has_emptied(data_directory, FILE_NAME);
     if is_emptied && data_directory::has_any(&data_directory.join(contents::DIRECTORY), SEGMENT) {

@@ -1,7 +1,8 @@
 -- The relay's ledger and prekeys.
 --
 -- Large values lie in rowid tables that grow at their end; whatever is looked up by another key has a narrow index.
--- Accepting a message touches three secondary indexes: `messages_by_name`, `waiting` and `sent`.
+-- Accepting a message touches three secondary indexes: `messages_by_name`, `waiting` and `sent`. One whose contents stay to the
+-- end of its life touches a fourth, `retained_by_end`; one whose body was uploaded leaves the upload's two.
 -- Times are milliseconds since 1970. States and reasons have the names that the protocol gives them.
 
 -- The number of the last change. Numbers are never used twice, also when all rows that had them are gone.

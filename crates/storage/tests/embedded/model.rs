@@ -10,7 +10,7 @@ use sealpost_core::{
     DeliveryRecord,
     conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryLedger,
-    ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, RecordedReceipts, WaitingEntry},
+    ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, Reader, RecordedReceipts, WaitingEntry},
 };
 use sealpost_protocol::{AgentId, DeliveryState, FailureReason, ReceiptBatch, RefusalReason, Timestamp, Verdict};
 use sealpost_storage::{Embedded, FindingKind};
@@ -149,8 +149,9 @@ impl Pair {
             let real = self.real.records(message).await.unwrap();
             assert_eq!(records(real), records(self.model.records(message).await.unwrap()));
             for agent in &self.agents {
-                let model = self.model.body_piece(message, agent.id(), 0).await.unwrap();
-                assert_eq!(self.real.body_piece(message, agent.id(), 0).await.unwrap(), model);
+                let reader = Reader { agent: agent.id(), now: self.now };
+                let model = self.model.body_piece(message, reader, 0).await.unwrap();
+                assert_eq!(self.real.body_piece(message, reader, 0).await.unwrap(), model);
             }
         }
     }

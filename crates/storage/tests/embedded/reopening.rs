@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use sealpost_core::{
     PageRequest, Ports, Principal, Services,
     conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
-    ports::{Claim, PageQuery, RecordReceiptsError},
+    ports::{Claim, PageQuery, Reader, RecordReceiptsError},
 };
 use sealpost_protocol::{ClaimId, DeliveryState, FailureReason, Verdict};
 use sealpost_storage::Embedded;
@@ -51,7 +51,7 @@ async fn messages_statuses_and_numbers_survive_a_restart() {
         ledger.changes(alice.id(), 0, 10).await.unwrap(),
     );
     assert_eq!(after, before);
-    let piece = ledger.body_piece(letter.message(), carol.id(), 0).await.unwrap();
+    let piece = ledger.body_piece(letter.message(), Reader { agent: carol.id(), now: NOW }, 0).await.unwrap();
     assert_eq!(piece.and_then(|piece| piece.content), letter.body_handle());
     assert_eq!(ledger.page(all_of(&bob)).await.unwrap(), []);
 

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use sealpost_agent::{OutgoingScheme, limits as runtime};
-use sealpost_protocol::MessageId;
+use sealpost_agent::{FetchAnswer, OutgoingScheme, ReceivingLimits, WaitingReason, limits as runtime};
+use sealpost_protocol::{MessageId, MessageRef};
 use sealpost_tests::text;
 use zstd::stream::{raw::CParameter, write};
 
@@ -184,4 +184,86 @@ async fn bombs_and_frames_that_are_not_what_was_stated_are_refused_and_leave_not
             assert!(bob.spooled().is_empty(), "{what}, {length}");
         }
     }
+}
+
+/// Bytes of a content that compresses to next to nothing: more than is decompressed unasked.
+const LARGE: usize = 40 << 20;
+
+#[tokio::test]
+async fn a_stranger_s_small_body_whose_content_is_large_waits_and_nothing_of_it_is_decompressed() {
+    let relay = ScriptedRelay::start().await;
+    let bob = SdkAgent::new(relay.origin()).await;
+    let frame = frame(&vec![0; LARGE], &[]);
+    let padded = [frame.clone(), vec![0; 2 * PIECE]].concat();
+    // A small body, a large one, and one whose frame holds more than it says: that shows only when it is decompressed.
+    for (number, (in_body, stated)) in (1..).zip([(&frame, LARGE), (&padded, LARGE), (&frame, LARGE - 1)]) {
+        let (key, body) = sealed_frame(in_body, stated as u64, Some(in_body.len() as u64));
+        let mut alice = Writer::to(&relay, &bob);
+        relay.script().receipts.clear();
+        relay.script().mailbox =
+            vec![alice.body(bob.id(), number, &key, &body), alice.text(bob.id(), number + 100, "after the body")];
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (counting, answered) = (Arc::clone(&asked), body.clone());
+        relay.script().body = Some(Box::new(move |request| {
+            counting.fetch_add(1, Ordering::Relaxed);
+            Ok(piece_of(&answered, request))
+        }));
+        let inbox = bob.sync_inbox().await;
+        assert_eq!(inbox.iter().map(words).collect::<Vec<_>>(), ["after the body"], "it holds nothing up");
+        let waiting = bob.waiting_bodies(9).await.unwrap();
+        assert_eq!(waiting.len(), 1);
+        assert_eq!((waiting[0].reason, waiting[0].content_length), (WaitingReason::Stranger, Some(stated as u64)));
+        assert_eq!(waiting[0].length, body.len() as u64);
+        assert!(bob.spooled().is_empty());
+        let before = asked.load(Ordering::Relaxed);
+        bob.reopen(relay.origin()).await.sync_inbox().await;
+        assert_eq!(asked.load(Ordering::Relaxed), before, "nobody looks again");
+
+        bob.take(&[inbox[0].message]).await.unwrap();
+        relay.script().receipts.clear();
+        assert_eq!(bob.fetch_waiting(waiting[0].message).await.unwrap(), FetchAnswer::Fetches);
+        let inbox = bob.sync_inbox().await;
+        let verdicts: Vec<_> = relay
+            .script()
+            .receipts
+            .iter()
+            .map(|leaf| leaf.verdict)
+            .filter(|verdict| *verdict != Verdict::Acknowledged)
+            .collect();
+        if in_body.len() == frame.len() && stated == LARGE {
+            assert!(inbox.len() == 1 && read(&bob, &inbox[0]).await == vec![0; LARGE]);
+            assert_eq!(verdicts, [Verdict::Stored]);
+            bob.take(&[inbox[0].message]).await.unwrap();
+        } else {
+            assert!(inbox.is_empty());
+            assert_eq!(verdicts, [Verdict::Refused(RefusalReason::Undecryptable)]);
+        }
+        within("the receipts", bob.give_receipts()).await.unwrap();
+        assert!(bob.waiting_bodies(9).await.unwrap().is_empty() && bob.spooled().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_contact_s_content_may_be_as_long_as_any() {
+    let relay = TestRelay::start().await;
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::new(&relay.origin()).await);
+    bob.set_contact("alice", alice.id()).await.unwrap();
+    assert_accepted(&send_compressed(&alice, bob.id(), &vec![0; LARGE], Some(LARGE)).await);
+    let inbox = bob.sync_inbox().await;
+    assert!(inbox.len() == 1 && read(&bob, &inbox[0]).await == vec![0; LARGE]);
+}
+
+#[tokio::test]
+async fn a_content_is_written_only_where_the_disk_has_room_for_what_it_becomes() {
+    let relay = TestRelay::start().await;
+    let reserved = ReceivingLimits { disk_reserve: u64::MAX / 2, ..ReceivingLimits::default() };
+    let (alice, bob) = (SdkAgent::new(&relay.origin()).await, SdkAgent::receiving(&relay.origin(), reserved).await);
+    let message = MessageRef { sender: alice.id(), id: alice.send_text(bob.id(), "hello").await.id };
+    let folder = bob.spool().join("not/made/yet");
+    let refused = bob.check_room_in(&message, &folder, 1).await;
+    assert!(matches!(refused, Err(SyncError::NoRoom { needed, free }) if needed > free), "{refused:?}");
+    bob.set_contact("alice", alice.id()).await.unwrap();
+    bob.check_room_in(&message, &folder, 1).await.unwrap();
+    let refused = bob.check_room_in(&message, &folder, 1 << 60).await;
+    assert!(matches!(refused, Err(SyncError::NoRoom { needed, .. }) if needed > 1 << 60), "{refused:?}");
 }

@@ -107,3 +107,22 @@ async fn resealing_that_fails_in_the_middle_changes_nothing() {
     assert_eq!(read(&store, b"a").await, Some((1, b"a".to_vec())));
     store.commit(vec![put(b"a", 1, b"still the first generation")], 1).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_one_and_loses_nothing() {
+    let (_folder, store) = store();
+    store.commit(vec![put(b"a", 0, b"one")], 1).await.unwrap();
+    let limit = |pages: u32| {
+        let limit = move |transaction: &Transaction<'_>| -> Result<(), JobError> {
+            Ok(transaction.execute_batch(&format!("PRAGMA max_page_count = {pages}"))?)
+        };
+        store.0.write(limit)
+    };
+    limit(1).await.unwrap(); // SQLite takes this for the pages that there are
+    let refused = store.commit(vec![put(b"b", 0, &[0; 100_000])], 1).await.unwrap_err();
+    let CommitError::Store(StoreError(refused)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refused.to_string(), "no space is left on the disk");
+    assert_eq!((read(&store, b"a").await, read(&store, b"b").await), (Some((1, b"one".to_vec())), None));
+    limit(10_000).await.unwrap();
+    store.commit(vec![put(b"b", 0, &[0; 100_000])], 1).await.unwrap();
+}

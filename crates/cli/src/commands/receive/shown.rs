@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::output::{named_agent, named_group, one_line};
 
+/// Why a body stays at the relay that did not come as it was sent.
+const DAMAGED: &str = "damaged";
+
 #[derive(Default, Serialize)]
 pub(super) struct Received {
     pub(super) id: String,
@@ -19,7 +22,7 @@ pub(super) struct Received {
     pub(super) text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<String>,
-    /// Bytes of a content that is no text.
+    /// Bytes of a content that is no text; of one that stays at the relay, if it waits because they are so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) length: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +50,7 @@ pub(super) struct Received {
     /// Bytes of a sealed body that stays at the relay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting: Option<u64>,
-    /// Why it does: "stranger", or "no-room" here.
+    /// Why it does: "stranger"; "no-room" here; "damaged" there, or on the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) waiting_reason: Option<&'static str>,
     /// Bytes that must be free for it to be fetched, where there is no room.
@@ -82,9 +85,11 @@ impl Received {
     pub(super) fn waiting(waiting: &WaitingBody, from_name: Option<String>) -> Self {
         Self {
             waiting: Some(waiting.length),
+            length: waiting.content_length,
             waiting_reason: Some(match waiting.reason {
                 WaitingReason::Stranger => "stranger",
                 WaitingReason::NoRoom => "no-room",
+                WaitingReason::Damaged => DAMAGED,
             }),
             needed: (waiting.reason == WaitingReason::NoRoom).then_some(waiting.needed),
             received_at: waiting.received.to_string(),
@@ -123,10 +128,14 @@ impl Received {
         if let Some(bytes) = self.waiting {
             let why = match self.needed {
                 Some(needed) => format!("there is no room for it here: with {needed} bytes free,"),
+                None if self.waiting_reason == Some(DAMAGED) => {
+                    "what the relay handed out was not what was sent: to try again,".to_owned()
+                }
                 None => "its sender is no contact:".to_owned(),
             };
+            let unpacked = self.length.map(|length| format!(", {length} when decompressed")).unwrap_or_default();
             let how = format!("{why} receive with --fetch {}", self.id);
-            return format!("{from} at {}: waiting: body of {bytes} bytes; {how}", self.sent_at);
+            return format!("{from} at {}: waiting: body of {bytes} bytes{unpacked}; {how}", self.sent_at);
         }
         match &self.text {
             // Further lines are indented, so that none looks like another line of ours.

@@ -60,6 +60,24 @@ pub async fn a_message_without_a_body_shows_none(ledger: Arc<dyn Ledger>) {
     assert_eq!(body(&*ledger, letter.message(), &alice).await, None);
 }
 
+pub async fn nothing_of_a_message_is_shown_when_its_life_is_over(ledger: Arc<dyn Ledger>) {
+    let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
+    let end = NOW.saturating_add(wire::MESSAGE_LIFE);
+    let last = Timestamp::from_millis(end.as_millis() - 1);
+    for (number, retention) in [(1, Retention::UntilDelivered), (2, Retention::UntilExpiry)] {
+        let letter = Letter::new(&alice, &[&bob, &carol]).number(number).body(b"body").expires(end).kept(retention);
+        accept(&*ledger, &letter).await;
+        for reader in [&alice, &bob] {
+            let piece = async |now| ledger.body_piece(letter.message(), reads_at(reader, now), 0).await.unwrap();
+            let handles = async |now| ledger.handles(letter.message(), reads_at(reader, now), 1).await.unwrap();
+            assert!(piece(last).await.is_some() && handles(last).await.body.is_some());
+            assert_eq!(piece(end).await, None, "before any sweep");
+            assert_eq!(handles(end).await, MessageHandles::default());
+            assert!(piece(last).await.is_some(), "reading changes nothing");
+        }
+    }
+}
+
 /// A body of one piece, and a part.
 fn told(body: Option<Handle>, length: u64, part: Option<Handle>) -> MessageHandles {
     MessageHandles { body: body.map(|handle| BodyHandles { length, first: vec![handle] }), part }

@@ -161,7 +161,7 @@ pub async fn a_complete_upload_becomes_the_message_s_body(ledger: Arc<dyn Ledger
     let length = letter.upload_description().body.sealed_length;
     for (place, handle) in (0..).zip(handles.iter().map(Some).chain([None])) {
         for reader in [&alice, &bob, &carol] {
-            let piece = ledger.body_piece(letter.message(), reader.id(), place).await.unwrap().unwrap();
+            let piece = ledger.body_piece(letter.message(), reads_at(reader, NOW), place).await.unwrap().unwrap();
             assert_eq!((piece.length, piece.content.as_ref()), (length, handle));
         }
     }
@@ -251,7 +251,7 @@ pub async fn no_more_pieces_of_a_body_are_told_than_asked_for(ledger: Arc<dyn Le
     accept(&*ledger, &letter).await;
     let length = letter.upload_description().body.sealed_length;
     for pieces in [0, 1, 2, 3, 4, usize::MAX] {
-        let told = ledger.handles(letter.message(), bob.id(), pieces).await.unwrap();
+        let told = ledger.handles(letter.message(), reads_at(&bob, NOW), pieces).await.unwrap();
         let first = all.iter().take(pieces).cloned().collect();
         assert_eq!(told.body, Some(BodyHandles { length, first }));
         assert_eq!(told.part, Some(letter.part_handle(&bob)));

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sealpost_protocol::{
-    AgentId, CountersignedHead, Header, MessageRef, ReceiptBatch, ReceiptProof, Retention, Signature, Timestamp,
+    AgentId, CountersignedHead, Header, HeaderHash, MessageRef, ReceiptBatch, ReceiptProof, Retention, Signature,
+    Timestamp,
 };
 
 use super::super::{
@@ -12,10 +13,10 @@ use super::super::{
     fan_outs::FanOutTable,
 };
 use crate::{
-    DeliveryRecord, PartDecision, limits,
+    DeliveryRecord, MailboxFill, MessageDecision,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, FanOutId, GiveUp, GivenUp, Handle, ReceiptRefusal,
-        RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, FanOutId, GiveUp, GivenUp, Handle, Reader,
+        ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
     },
 };
 
@@ -72,19 +73,20 @@ impl State {
     fn check_room(&self, part: &StoredPart) -> Result<(), AcceptError> {
         let seen = self.waiting(part.recipient).map(|(_, delivery)| delivery.length);
         let lengths = seen.chain(self.fan_outs.lengths(part.recipient));
-        let (messages, bytes) = lengths.fold((0, 0_u64), |(messages, bytes), length| (messages + 1, bytes + length));
-        let fits = messages < limits::MAILBOX_MESSAGES && bytes.saturating_add(part.length) <= limits::MAILBOX_BYTES;
-        if fits { Ok(()) } else { Err(AcceptError::MailboxFull { recipient: part.recipient }) }
+        let add = |fill: MailboxFill, length| MailboxFill { messages: fill.messages + 1, bytes: fill.bytes + length };
+        lengths.fold(MailboxFill::default(), add).with(part).map(drop)
     }
 
     pub(super) fn accept(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let reference = acceptance.header.message();
-        match self.messages.get(&reference) {
-            None if !acceptance.is_complete => Err(AcceptError::Incomplete),
-            None => self.accept_new(acceptance),
-            Some(known) if known.header.hash() != acceptance.header.hash() => Err(AcceptError::Conflict),
-            Some(_) => self.accept_again(acceptance),
+        match acceptance.decide(self.known(reference))? {
+            MessageDecision::New => self.accept_new(acceptance),
+            MessageDecision::Again => self.accept_again(acceptance),
         }
+    }
+
+    fn known(&self, message: MessageRef) -> Option<HeaderHash> {
+        self.messages.get(&message).map(|known| known.header.hash())
     }
 
     fn accept_new(&mut self, acceptance: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
@@ -113,9 +115,7 @@ impl State {
     }
 
     pub(super) fn begin_fan_out(&mut self, first: &Acceptance) -> Result<FanOutId, AcceptError> {
-        if self.messages.contains_key(&first.header.message()) {
-            return Err(AcceptError::Conflict);
-        }
+        Acceptance::unless_known(self.known(first.header.message()))?;
         let id = FanOutId(self.next_change());
         self.fan_outs.begin(id, first.header.message().sender);
         Ok(id)
@@ -130,9 +130,7 @@ impl State {
 
     pub(super) fn finish_fan_out(&mut self, id: FanOutId, last: Acceptance) -> Result<AcceptanceOutcome, AcceptError> {
         let name = last.header.message();
-        if self.messages.contains_key(&name) {
-            return Err(AcceptError::Conflict);
-        }
+        Acceptance::unless_known(self.known(name))?;
         let body = self.take_body(&last)?;
         self.continue_fan_out(id, last.clone())?;
         let deliveries = self.fan_outs.end(id);
@@ -149,25 +147,21 @@ impl State {
         let reference = acceptance.header.message();
         let (mut queued, mut unused, mut last) = (Vec::new(), Vec::new(), None);
         for part in acceptance.parts.clone() {
-            let Some(known) = self.delivery(reference, part.recipient) else { return Err(AcceptError::Conflict) };
-            match known.record.decide(part.attempt, part.hash) {
-                PartDecision::Duplicate => {
-                    last = last.max(Some(known.record.status.queued_at));
-                    unused.push(part.content);
-                }
-                PartDecision::NextAttempt => {
-                    self.check_room(&part)?;
-                    let seq = self.next_change();
-                    let Some(delivery) = self.delivery(reference, part.recipient) else { continue };
-                    delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
-                    delivery.mailbox_seq = seq;
-                    delivery.length = part.length;
-                    last = last.max(Some(acceptance.at));
-                    unused.extend(delivery.content.replace(part.content));
-                    queued.push(part.recipient);
-                }
-                PartDecision::Conflict => return Err(AcceptError::Conflict),
+            let known = self.delivery(reference, part.recipient).map(|delivery| &delivery.record);
+            if !part.is_next_attempt(known)? {
+                last = last.max(known.map(|known| known.status.queued_at));
+                unused.push(part.content);
+                continue;
             }
+            self.check_room(&part)?;
+            let seq = self.next_change();
+            let Some(delivery) = self.delivery_mut(reference, part.recipient) else { continue };
+            delivery.record.requeue(part.attempt, part.hash, acceptance.at, seq);
+            delivery.mailbox_seq = seq;
+            delivery.length = part.length;
+            last = last.max(Some(acceptance.at));
+            unused.extend(delivery.content.replace(part.content));
+            queued.push(part.recipient);
         }
         let has_body = self.messages.get(&reference).is_some_and(|message| message.body.is_some());
         if has_body || queued.is_empty() {
@@ -202,7 +196,11 @@ impl State {
         }
     }
 
-    fn delivery(&mut self, message: MessageRef, recipient: AgentId) -> Option<&mut Delivery> {
+    fn delivery(&self, message: MessageRef, recipient: AgentId) -> Option<&Delivery> {
+        self.messages.get(&message)?.deliveries.get(&recipient)
+    }
+
+    fn delivery_mut(&mut self, message: MessageRef, recipient: AgentId) -> Option<&mut Delivery> {
         self.messages.get_mut(&message)?.deliveries.get_mut(&recipient)
     }
 
@@ -234,7 +232,7 @@ impl State {
     ) -> Result<(), ReceiptRefusal> {
         let (message, recipient) = (proof.leaf.message, proof.signed.head.recipient);
         let seq = self.last_change + 1;
-        let delivery = self.delivery(message, recipient).ok_or(ReceiptRefusal::UnknownMessage)?;
+        let delivery = self.delivery_mut(message, recipient).ok_or(ReceiptRefusal::UnknownMessage)?;
         if delivery.record.apply_receipt(proof, at, seq)? {
             self.last_change = seq;
             recorded.senders.push(message.sender);
@@ -281,7 +279,7 @@ impl State {
 impl Message {
     fn is_given_up(&self, reason: &GiveUp) -> bool {
         match reason {
-            GiveUp::LifeOver(now) => self.header.fields().expires <= *now,
+            GiveUp::LifeOver(now) => !self.lives_at(*now),
             GiveUp::BodyLost { place, content } => {
                 let place = usize::try_from(*place).ok();
                 self.body.as_ref().zip(place).is_some_and(|(body, place)| body.pieces.get(place) == Some(content))
@@ -290,9 +288,14 @@ impl Message {
     }
 
     /// The body, if this agent may read it.
-    pub(super) fn body_for(&self, reader: AgentId) -> Option<&Body> {
-        let is_theirs = self.waiting_for(reader).is_some() || self.is_kept && self.deliveries.contains_key(&reader);
-        self.body.as_ref().filter(|_| self.header.message().sender == reader || is_theirs)
+    pub(super) fn body_for(&self, Reader { agent, now }: Reader) -> Option<&Body> {
+        let is_theirs = self.waiting_for(agent).is_some() || self.is_kept && self.deliveries.contains_key(&agent);
+        let is_read = self.lives_at(now) && (self.header.message().sender == agent || is_theirs);
+        self.body.as_ref().filter(|_| is_read)
+    }
+
+    pub(super) fn lives_at(&self, now: Timestamp) -> bool {
+        self.header.fields().expires > now
     }
 
     pub(super) fn waiting_for(&self, recipient: AgentId) -> Option<(&Self, &Delivery)> {

@@ -4,13 +4,13 @@
 //! once, unless its key was evicted; what was evicted is never taken for a repetition; whatever does not open leaves the
 //! state as it was.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use proptest::{prelude::*, sample::Index};
 use sealpost_protocol::CurveKey;
 
 use super::*;
-use crate::limits;
+use crate::{limits, testing::take_sealed};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -198,8 +198,8 @@ impl Conversation {
         }
     }
 
-    /// Whatever happened, both ends can still talk.
-    fn end_well(mut self) {
+    /// Whatever happened, both ends can still talk. Returns how many messages were sealed.
+    fn end_well(mut self) -> u64 {
         for side in [Side::Alice, Side::Bob, Side::Alice] {
             self.send(side);
             let to = if side == Side::Alice { Side::Bob } else { Side::Alice };
@@ -211,6 +211,7 @@ impl Conversation {
                 self.end(side).deliver(sent);
             }
         }
+        self.sent
     }
 }
 
@@ -222,9 +223,12 @@ proptest! {
         suite in prop_oneof![Just(Suite::X3dh25519), Just(Suite::Pqxdh25519MlKem768)],
         events in proptest::collection::vec(event(), 1..120),
     ) {
+        take_sealed();
         let mut conversation = Conversation::new(suite);
         events.into_iter().for_each(|event| conversation.happen(event));
-        conversation.end_well();
+        let sent = conversation.end_well();
+        let keys: HashSet<[u8; 32]> = take_sealed().into_iter().map(|(key, _)| key).collect();
+        prop_assert_eq!(keys.len() as u64, sent, "a key for each message");
     }
 
     #[test]

@@ -1,20 +1,21 @@
-//! Two agents, what they store, and a truthful relay between them: the rules of this crate as a runtime applies them.
+//! Two agents, what they store, and a relay between them: the rules of this crate as a runtime applies them.
 //!
-//! Sessions lie in the stores as bytes alone, so that every step is a restart. What is sealed is checked against all that
-//! was ever sealed: no key twice, in whatever copy of a store.
+//! Sessions lie in the stores as bytes alone, so that every step is a restart. The keys that the AEAD was given are checked
+//! against all that it was ever given, in whatever copy of a store: none twice, unless the relay hides what it has; and
+//! even then none twice with one nonce.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use sealpost_protocol::{
-    Attempt, Bundle, CurveKey, Envelope, Header, KeyId, MessageClass, MessageId, OneTimePrekey, PartHash,
-    RefusalReason, Suite, Timestamp, encoding::Encode,
+    Attempt, Bundle, CurveKey, Envelope, Header, KemKey, KemPrekeyKind, KeyId, MessageClass, MessageId, OneTimePrekey,
+    Opening, PartHash, RefusalReason, Suite, Timestamp, encoding::Encode,
 };
 
 use crate::{
-    AfterRefusal, Control, ExpectedBundle, Mark, OneTimeCurvePrekey, Plaintext, PrivatePrekey, Progress, Refusal,
-    ResponderKeys, SecretBytes, Session, SessionId, Standing, SystemPrimitives, VerifiedBundle, after_refusal,
-    check_progress, initiate, limits, respond, sessions_to_erase, takes_over,
-    testing::{NOW, TestAgent, plaintext, text_of, validity},
+    AfterRefusal, Control, ExpectedBundle, Mark, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
+    Progress, Refusal, ResponderKemKey, ResponderKeys, SecretBytes, Session, SessionId, Standing, SystemPrimitives,
+    VerifiedBundle, after_refusal, check_progress, initiate, limits, respond, sessions_to_erase, takes_over,
+    testing::{NOW, TestAgent, plaintext, take_sealed, text_of, validity},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +63,7 @@ pub(super) struct Sent {
 pub(super) struct Store {
     pub(super) sessions: Vec<(SecretBytes, Standing)>,
     one_time: BTreeMap<u32, SecretBytes>,
+    one_time_kem: BTreeMap<u32, SecretBytes>,
     manifest_version: u64,
     receipt_batch: u64,
     pub(super) sent: BTreeMap<MessageId, Sent>,
@@ -81,6 +83,7 @@ pub(super) struct End {
 pub(super) struct Mailbox {
     pub(super) waiting: VecDeque<Entry>,
     one_time: VecDeque<OneTimePrekey<CurveKey>>,
+    one_time_kem: VecDeque<OneTimePrekey<KemKey>>,
     progress: Progress<PartHash>,
 }
 
@@ -93,21 +96,32 @@ pub(super) struct World {
     pub(super) controls: usize,
     pub(super) claims: usize,
     pub(super) marks: usize,
+    /// Whether the relay hides from everyone how far it has come with them.
+    pub(super) lies: bool,
+    /// Message keys that were used again.
+    pub(super) keys_repeated: usize,
+    suites: [Suite; 1],
     /// What each end has sealed in a session, in that order, and whether it is a message.
     sealed: HashMap<(SessionId, Side), Vec<(PartHash, bool)>>,
-    opened: HashSet<(Side, PartHash)>,
-    keys_used: HashMap<(SessionId, CurveKey, u32), Vec<u8>>,
-    nonces_used: HashSet<(SessionId, CurveKey, u32, [u8; 12])>,
+    seen: HashMap<(Side, SessionId), Seen>,
+    keys_used: HashMap<[u8; 32], HashSet<[u8; 12]>>,
     claimed: HashSet<(Side, KeyId)>,
     messages: u64,
     next_key: u32,
 }
 
-const SUITES: [Suite; 1] = [Suite::X3dh25519];
+/// What an end has opened in a session since it has had it, and what was told to be missing.
+#[derive(Default)]
+struct Seen {
+    opened: HashSet<PartHash>,
+    missed: HashSet<PartHash>,
+}
+
 const ONE_TIME_KEYS: u32 = 3;
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(suite: Suite) -> Self {
+        take_sealed();
         let end = |seed| End {
             agent: TestAgent::new(seed),
             store: Store::default(),
@@ -123,10 +137,12 @@ impl World {
             controls: 0,
             claims: 0,
             marks: 0,
+            lies: false,
+            keys_repeated: 0,
+            suites: [suite],
             sealed: HashMap::new(),
-            opened: HashSet::new(),
+            seen: HashMap::new(),
             keys_used: HashMap::new(),
-            nonces_used: HashSet::new(),
             claimed: HashSet::new(),
             messages: 0,
             next_key: 1,
@@ -161,29 +177,41 @@ impl World {
         let ids = self.next_key..self.next_key + ONE_TIME_KEYS;
         self.next_key = ids.end;
         let version = self.relay[&side].progress.manifest_version + 1;
+        let has_kem = self.suites == [Suite::Pqxdh25519MlKem768];
         let end = self.end(side);
         end.store.manifest_version = version;
         let keys: Vec<OneTimeCurvePrekey> =
-            ids.map(|id| PrivatePrekey::generate(&SystemPrimitives, KeyId(id), validity()).unwrap()).collect();
+            ids.clone().map(|id| PrivatePrekey::generate(&SystemPrimitives, KeyId(id), validity()).unwrap()).collect();
         end.store.one_time.extend(keys.iter().map(|key| (key.id().0, key.encode())));
         let published = keys.iter().map(|key| key.publish(&end.agent.identity)).collect();
+        let ids = ids.filter(|_| has_kem);
+        let keys: Vec<OneTimeKemPrekey> =
+            ids.map(|id| PrivatePrekey::generate(&SystemPrimitives, KeyId(id), validity()).unwrap()).collect();
+        end.store.one_time_kem.extend(keys.iter().map(|key| (key.id().0, key.encode())));
+        let published_kem = keys.iter().map(|key| key.publish(&end.agent.identity)).collect();
         let held = end.store.one_time.len();
         let mailbox = self.mailbox(side);
         mailbox.one_time = published;
+        mailbox.one_time_kem = published_kem;
         mailbox.progress.manifest_version = version;
         assert!(mailbox.one_time.len() <= held);
     }
 
     /// Before the first seal and after each reconnect: is the store an old copy?
     fn check(&mut self, side: Side) {
+        if self.lies {
+            return;
+        }
         let (end, mailbox) = (&self.ends[&side], &self.relay[&side]);
         let store = Progress {
             manifest_version: end.store.manifest_version,
             receipt_batch: end.store.receipt_batch,
             one_time_curve: end.store.one_time.len(),
+            one_time_kem: end.store.one_time_kem.len(),
             ..Progress::default()
         };
-        let relay = Progress { one_time_curve: mailbox.one_time.len(), ..mailbox.progress };
+        let (one_time_curve, one_time_kem) = (mailbox.one_time.len(), mailbox.one_time_kem.len());
+        let relay = Progress { one_time_curve, one_time_kem, ..mailbox.progress };
         let sealed = &end.store.sealed;
         if check_progress(&store, &relay, |envelope| sealed.contains(envelope)).is_ok() {
             return;
@@ -203,15 +231,16 @@ impl World {
 
     fn claim(&mut self, target: Side) -> VerifiedBundle {
         self.claims += 1;
-        let one_time = self.mailbox(target).one_time.pop_front();
+        let mailbox = self.mailbox(target);
+        let (one_time, one_time_kem) = (mailbox.one_time.pop_front(), mailbox.one_time_kem.pop_front());
         if let Some(key) = &one_time {
             assert!(self.claimed.insert((target, key.prekey.id)), "a one-time key was handed out twice");
         }
         let agent = &self.ends[&target].agent;
         let version = self.relay[&target].progress.manifest_version;
         let manifest = agent.manifest.publish(&agent.identity, version, validity()).unwrap();
-        let bundle = Bundle { manifest, one_time_curve: one_time, one_time_kem: None };
-        let expected = ExpectedBundle { agent: agent.identity.agent_id(), seen: None, suites: &SUITES };
+        let expected = ExpectedBundle { agent: agent.identity.agent_id(), seen: None, suites: &self.suites };
+        let bundle = Bundle { manifest, one_time_curve: one_time, one_time_kem };
         VerifiedBundle::check(bundle, &expected, NOW).unwrap()
     }
 
@@ -236,10 +265,7 @@ impl World {
         let mut session = Session::decode(stored).unwrap();
         let envelope = session.seal(&SystemPrimitives, header, plaintext, now).unwrap();
         (*stored, standing.used) = (session.encode(), now);
-        let key = (session.id(), envelope.header.ratchet_key, envelope.header.counter);
-        let before = self.keys_used.insert(key, envelope.to_bytes());
-        assert!(before.is_none(), "a key seals twice");
-        assert!(self.nonces_used.insert((key.0, key.1, key.2, envelope.nonce)));
+        self.note_key(envelope.nonce);
         let part = PartHash::of(&envelope.to_bytes());
         self.end(side).store.sealed.insert(part);
         self.mailbox(side).progress.last_send = Some(part);
@@ -252,6 +278,19 @@ impl World {
         }
         self.mailbox(side.other()).waiting.push_back(Entry { header: header.clone(), envelope });
         session.id()
+    }
+
+    /// The key of what was just sealed, as the AEAD was given it.
+    fn note_key(&mut self, nonce: [u8; 12]) {
+        let sealed = take_sealed();
+        let [(key, used)] = sealed.as_slice() else { panic!("one message, and {} keys", sealed.len()) };
+        assert_eq!(*used, nonce);
+        let nonces = self.keys_used.entry(*key).or_default();
+        assert!(nonces.insert(nonce), "a key and its nonce seal twice");
+        if nonces.len() > 1 {
+            assert!(self.lies, "a key seals twice");
+            self.keys_repeated += 1;
+        }
     }
 
     pub(super) fn send(&mut self, side: Side) {
@@ -293,7 +332,8 @@ impl World {
         if entries.iter().any(|entry| entry.header.fields().class == MessageClass::Ordinary) {
             self.end(side).store.receipt_batch += 1;
             self.mailbox(side).progress.receipt_batch += 1;
-            assert_eq!(self.ends[&side].store.receipt_batch, self.relay[&side].progress.receipt_batch);
+            let (store, relay) = (self.ends[&side].store.receipt_batch, self.relay[&side].progress.receipt_batch);
+            assert!(self.lies || store == relay);
         }
         for entry in entries {
             let verdict = self.receive(side, &entry);
@@ -308,7 +348,7 @@ impl World {
         self.end(side).store.tidy(now);
     }
 
-    fn receive(&mut self, side: Side, entry: &Entry) -> Status {
+    pub(super) fn receive(&mut self, side: Side, entry: &Entry) -> Status {
         let message = entry.header.message().id;
         if self.ends[&side].store.inbox.contains(&message) {
             return Status::Delivered;
@@ -335,7 +375,7 @@ impl World {
 
     /// Opens an entry as a runtime does; if it does not open, the store is as it was.
     pub(super) fn open(&mut self, side: Side, entry: &Entry) -> Result<Plaintext, RefusalReason> {
-        let now = self.now;
+        let (now, suites) = (self.now, self.suites);
         let End { agent, store, .. } = self.end(side);
         let session_id = SessionId(entry.envelope.header.session);
         if let Some((stored, _)) = store.sessions.iter().find(|(_, standing)| standing.id == session_id) {
@@ -345,47 +385,57 @@ impl World {
                 assert_eq!(session.encode(), *stored, "a failure leaves the state as it was");
             }
             let plaintext = opened.map_err(|error| error.refusal().unwrap())?;
-            if plaintext.missing_before() > 0 && self.ends.values().all(|end| !end.restored) {
-                assert!(self.unopened_before(side, entry) > 0, "a control message is missed like a message");
-            }
+            self.check_gap(side, entry, &plaintext);
             let store = &mut self.end(side).store;
             let (stored, standing) = store.sessions.iter_mut().find(|(_, standing)| standing.id == session_id).unwrap();
             assert!(session.skipped_keys() <= limits::SKIPPED_KEYS);
             (*stored, standing.used) = (session.encode(), now);
-            self.opened.insert((side, PartHash::of(&entry.envelope.to_bytes())));
             return Ok(plaintext);
         }
         let opening = entry.envelope.opening.as_ref().ok_or(RefusalReason::UnknownSession)?;
-        let one_time: Option<OneTimeCurvePrekey> = match opening.one_time_curve {
-            Some(id) => {
-                let key = store.one_time.get(&id.0).ok_or(RefusalReason::UnknownPrekey)?;
-                Some(PrivatePrekey::decode(key).unwrap())
-            }
-            None => None,
+        let (one_time, one_time_kem) = store.one_time_keys(opening)?;
+        let last_resort = agent.manifest.last_resort_kem.as_ref();
+        let kem = match (&one_time_kem, &opening.kem) {
+            (Some(key), _) => Some(ResponderKemKey::OneTime(key)),
+            (None, Some(_)) => last_resort.map(ResponderKemKey::LastResort),
+            (None, None) => None,
         };
         let keys = ResponderKeys {
-            suites: &SUITES,
+            suites: &suites,
             signed_prekey: &agent.manifest.signed,
             one_time_curve: one_time.as_ref(),
-            kem: None,
+            kem,
         };
         let (session, plaintext) = respond(&agent.identity, &keys, &entry.header, &entry.envelope, now)
             .map_err(|error| error.refusal().unwrap())?;
         one_time.map(|key| store.one_time.remove(&key.id().0));
+        one_time_kem.map(|key| store.one_time_kem.remove(&key.id().0));
         let sending = store.sessions.iter().find(|(_, standing)| standing.sends);
         let sending = sending.map(|(stored, standing)| (Session::decode(stored).unwrap(), standing.used));
         let sends = takes_over(&session, sending.as_ref().map(|(own, used)| (own, *used)), now);
         store.join(&session, sends, now);
-        self.opened.insert((side, PartHash::of(&entry.envelope.to_bytes())));
+        self.seen.insert((side, session_id), Seen::default());
+        self.check_gap(side, entry, &plaintext);
         Ok(plaintext)
     }
 
-    /// How many messages were sealed before it in its session, and have not been opened.
-    fn unopened_before(&self, side: Side, entry: &Entry) -> usize {
+    /// Something is told to be missing before a message if, and only if, a message was sealed before it in its session that
+    /// was neither opened nor told of. Where a copy was put back, an end may not know what it has sealed or opened.
+    fn check_gap(&mut self, side: Side, entry: &Entry, plaintext: &Plaintext) {
+        let session = SessionId(entry.envelope.header.session);
         let part = PartHash::of(&entry.envelope.to_bytes());
-        let sealed = &self.sealed[&(SessionId(entry.envelope.header.session), side.other())];
-        let before = sealed.iter().take_while(|(sealed, _)| *sealed != part);
-        before.filter(|(part, is_message)| *is_message && !self.opened.contains(&(side, *part))).count()
+        let seen = self.seen.entry((side, session)).or_default();
+        let is_new = |part: &PartHash| !seen.opened.contains(part) && !seen.missed.contains(part);
+        let before = self.sealed[&(session, side.other())].iter().take_while(|(sealed, _)| *sealed != part);
+        let missing: Vec<PartHash> =
+            before.filter(|(part, is_message)| *is_message && is_new(part)).map(|(part, _)| *part).collect();
+        if self.ends.values().all(|end| !end.restored) {
+            let told = usize::try_from(plaintext.missing_before()).unwrap();
+            assert_eq!(told > 0, !missing.is_empty(), "{told} are told of, {} are missing", missing.len());
+            assert!(told >= missing.len(), "{told} are told of, {} are missing", missing.len());
+        }
+        seen.missed.extend(missing);
+        seen.opened.insert(part);
     }
 
     /// What became of the messages that are not settled yet.
@@ -440,6 +490,25 @@ impl World {
 }
 
 impl Store {
+    /// The one-time keys that an opening names.
+    fn one_time_keys(
+        &self,
+        opening: &Opening,
+    ) -> Result<(Option<OneTimeCurvePrekey>, Option<OneTimeKemPrekey>), RefusalReason> {
+        let key =
+            |keys: &BTreeMap<u32, SecretBytes>, id: KeyId| keys.get(&id.0).cloned().ok_or(RefusalReason::UnknownPrekey);
+        let curve = opening.one_time_curve.map(|id| key(&self.one_time, id)).transpose()?;
+        let kem = opening.kem.as_ref().filter(|kem| kem.kind == KemPrekeyKind::OneTime);
+        let kem = kem.map(|kem| key(&self.one_time_kem, kem.id)).transpose()?;
+        let curve = curve.map(|key| PrivatePrekey::decode(&key).unwrap());
+        Ok((curve, kem.map(|key| PrivatePrekey::decode(&key).unwrap())))
+    }
+
+    /// Whether it has the one-time keys that an opening names.
+    pub(super) fn has_keys_of(&self, opening: &Opening) -> bool {
+        self.one_time_keys(opening).is_ok()
+    }
+
     /// A session joins; if it sends, no other does.
     fn join(&mut self, session: &Session, sends: bool, now: Timestamp) {
         if sends {

@@ -1,11 +1,14 @@
 //! What operators ask of the contents, also while they are used: figures, verification, repair, collection, and where a
 //! message's contents lie.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    io,
+    sync::{Arc, PoisonError},
+};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use sealpost_blocks::{BlockStore, Collection, Damage, DamagedPart, Handle as BlockHandle, Policy, ReadError, Stats};
-use sealpost_core::ports::BackendError;
+use sealpost_core::ports::{BackendError, Contents};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +17,11 @@ use super::{
     blocks::{self, Blocks},
     contents_mark, is_passing, needed,
 };
-use crate::embedded::ledger::verification::{self, Findings, Rebuilt};
+use crate::embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt};
+
+/// How often a repair looks again for what it can mend: what one round mends may show what the next one can. Two rounds are
+/// the rule; more than a few are something that comes back, and is told as left.
+const MENDINGS: usize = 5;
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,13 +56,15 @@ pub struct RepairReport {
     pub rewritten: u64,
     /// What of the blocks could not be mended, and stays as it is.
     pub lost: Vec<Damaged>,
+    /// What of the blocks was damaged for good, and is let go of: who counted on a content in it is told that it is lost.
+    pub given_up: Vec<Damaged>,
     /// What of the ledger was mended.
     pub mended: Vec<Findings>,
     /// What is wrong with the ledger still.
     pub left: Vec<Findings>,
 }
 
-/// Where one content of a message lies, in the document's words.
+/// Where one content of a message lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredContent {
@@ -117,33 +126,80 @@ impl EmbeddedContents {
             bytes: found.bytes,
             contents: whole,
             lost_contents: lost,
-            damaged: found.damage.iter().map(Damaged::from).collect(),
+            damaged: self.shortness().into_iter().chain(found.damage.iter().map(Damaged::from)).collect(),
             findings: notes.findings(),
         })
     }
 
     /// Mends tables, headers and the inventory of the blocks from each other, and of the ledger what can be mended without
-    /// guessing: [`FindingKind`](super::super::FindingKind) says how.
+    /// guessing: [`FindingKind`](super::super::FindingKind) says how. What of the blocks is damaged for good goes once nothing
+    /// names it any more.
     ///
     /// # Errors
     /// [`BackendError`].
     pub async fn repair(&self) -> Result<RepairReport, BackendError> {
-        let repair = |store: &BlockStore| store.repair(&mut |_| None);
-        let done = self.blocking(move |blocks| {
-            let _kept = blocks.keeping.read().unwrap_or_else(PoisonError::into_inner);
-            blocks.with(repair).map_err(BackendError::new)?.map_err(BackendError::new)
-        });
-        let done = done.await?;
-        let lost = done.lost.iter().map(Damaged::from).collect();
-        let (notes, _) = verification::look_through(self).await?;
-        let mended = verification::mend(self, &notes).await?;
-        let left = if notes.findings().is_empty() { Vec::new() } else { self.findings().await? };
-        Ok(RepairReport { rewritten: done.rewritten, lost, mended, left })
+        let done = self.upkeep(|store| store.repair(&mut |_| None)).await?;
+        let (mended, left) = self.mend().await?;
+        let (mut damaged, mut lost) = (done.lost, Vec::new());
+        if !damaged.is_empty() || self.is_short {
+            self.discard_released().await?;
+            lost = self.upkeep(BlockStore::verify).await?.damage;
+        }
+        // While a content that cannot be rebuilt is still named, another copy of its blocks could be put back.
+        if !lost.is_empty() && !left.iter().any(|found| found.kind == FindingKind::LostContent) {
+            let given_up = std::mem::take(&mut lost);
+            damaged.extend(given_up.iter().filter(|damage| !damaged.contains(damage)).cloned().collect::<Vec<_>>());
+            self.upkeep(move |store| store.give_up(&given_up)).await?;
+        }
+        damaged.retain(|damage| !lost.contains(damage));
+        let given_up = self.shortness().into_iter().chain(damaged.iter().map(Damaged::from)).collect();
+        let lost = lost.iter().map(Damaged::from).collect();
+        Ok(RepairReport { rewritten: done.rewritten, lost, given_up, mended, left })
     }
 
-    async fn findings(&self) -> Result<Vec<Findings>, BackendError> {
+    /// Mends the ledger, and what only then can be seen; returns what was mended, and what is left.
+    async fn mend(&self) -> Result<(Vec<Findings>, Vec<Findings>), BackendError> {
+        let mut mended = Vec::new();
+        for _ in 0..MENDINGS {
+            let (notes, _) = verification::look_through(self).await?;
+            let done = verification::mend(self, &notes).await?;
+            if done.is_empty() {
+                return Ok((mended, notes.findings()));
+            }
+            verification::add(&mut mended, done);
+        }
         let (notes, _) = verification::look_through(self).await?;
-        Ok(notes.findings())
+        Ok((mended, notes.findings()))
+    }
+
+    /// Lets go of all that the ledger has let go of, as a sweep does.
+    async fn discard_released(&self) -> Result<(), BackendError> {
+        loop {
+            let released = self.ledger().read(verification::released).await?;
+            if released.is_empty() {
+                return Ok(());
+            }
+            Contents::discard(self, released.clone()).await?;
+            let forget = move |transaction: &Transaction<'_>| Ok(verification::forget(transaction, &released)?);
+            self.ledger().write::<_, BackendError>(forget).await?;
+        }
+    }
+
+    /// Does something with the whole store, while no backup is made.
+    async fn upkeep<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&BlockStore) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        self.blocking(move |blocks| {
+            let _kept = blocks.keeping.read().unwrap_or_else(PoisonError::into_inner);
+            blocks.with(act).map_err(BackendError::new)?.map_err(BackendError::new)
+        })
+        .await
+    }
+
+    fn shortness(&self) -> Option<Damaged> {
+        let part = "the blocks end before what the ledger has accepted".to_owned();
+        self.is_short.then(|| Damaged { file: String::new(), part })
     }
 
     /// Lets go of every block that no handle in the ledger leads to. What is being accepted meanwhile is spared.

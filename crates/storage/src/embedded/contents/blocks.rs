@@ -33,6 +33,15 @@ pub(in crate::embedded) struct Blocks {
     pub(super) ledger: Arc<Store>,
 }
 
+/// What to do with blocks that end before what the ledger has accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::embedded) enum Loss {
+    /// Not to open them.
+    Refused,
+    /// To open what is left.
+    Accepted,
+}
+
 /// Keeps what was appended since from being collected.
 struct Hold {
     blocks: Arc<Blocks>,
@@ -40,14 +49,19 @@ struct Hold {
 }
 
 impl Blocks {
-    /// Opens the store at the mark that the ledger has committed.
+    /// Opens the store at the mark that the ledger has committed, if need be with `loss`.
     pub(super) fn open(
         files: Arc<dyn Files>,
         keys: Keys,
         committed: Mark,
         ledger: Arc<Store>,
+        loss: Loss,
     ) -> Result<(Self, Opening), OpenError> {
-        let options = Options::new(Recovery::Committed(committed), keys.clone());
+        let recovery = match loss {
+            Loss::Refused => Recovery::Committed(committed),
+            Loss::Accepted => Recovery::WhatIsLeft(committed),
+        };
+        let options = Options::new(recovery, keys.clone());
         let (store, opening) = BlockStore::open(Arc::clone(&files), options)?;
         let blocks = Self {
             files,

@@ -30,6 +30,7 @@ use tokio::sync::oneshot;
 pub use administration::{Damaged, RepairReport, StoredContent, VerificationReport};
 pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport};
 
+pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError};
@@ -43,6 +44,8 @@ pub struct EmbeddedContents {
     discarding: Worker<Discard>,
     pub(super) data_directory: PathBuf,
     pub(super) blocks: Arc<Blocks>,
+    /// Whether the blocks ended before what the ledger has accepted, when they were opened.
+    is_short: bool,
 }
 
 /// Why the contents of a data directory were not opened.
@@ -57,8 +60,9 @@ pub enum OpenContentsError {
     Ledger(#[from] BackendError),
     /// Ledger and blocks are not of one time.
     #[error(
-        "the blocks in {} end before what the ledger beside them has accepted: they are older, or were cut; put back \
-         both from one backup",
+        "the blocks in {} end before what the ledger beside them has accepted: they are older, or were cut; put back both \
+         from one backup with `sealpost restore`. Without a backup, `sealpost blocks verify` tells what is lost, and \
+         `sealpost blocks repair --accept-loss` keeps the rest and has those messages fail as lost",
         directory.display()
     )]
     BehindLedger {
@@ -89,16 +93,18 @@ impl EmbeddedContents {
         data_directory: PathBuf,
         node: Arc<dyn Signer + Send + Sync>,
         clock: Arc<dyn Clock>,
+        loss: Loss,
     ) -> Result<Self, OpenContentsError> {
         let directory = data_directory.join(DIRECTORY);
         let failed = |source| OpenContentsError::Io { directory: directory.clone(), source };
         data_directory::create(&directory).map_err(failed)?;
         sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
-        Self::open_in(files, ledger, data_directory, node, clock).await
+        Self::open_in(files, ledger, data_directory, node, clock, loss).await
     }
 
-    /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were.
+    /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were; so a loss costs
+    /// nothing.
     pub(super) async fn look(
         ledger: Arc<Store>,
         data_directory: PathBuf,
@@ -106,7 +112,8 @@ impl EmbeddedContents {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenContentsError> {
         let files = DiskFiles::as_they_are(&data_directory.join(DIRECTORY));
-        Self::open_in(Arc::new(UntouchedFiles::new(Arc::new(files))), ledger, data_directory, node, clock).await
+        let files = Arc::new(UntouchedFiles::new(Arc::new(files)));
+        Self::open_in(files, ledger, data_directory, node, clock, Loss::Accepted).await
     }
 
     /// As [`EmbeddedContents::open`], in these files.
@@ -116,6 +123,7 @@ impl EmbeddedContents {
         data_directory: PathBuf,
         node: Arc<dyn Signer + Send + Sync>,
         clock: Arc<dyn Clock>,
+        loss: Loss,
     ) -> Result<Self, OpenContentsError> {
         let directory = data_directory.join(DIRECTORY);
         let committed = mark(ledger.read(contents_mark::load).await?);
@@ -125,7 +133,7 @@ impl EmbeddedContents {
         let keys = block_lists::keys(node);
         let opening = {
             let ledger = Arc::clone(&ledger);
-            tokio::task::spawn_blocking(move || Blocks::open(files, keys, committed, ledger))
+            tokio::task::spawn_blocking(move || Blocks::open(files, keys, committed, ledger, loss))
         };
         let opened = opening
             .await
@@ -169,7 +177,7 @@ impl EmbeddedContents {
         let for_discarding = Arc::clone(&blocks);
         let discard = move |group: &mut Vec<Discard>| discarding::discard_group(&for_discarding, group);
         let discarding = Worker::start("blocks-discard", discard).map_err(failed)?;
-        Ok(Self { appending, discarding, data_directory, blocks })
+        Ok(Self { appending, discarding, data_directory, blocks, is_short: opening.is_short })
     }
 
     /// The ledger that names these contents.

@@ -2,7 +2,7 @@
 
 use rusqlite::Transaction;
 use sealpost_core::{
-    DeliveryRecord, PartDecision,
+    DeliveryRecord, MessageDecision,
     ports::{AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, Handle, StoredPart, UploadName},
 };
 use sealpost_protocol::{AgentId, Header, Timestamp};
@@ -21,10 +21,10 @@ pub(super) fn accept(
     transaction: &Transaction<'_>,
     acceptance: Acceptance,
 ) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    match messages::find(transaction, acceptance.header.message())? {
-        None if !acceptance.is_complete => Err(Abort::Refused(AcceptError::Incomplete)),
+    let known = messages::find(transaction, acceptance.header.message())?;
+    let decision = acceptance.decide(known.as_ref().map(|known| known.header)).map_err(Abort::Refused)?;
+    match known.filter(|_| decision == MessageDecision::Again) {
         None => accept_new(transaction, acceptance),
-        Some(known) if known.header != acceptance.header.hash() => Err(Abort::Refused(AcceptError::Conflict)),
         Some(known) => accept_again(transaction, acceptance, &known),
     }
 }
@@ -87,7 +87,7 @@ pub(super) fn show(
     messages::insert(transaction, message, &header, at)?;
     retention::keep(transaction, message, retention, header.fields().expires)?;
     if let Some(body) = body {
-        bodies::insert(transaction, NewBody { message, header: &header, body, bytes: quota.bytes, at })?;
+        bodies::insert(transaction, NewBody { message, header: &header, body, quota, at })?;
     }
     Ok(())
 }
@@ -100,19 +100,21 @@ fn accept_again(
     let mut numbers = ChangeNumbers::load(transaction)?;
     let (mut queued, mut unused, mut last) = (Vec::new(), Vec::new(), None);
     for part in acceptance.parts {
-        let delivery = known.delivery(transaction, part.recipient)?.ok_or(Abort::Refused(AcceptError::Conflict))?;
-        match delivery.record.decide(part.attempt, part.hash) {
-            PartDecision::Duplicate => {
-                last = last.max(Some(delivery.record.status.queued_at));
+        let delivery = known.delivery(transaction, part.recipient)?;
+        let record = delivery.as_ref().map(|delivery| &delivery.record);
+        let queued_before = record.map(|record| record.status.queued_at);
+        let is_next = part.is_next_attempt(record).map_err(Abort::Refused)?;
+        match delivery.filter(|_| is_next) {
+            None => {
+                last = last.max(queued_before);
                 unused.push(part.content);
             }
-            PartDecision::NextAttempt => {
+            Some(delivery) => {
                 last = last.max(Some(acceptance.at));
                 queued.push(part.recipient);
                 unused.extend(mailboxes::take_part(transaction, delivery.id)?);
                 requeue(transaction, delivery, part, acceptance.at, numbers.take())?;
             }
-            PartDecision::Conflict => return Err(Abort::Refused(AcceptError::Conflict)),
         }
     }
     if let Some(body) = acceptance.body {
@@ -121,8 +123,8 @@ fn accept_again(
         } else {
             // It went with the last who waited; now someone waits again.
             let (message, header) = (known.id, &acceptance.header);
-            let (bytes, at) = (acceptance.quota.bytes, acceptance.at);
-            bodies::insert(transaction, NewBody { message, header, body, bytes, at })?;
+            let (quota, at) = (acceptance.quota, acceptance.at);
+            bodies::insert(transaction, NewBody { message, header, body, quota, at })?;
         }
     }
     numbers.save(transaction)?;

@@ -1,7 +1,7 @@
 //! Bodies of messages: sets of pieces, and what each sender has in them.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::ports::{AcceptError, AcceptedBody, BodyHandles, BodyPiece, Handle};
+use sealpost_core::ports::{AcceptError, AcceptedBody, BodyHandles, BodyPiece, BodyQuota, Handle};
 use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
 
 use super::{Abort, StoreError, columns::Number, uploads};
@@ -38,8 +38,8 @@ pub(super) struct NewBody<'a> {
     pub(super) message: u64,
     pub(super) header: &'a Header,
     pub(super) body: AcceptedBody,
-    /// What its sender may have in bodies, in bytes.
-    pub(super) bytes: u64,
+    /// What its sender may have in bodies.
+    pub(super) quota: BodyQuota,
     pub(super) at: Timestamp,
 }
 
@@ -49,9 +49,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, new: NewBody<'_>) -> Result<
     let description = new.header.fields().body.ok_or(Abort::Refused(AcceptError::UnknownUpload))?;
     let pieces = match new.body {
         AcceptedBody::Inline(content) => {
-            if count(transaction, sender, description.sealed_length)? > new.bytes {
-                return Err(Abort::Refused(AcceptError::Quota));
-            }
+            let bytes = count(transaction, sender, description.sealed_length)?;
+            new.quota.unless_too_large(bytes).map_err(Abort::Refused)?;
             let hash = PieceHash(description.hash);
             insert_piece(transaction, new.message, 0, hash, &content)?;
             new.message

@@ -1,10 +1,7 @@
 //! Control messages: a table of their own, in the order of the messages.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, Transaction, params};
-use sealpost_core::{
-    limits,
-    ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry},
-};
+use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, Transaction, params};
+use sealpost_core::ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry};
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, MessageId, PartHash, Timestamp};
 
 use super::{
@@ -15,7 +12,7 @@ use super::{
 
 pub(super) const KNOWN: &str =
     "SELECT message_id, queued_at FROM control_messages WHERE recipient = ?1 AND sender = ?2";
-pub(super) const HOW_MANY: &str = "SELECT count(*) FROM control_messages WHERE recipient = ?1";
+pub(super) const HOW_MANY_OTHERS: &str = "SELECT count(*) FROM control_messages WHERE recipient = ?1 AND sender <> ?2";
 pub(super) const SUPERSEDE: &str =
     "DELETE FROM control_messages WHERE recipient = ?1 AND sender = ?2 RETURNING content";
 pub(super) const INSERT: &str = "INSERT INTO control_messages (place, recipient, sender, message_id, queued_at,
@@ -41,25 +38,20 @@ pub(super) fn accept(
     transaction: &Transaction<'_>,
     message: ControlAcceptance,
 ) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    let ControlAcceptance { header, part, at, .. } = message;
-    let (name, recipient) = (header.message(), part.recipient);
+    let (name, recipient, at) = (message.header.message(), message.part.recipient, message.at);
     let pair = params![recipient.as_bytes(), name.sender.as_bytes()];
     let expired = removed(transaction, EXPIRED_OF, params![recipient.as_bytes(), Time(at)])?;
     let mut outcome = AcceptanceOutcome { at, queued: Vec::new(), unused: expired };
-    let known: Option<([u8; 16], Time)> =
-        transaction.prepare_cached(KNOWN)?.query_one(pair, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    if let Some((known, Time(queued_at))) = known
-        && known >= *name.id.as_bytes()
-    {
-        if known == *name.id.as_bytes() {
-            outcome.at = queued_at;
-        }
-        outcome.unused.push(part.content);
+    let known = waiting_of(transaction, pair)?;
+    if !message.supersedes(known.map(|(id, _)| id)) {
+        let same = known.filter(|(id, _)| *id == name.id);
+        outcome.at = same.map_or(at, |(_, queued_at)| queued_at);
+        outcome.unused.push(message.part.content);
         return Ok(outcome);
     }
-    if known.is_none() && waiting_for(transaction, recipient)? >= limits::MAILBOX_CONTROL {
-        return Err(Abort::Refused(AcceptError::MailboxFull { recipient }));
-    }
+    let others = waiting_of_others(transaction, pair)?;
+    ControlAcceptance::unless_full(recipient, others).map_err(Abort::Refused)?;
+    let ControlAcceptance { header, part, .. } = message;
     outcome.unused.extend(removed(transaction, SUPERSEDE, pair)?);
     let mut numbers = ChangeNumbers::load(transaction)?;
     transaction.prepare_cached(INSERT)?.execute(params![
@@ -125,14 +117,26 @@ pub(super) fn expire(transaction: &Transaction<'_>, now: Timestamp, rows: usize)
 }
 
 pub(super) fn last_of(connection: &Connection, sender: AgentId) -> Result<Option<MessageId>, StoreError> {
-    let last: Option<[u8; 16]> =
-        connection.prepare_cached(LAST)?.query_one([sender.as_bytes()], |row| row.get(0)).optional()?;
-    last.map(|id| MessageId::from_array(id).map_err(|_| StoreError::Damaged("message id"))).transpose()
+    let last = connection.prepare_cached(LAST)?.query_one([sender.as_bytes()], |row| row.get(0)).optional()?;
+    last.map(message_id).transpose()
 }
 
-fn waiting_for(transaction: &Transaction<'_>, recipient: AgentId) -> Result<u64, StoreError> {
-    let Number(count) = transaction.prepare_cached(HOW_MANY)?.query_one([recipient.as_bytes()], |row| row.get(0))?;
+/// The one of this recipient and sender that waits, and since when.
+fn waiting_of(
+    transaction: &Transaction<'_>,
+    pair: &[&dyn ToSql],
+) -> Result<Option<(MessageId, Timestamp)>, StoreError> {
+    let known = transaction.prepare_cached(KNOWN)?.query_one(pair, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    known.map(|(id, Time(queued_at))| Ok((message_id(id)?, queued_at))).transpose()
+}
+
+fn waiting_of_others(transaction: &Transaction<'_>, pair: &[&dyn ToSql]) -> Result<u64, StoreError> {
+    let Number(count) = transaction.prepare_cached(HOW_MANY_OTHERS)?.query_one(pair, |row| row.get(0))?;
     Ok(count)
+}
+
+fn message_id(id: [u8; 16]) -> Result<MessageId, StoreError> {
+    MessageId::from_array(id).map_err(|_| StoreError::Damaged("message id"))
 }
 
 /// Runs a statement that deletes rows and returns their contents.

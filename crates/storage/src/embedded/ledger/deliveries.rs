@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use rusqlite::{Connection, Row, Transaction, params, types::ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::ValueRef};
 use sealpost_core::DeliveryRecord;
 use sealpost_protocol::{
     AgentId, Attempt, DeliveryState, DeliveryStatus, FailureReason, HeaderHash, PartHash, ReceiptProof, Timestamp,
@@ -15,6 +15,7 @@ use super::{
 };
 
 pub(super) const RECIPIENT: &str = "SELECT recipient FROM deliveries WHERE id = ?1";
+pub(super) const EXPIRES_AT: &str = "SELECT expires_at FROM deliveries WHERE id = ?1";
 /// The columns in the order in which [`Delivery::from_row`] reads them.
 pub(super) const LOAD: &str =
     "SELECT d.id, d.message, d.sender, m.header_hash, d.part_hash, d.part_length, d.expires_at,
@@ -48,6 +49,12 @@ pub(super) struct Delivery {
 pub(super) fn recipient(connection: &Connection, id: u64) -> Result<AgentId, StoreError> {
     let found = connection.prepare_cached(RECIPIENT)?.query_one([Number(id)], |row| row.get(0))?;
     Ok(AgentId::from_array(found))
+}
+
+/// When the life of its message ends, if there is this delivery.
+pub(super) fn expires_at(connection: &Connection, id: u64) -> Result<Option<Timestamp>, StoreError> {
+    let found = connection.prepare_cached(EXPIRES_AT)?.query_one([Number(id)], |row| row.get(0)).optional()?;
+    Ok(found.map(|Time(expires)| expires))
 }
 
 /// The deliveries with these ids, ascending.

@@ -22,9 +22,7 @@ pub(super) const TAKE_BACK: &str =
     "DELETE FROM deliveries WHERE id BETWEEN ?1 AND ?2 RETURNING id, sender, recipient, part_length";
 
 pub(super) fn begin(transaction: &Transaction<'_>, first: Acceptance) -> Result<FanOutId, Abort<AcceptError>> {
-    if messages::find(transaction, first.header.message())?.is_some() {
-        return Err(Abort::Refused(AcceptError::Conflict));
-    }
+    unless_known(transaction, &first)?;
     let mut numbers = ChangeNumbers::load(transaction)?;
     let recipients = first.header.fields().recipients.as_slice().len() as u64;
     let message = numbers.take_many(recipients);
@@ -60,9 +58,7 @@ pub(super) fn finish(
     id: FanOutId,
     mut last: Acceptance,
 ) -> Result<AcceptanceOutcome, Abort<AcceptError>> {
-    if messages::find(transaction, last.header.message())?.is_some() {
-        return Err(Abort::Refused(AcceptError::Conflict));
-    }
+    unless_known(transaction, &last)?;
     let parts = std::mem::take(&mut last.parts);
     add(transaction, id, Acceptance { parts, ..last.clone() })?;
     let (recipients, recorded) = find(transaction, id.0)?;
@@ -91,6 +87,11 @@ pub(super) fn abandon(transaction: &Transaction<'_>, rows: usize) -> Result<Opti
         transaction.prepare_cached(RECORD)?.execute(params![Number(message), Number(left)])?;
     }
     Ok(Some(step))
+}
+
+fn unless_known(transaction: &Transaction<'_>, acceptance: &Acceptance) -> Result<(), Abort<AcceptError>> {
+    let known = messages::find(transaction, acceptance.header.message())?;
+    Acceptance::unless_known(known.map(|known| known.header)).map_err(Abort::Refused)
 }
 
 struct TakenBack {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::{
-    limits,
+    MailboxFill,
     ports::{AcceptError, Handle, StoredPart},
 };
 use sealpost_protocol::{AgentId, Timestamp};
@@ -14,12 +14,12 @@ use super::{
     retention,
 };
 
+pub(super) const FILL: &str = "SELECT messages, bytes FROM mailboxes WHERE recipient = ?1";
 pub(super) const ENTER: &str = "INSERT INTO mailboxes
      VALUES (?1, 1, ?2, ?3)
      ON CONFLICT (recipient) DO UPDATE SET
          next_expiry = iif(messages = 0, excluded.next_expiry, min(next_expiry, excluded.next_expiry)),
-         messages = messages + 1, bytes = bytes + excluded.bytes
-     RETURNING messages, bytes";
+         messages = messages + 1, bytes = bytes + excluded.bytes";
 pub(super) const LEAVE: &str = "UPDATE mailboxes SET messages = messages - 1, bytes = bytes - ?2 WHERE recipient = ?1";
 /// For a mailbox whose numbers are wrong.
 pub(super) const RECOUNT: &str = "INSERT INTO mailboxes
@@ -38,18 +38,19 @@ pub(super) fn enter(
     part: StoredPart,
     expires: Timestamp,
 ) -> Result<(), Abort<AcceptError>> {
-    let full = Abort::Refused(AcceptError::MailboxFull { recipient: part.recipient });
-    if part.length > limits::MAILBOX_BYTES {
-        return Err(full);
-    }
+    fill(transaction, part.recipient)?.with(&part).map_err(Abort::Refused)?;
     let counted = params![part.recipient.as_bytes(), Number(part.length), Time(expires)];
-    let (Number(messages), Number(bytes)) =
-        transaction.prepare_cached(ENTER)?.query_one(counted, |row| Ok((row.get(0)?, row.get(1)?)))?;
-    if messages > limits::MAILBOX_MESSAGES || bytes > limits::MAILBOX_BYTES {
-        return Err(full);
-    }
+    transaction.prepare_cached(ENTER)?.execute(counted)?;
     transaction.prepare_cached(INSERT_PART)?.execute(params![Number(delivery), part.content.0])?;
     Ok(())
+}
+
+fn fill(transaction: &Transaction<'_>, recipient: AgentId) -> Result<MailboxFill, StoreError> {
+    let fill = transaction.prepare_cached(FILL)?.query_one([recipient.as_bytes()], |row| {
+        let (Number(messages), Number(bytes)) = (row.get(0)?, row.get(1)?);
+        Ok(MailboxFill { messages, bytes })
+    });
+    Ok(fill.optional()?.unwrap_or_default())
 }
 
 /// Stores a delivery that has ceased to wait, and takes out of its mailbox what nobody needs any more.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::{
     DeliveryRecord,
-    ports::{BodyPiece, MessageHandles},
+    ports::{BodyPiece, MessageHandles, Reader},
 };
 use sealpost_protocol::{AgentId, Header, HeaderHash, MessageRef, Timestamp};
 
@@ -37,12 +37,12 @@ pub(super) fn records(connection: &Connection, message: MessageRef) -> Result<Ve
 pub(super) fn body_piece(
     connection: &Connection,
     message: MessageRef,
-    reader: AgentId,
+    reader: Reader,
     place: u64,
 ) -> Result<Option<BodyPiece>, StoreError> {
-    let Some(known) = find(connection, message)? else { return Ok(None) };
-    if reader != message.sender {
-        let own = known.delivery(connection, reader)?;
+    let Some(known) = find_living(connection, message, reader.now)? else { return Ok(None) };
+    if reader.agent != message.sender {
+        let own = known.delivery(connection, reader.agent)?;
         if !known.shows_its_body_to(connection, own.as_ref())? {
             return Ok(None);
         }
@@ -54,12 +54,12 @@ pub(super) fn body_piece(
 pub(super) fn handles(
     connection: &Connection,
     message: MessageRef,
-    reader: AgentId,
+    reader: Reader,
     pieces: usize,
 ) -> Result<MessageHandles, StoreError> {
-    let Some(known) = find(connection, message)? else { return Ok(MessageHandles::default()) };
-    let own = known.delivery(connection, reader)?;
-    let is_senders = reader == message.sender;
+    let Some(known) = find_living(connection, message, reader.now)? else { return Ok(MessageHandles::default()) };
+    let own = known.delivery(connection, reader.agent)?;
+    let is_senders = reader.agent == message.sender;
     let shows_body = is_senders || known.shows_its_body_to(connection, own.as_ref())?;
     let body = if shows_body { bodies::first_pieces(connection, known.id, pieces)? } else { None };
     let only = (is_senders && known.recipients == 1).then_some(known.id);
@@ -77,6 +77,17 @@ pub(super) fn find(connection: &Connection, message: MessageRef) -> Result<Optio
         Ok(StoredMessage { id, recipients, header: HeaderHash(row.get(2)?) })
     });
     Ok(found.optional()?)
+}
+
+/// The message, unless its life has ended by `now`.
+fn find_living(
+    connection: &Connection,
+    message: MessageRef,
+    now: Timestamp,
+) -> Result<Option<StoredMessage>, StoreError> {
+    let Some(known) = find(connection, message)? else { return Ok(None) };
+    let expires = deliveries::expires_at(connection, known.id)?;
+    Ok(expires.is_some_and(|expires| expires > now).then_some(known))
 }
 
 pub(super) fn insert(transaction: &Transaction<'_>, id: u64, header: &Header, at: Timestamp) -> Result<(), StoreError> {

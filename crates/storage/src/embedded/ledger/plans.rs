@@ -28,7 +28,7 @@ fn no_statement_reads_a_table_from_end_to_end() {
         changes::PENDING,
         changes::IN_TRANSIT,
         control_messages::KNOWN,
-        control_messages::HOW_MANY,
+        control_messages::HOW_MANY_OTHERS,
         control_messages::SUPERSEDE,
         control_messages::INSERT,
         control_messages::SET_LAST,
@@ -86,6 +86,8 @@ fn no_statement_reads_a_table_from_end_to_end() {
 fn no_statement_about_contents_reads_a_table_from_end_to_end() {
     let statements = [
         bodies::FIRST_PIECES,
+        deliveries::EXPIRES_AT,
+        mailboxes::FILL,
         mailboxes::PART,
         contents_mark::LOAD,
         contents_mark::RAISE,

@@ -41,17 +41,13 @@ pub(super) fn begin(
     quota: BodyQuota,
 ) -> Result<UploadRecord, Abort<BeginUploadError>> {
     if let Some(known) = find(transaction, name)? {
-        if known.description != description {
-            return Err(Abort::Refused(BeginUploadError::Conflict));
-        }
+        description.unless_other(known.description).map_err(Abort::Refused)?;
         prolong(transaction, &known, expires)?;
         return Ok(known.record(transaction, expires)?);
     }
     let Number(open) = transaction.prepare_cached(HOW_MANY)?.query_one([name.owner.as_bytes()], |row| row.get(0))?;
     let bytes = bodies::count(transaction, name.owner, description.body.sealed_length)?;
-    if open >= quota.uploads || bytes > quota.bytes {
-        return Err(Abort::Refused(BeginUploadError::Quota));
-    }
+    quota.unless_too_many(open, bytes).map_err(Abort::Refused)?;
     let mut numbers = ChangeNumbers::load(transaction)?;
     let pieces = numbers.take();
     numbers.save(transaction)?;
@@ -74,10 +70,8 @@ pub(super) fn add_piece(
     expires: Timestamp,
 ) -> Result<Option<Handle>, Abort<AddPieceError>> {
     let upload = find(transaction, name)?.ok_or(Abort::Refused(AddPieceError::Unknown))?;
-    match upload.piece(transaction, piece.place)? {
-        Some(known) if known != piece.hash => return Err(Abort::Refused(AddPieceError::Conflict)),
-        Some(_) => return Ok(Some(piece.content)),
-        None => {}
+    if piece.is_there(upload.piece(transaction, piece.place)?).map_err(Abort::Refused)? {
+        return Ok(Some(piece.content));
     }
     bodies::insert_piece(transaction, upload.pieces, piece.place, piece.hash, &piece.content)?;
     prolong(transaction, &upload, expires)?;
@@ -129,17 +123,10 @@ pub(super) fn take(
     at: Timestamp,
 ) -> Result<u64, Abort<AcceptError>> {
     let found = find(transaction, UploadName { owner: header.message().sender, id })?;
-    let fields = header.fields();
-    let is_it = |upload: &Upload| {
-        let UploadDescription { scheme, body } = upload.description;
-        (scheme, Some(body)) == (fields.scheme, fields.body) && upload.expires > at
-    };
-    let upload = found.filter(is_it).ok_or(Abort::Refused(AcceptError::UnknownUpload))?;
+    let upload = found.ok_or(Abort::Refused(AcceptError::UnknownUpload))?;
     let mut statement = transaction.prepare_cached(HOW_MANY_PIECES)?;
     let Number(pieces) = statement.query_one([Number(upload.pieces)], |row| row.get(0))?;
-    if pieces != upload.description.body.pieces() {
-        return Err(Abort::Refused(AcceptError::UnknownUpload));
-    }
+    upload.description.unless_not_body_of(header, pieces, upload.expires, at).map_err(Abort::Refused)?;
     transaction.prepare_cached(DELETE)?.execute([Number(upload.pieces)])?;
     Ok(upload.pieces)
 }

@@ -11,7 +11,7 @@ use super::{
     change_numbers::{self, ChangeNumbers},
     control_messages,
     deliveries::{self, Delivery},
-    mailboxes, released, retention, rows,
+    mailboxes, prekeys, released, retention, rows,
 };
 use crate::embedded::{columns::Number, contents_mark};
 
@@ -44,6 +44,8 @@ pub(in crate::embedded) async fn mend(
             Check::Body => mend_all(contents, lose_body, &noted.keys).await,
             Check::Piece => mend_all(contents, lose_piece, &noted.keys).await,
             Check::Control => mend_all(contents, lose_control, &noted.keys).await,
+            Check::Prekey => mend_all(contents, prekeys::use_up, &noted.keys).await,
+            Check::Claim => mend_all(contents, prekeys::forget_claim, &noted.keys).await,
         };
         let count = done.iter().filter(|done| **done).count() as u64;
         let subjects = zip(&noted.subjects, done).filter(|(_, done)| *done).map(|(subject, _)| subject.clone());
@@ -58,20 +60,29 @@ pub(in crate::embedded) async fn mend(
 async fn mend_all(contents: &EmbeddedContents, mend: Mend, keys: &[Key]) -> Vec<bool> {
     let mut done = Vec::with_capacity(keys.len());
     for keys in keys.chunks(AT_ONCE) {
-        let group = keys.to_vec();
-        let act = move |transaction: &Transaction<'_>| {
-            let mended: Result<Vec<bool>, StoreError> = group.iter().map(|key| mend(transaction, key)).collect();
-            Ok(mended?)
-        };
-        match contents.ledger().write::<_, BackendError>(act).await {
-            Ok(mended) => done.extend(mended),
-            Err(error) => {
-                tracing::warn!(%error, source = ?std::error::Error::source(&error), "findings were not mended");
-                done.extend(keys.iter().map(|_| false));
-            }
+        if let Ok(mended) = mend_group(contents, mend, keys).await {
+            done.extend(mended);
+            continue;
+        }
+        // One that cannot be mended keeps none of the others.
+        for key in keys {
+            let mended = mend_group(contents, mend, std::slice::from_ref(key)).await;
+            done.push(mended.is_ok_and(|mended| mended == [true]));
         }
     }
     done
+}
+
+async fn mend_group(contents: &EmbeddedContents, mend: Mend, keys: &[Key]) -> Result<Vec<bool>, BackendError> {
+    let group = keys.to_vec();
+    let act = move |transaction: &Transaction<'_>| {
+        let mended: Result<Vec<bool>, StoreError> = group.iter().map(|key| mend(transaction, key)).collect();
+        Ok(mended?)
+    };
+    let mended = contents.ledger().write::<_, BackendError>(act).await;
+    mended.inspect_err(|error| {
+        tracing::warn!(%error, source = ?std::error::Error::source(error), "findings were not mended");
+    })
 }
 
 fn reindex(transaction: &Transaction<'_>, _: &Key) -> Result<bool, StoreError> {

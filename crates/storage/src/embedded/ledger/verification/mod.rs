@@ -7,6 +7,7 @@
 
 mod contents;
 mod mending;
+mod prekeys;
 mod rows;
 mod statements;
 #[cfg(test)]
@@ -14,8 +15,8 @@ mod tests;
 
 use std::{collections::BTreeMap, fmt};
 
-use rusqlite::Connection;
-use sealpost_core::ports::BackendError;
+use rusqlite::{Connection, Transaction};
+use sealpost_core::ports::{BackendError, Handle};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ const LISTED: usize = 100;
 /// mends the next.
 const MENDED_AT_ONCE: usize = 10_000;
 
+/// Contents that a repair lets go of under one flush.
+const RELEASED_AT_ONCE: usize = 500;
+
 /// What contradicts what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,7 +50,8 @@ pub enum FindingKind {
     ContentsMark,
     /// A row is not what this program wrote. It stays.
     DamagedRow,
-    /// A message without all its deliveries, or a delivery without its message. It stays.
+    /// A message whose deliveries are not those to the recipients that its header names, or a delivery that is no message's. It
+    /// stays: who is missing was never told, and what it was is not known.
     MessageIncomplete,
     /// A content is noted as let go of, and somebody may still read it. It is kept.
     ReleasedButNeeded,
@@ -62,6 +67,11 @@ pub enum FindingKind {
     MailboxSums,
     /// What a sender is said to have in bodies is not what it has. It is counted anew.
     BodySums,
+    /// A one-time prekey is not what its owner signed, or not under the id, to the end or with the hash that the ledger says. One
+    /// that nobody could use counts as used; of one that is whole the hash is set right.
+    UnusablePrekey,
+    /// What a claim was given is not what its target signed. The claim is forgotten: repeated, it is made anew.
+    DamagedClaim,
 }
 
 /// What was found of one kind.
@@ -121,6 +131,8 @@ enum Check {
     Piece,
     Control,
     Mark,
+    Prekey,
+    Claim,
 }
 
 /// What was found so far.
@@ -152,7 +164,7 @@ pub(in crate::embedded) async fn look_through(contents: &EmbeddedContents) -> Re
 fn look_through_rows(connection: &Connection) -> Result<Notes, StoreError> {
     let mut notes = Notes::default();
     let checks = [rows::integrity, rows::messages, rows::manifests, rows::control_messages, rows::heads, rows::bodies];
-    for check in checks {
+    for check in checks.into_iter().chain([prekeys::keys, prekeys::claims]) {
         let checked = check(&mut notes, connection);
         notes.tolerate(checked)?;
     }
@@ -184,6 +196,8 @@ impl FindingKind {
             Self::RetainedWithoutMessage => "retained-without-message",
             Self::MailboxSums => "mailbox-sums",
             Self::BodySums => "body-sums",
+            Self::UnusablePrekey => "unusable-prekey",
+            Self::DamagedClaim => "damaged-claim",
         }
     }
 }
@@ -225,6 +239,25 @@ impl Notes {
         }
         findings
     }
+}
+
+/// Adds what was found, or mended, to what was before.
+pub(in crate::embedded) fn add(all: &mut Vec<Findings>, more: Vec<Findings>) {
+    all.extend(more);
+    all.sort_by_key(|found| found.kind);
+    for found in std::mem::take(all) {
+        found.join(all);
+    }
+}
+
+/// Some of what was let go of, and is not gone yet.
+pub(in crate::embedded) fn released(connection: &Connection) -> Result<Vec<Handle>, StoreError> {
+    released::some(connection, RELEASED_AT_ONCE)
+}
+
+/// Forgets that these were let go of: they are gone.
+pub(in crate::embedded) fn forget(transaction: &Transaction<'_>, gone: &[Handle]) -> Result<(), StoreError> {
+    released::forget(transaction, gone)
 }
 
 impl Findings {

@@ -6,7 +6,12 @@ use sealpost_protocol::{
     encoding::Decode,
 };
 
-use super::{Check, FindingKind, Key, Notes, StoreError, Subject, deliveries, receipts, statements::subject};
+use super::{
+    Check, FindingKind, Key, Notes, StoreError, Subject,
+    deliveries::{self, Delivery},
+    receipts,
+    statements::subject,
+};
 use crate::embedded::{columns::Number, identity};
 
 /// What SQLite tells of damage at most: the first shows that there is some.
@@ -26,7 +31,7 @@ pub(super) fn integrity(notes: &mut Notes, connection: &Connection) -> Result<()
 
 const MESSAGES: &str = "SELECT id, sender, message_id, recipients, header_hash, header FROM messages ORDER BY id";
 /// Those of a message to many that is still coming in have none yet.
-const STRAY: &str = "SELECT d.id, d.recipient, m.message_id, 'a delivery outside its message'
+const STRAY: &str = "SELECT d.id, d.recipient, m.message_id, 'a delivery that is no message''s, or not one of those that its message counts'
      FROM deliveries AS d LEFT JOIN messages AS m ON m.id = d.message
      WHERE (m.id IS NULL OR d.id < m.id OR d.id >= m.id + m.recipients OR d.sender <> m.sender)
          AND NOT EXISTS (
@@ -62,7 +67,7 @@ pub(super) fn messages(notes: &mut Notes, connection: &Connection) -> Result<(),
                 let is_whole = recipients == named.len() as u64
                     && found.iter().map(|delivery| delivery.record.status.recipient).eq(named.iter().copied());
                 if !is_whole {
-                    let detail = format!("names {} recipients, and has {} deliveries", named.len(), found.len());
+                    let detail = incomplete(named, recipients, &found);
                     let subject = Subject { detail, ..at };
                     notes.add(FindingKind::MessageIncomplete, Check::Incomplete, Key::Row(id), subject);
                 }
@@ -76,6 +81,18 @@ pub(super) fn messages(notes: &mut Notes, connection: &Connection) -> Result<(),
         notes.add(FindingKind::MessageIncomplete, Check::Incomplete, Key::Row(id), subject(row, 1)?);
     }
     Ok(())
+}
+
+/// In what a message's deliveries are not those that its header names.
+fn incomplete(named: &[AgentId], counted: u64, found: &[Delivery]) -> String {
+    let has = |agent: &&AgentId| found.iter().any(|delivery| delivery.record.status.recipient == **agent);
+    let there = named.iter().filter(has).count();
+    let others = found.len().saturating_sub(there);
+    format!(
+        "its header names {} recipients and its row counts {counted}; there are deliveries to {there} of those that are \
+         named, and {others} to others",
+        named.len()
+    )
 }
 
 fn checked_header(row: &Row<'_>) -> Result<Header, String> {

@@ -4,9 +4,14 @@ use std::{fs, sync::Arc};
 
 use sealpost_core::{
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
-    ports::{AcceptedBody, ContentPolicy, ContentsMark, Handle, PageQuery, StoredContents, StoredPiece, UploadName},
+    ports::{
+        AcceptError, AcceptedBody, Claim, ContentPolicy, ContentsMark, Handle, PageQuery, PrekeyCounts, StoredContents,
+        StoredPiece, UploadName,
+    },
 };
-use sealpost_protocol::{DeliveryState, FailureReason, PieceHash, Retention, Signer, Timestamp, UploadId, Verdict};
+use sealpost_protocol::{
+    ClaimId, DeliveryState, FailureReason, PieceHash, Retention, Signer, Timestamp, UploadId, Verdict,
+};
 use tempfile::TempDir;
 
 use super::FindingKind::*;
@@ -52,8 +57,20 @@ impl World {
         world.embedded.ledger().record_receipts(batch, countersignature, NOW).await.unwrap();
         world.upload().await;
         world.control().await;
+        world.prekeys().await;
         world.let_go().await;
         world
+    }
+
+    async fn prekeys(&self) {
+        let prekeys = self.embedded.prekeys();
+        prekeys.publish(Agent::bob().upload(1, 1..=3), NOW).await.unwrap();
+        let (requester, target) = (Agent::alice().id(), Agent::bob().id());
+        prekeys.claim(Claim { requester, id: ClaimId([1; 16]), target, at: NOW }).await.unwrap().unwrap();
+    }
+
+    async fn prekeys_left(&self) -> PrekeyCounts {
+        self.embedded.prekeys().counts(Agent::bob().id(), NOW).await.unwrap()
     }
 
     async fn store(&self, content: &[u8]) -> (Handle, ContentsMark) {
@@ -111,7 +128,7 @@ impl World {
     }
 
     async fn damage(&self, sql: &'static str) {
-        let damage = move |transaction: &rusqlite::Transaction<'_>| {
+        let damage = move |transaction: &Transaction<'_>| {
             transaction.execute_batch(sql)?;
             Ok(())
         };
@@ -185,7 +202,20 @@ const DAMAGES: &[(&str, &[FindingKind], &[FindingKind])] = &[
     ("UPDATE control_messages SET header = x'00'", &[DamagedRow], &[DamagedRow]),
     ("UPDATE deliveries SET receipt = x'00' WHERE state = 'delivered'", &[DamagedRow], &[DamagedRow]),
     ("UPDATE receipt_heads SET countersignature = zeroblob(64)", &[DamagedRow], &[DamagedRow]),
-    ("INSERT INTO agents VALUES (1, zeroblob(32), 1, x'00')", &[DamagedRow], &[DamagedRow]),
+    ("INSERT INTO agents VALUES (9, zeroblob(32), 1, x'00')", &[DamagedRow], &[DamagedRow]),
+    ("UPDATE one_time_prekeys SET content = x'00'", &[UnusablePrekey], &[]),
+    ("UPDATE one_time_prekeys SET key_id = key_id + 10", &[UnusablePrekey], &[]),
+    ("UPDATE one_time_prekeys SET expires_at = expires_at + 1", &[UnusablePrekey], &[]),
+    (
+        "UPDATE one_time_prekeys SET content = CAST(substr(content, 1, length(content) - 1) || x'00' AS BLOB)",
+        &[UnusablePrekey],
+        &[],
+    ),
+    ("UPDATE one_time_prekeys SET content_hash = zeroblob(32)", &[UnusablePrekey], &[]),
+    ("UPDATE claims SET one_time_curve = x'00'", &[DamagedClaim], &[]),
+    ("UPDATE claims SET one_time_kem = one_time_curve", &[DamagedClaim], &[]),
+    ("UPDATE claims SET manifest = x'00'", &[DamagedClaim], &[]),
+    ("UPDATE claims SET target = zeroblob(32)", &[DamagedClaim], &[]),
     ("DELETE FROM messages WHERE id = 1", &[MessageIncomplete], &[MessageIncomplete]),
     ("UPDATE messages SET recipients = 2 WHERE id = 1", &[MessageIncomplete], &[MessageIncomplete]),
 ];
@@ -330,4 +360,160 @@ async fn many_findings_are_counted_and_some_listed() {
     notes.add(DamagedRow, Check::Incomplete, Key::File, Subject::that("damaged"));
     let [found] = notes.findings().try_into().unwrap();
     assert_eq!((found.count, found.subjects.len()), (3_001, LISTED));
+}
+
+/// Opens the data directory anew after `act` on its blocks' folder.
+async fn after(world: World, act: impl FnOnce(&std::path::Path)) -> (TempDir, Embedded) {
+    let World { directory, embedded, contents } = world;
+    drop((embedded, contents));
+    act(&directory.path().join("blocks"));
+    let embedded = Embedded::open(directory.path()).unwrap();
+    (directory, embedded)
+}
+
+fn last_segment(blocks: &std::path::Path) -> std::path::PathBuf {
+    let paths = fs::read_dir(blocks).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "segment")).max().unwrap()
+}
+
+#[tokio::test]
+async fn a_damaged_content_that_was_told_as_lost_leaves_a_store_that_is_whole() {
+    let world = World::new().await;
+    let waiting = world.waiting().await;
+    let (directory, embedded) = after(world, |blocks| {
+        let segment = last_segment(blocks);
+        let mut bytes = fs::read(&segment).unwrap();
+        // Inside the first blocks, behind the headers of segment and record.
+        bytes[64 + 64 + 100] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    })
+    .await;
+    let contents = embedded.open_contents(node(), Arc::<HandClock>::default()).await.unwrap();
+    let world = World { directory, embedded, contents };
+    assert!(!world.contents.verify().await.unwrap().damaged.is_empty());
+    let repaired = world.contents.repair().await.unwrap();
+    assert!(!repaired.given_up.is_empty(), "{repaired:?}");
+    assert_eq!((&*repaired.lost, &*repaired.left), ([].as_slice(), [].as_slice()));
+    let found = world.contents.verify().await.unwrap();
+    assert_eq!((&*found.damaged, &*found.findings), ([].as_slice(), [].as_slice()));
+    world.contents.collect().await.unwrap();
+    let left = world.waiting().await;
+    assert!(left.len() < waiting.len() && !left.is_empty(), "{left:?}");
+    world.accept(7).await;
+}
+
+#[tokio::test]
+async fn blocks_that_end_too_early_are_opened_only_if_the_loss_is_accepted_and_then_told() {
+    for is_removed in [false, true] {
+        let world = World::new().await;
+        let (directory, embedded) = after(world, |blocks| {
+            let segment = last_segment(blocks);
+            if is_removed {
+                fs::remove_file(segment).unwrap();
+            } else {
+                fs::File::options().write(true).open(segment).unwrap().set_len(4_000).unwrap();
+            }
+        })
+        .await;
+        let clock = Arc::<HandClock>::default();
+        let refused = embedded.open_contents(node(), clock.clone()).await.unwrap_err();
+        assert!(matches!(refused, crate::OpenContentsError::BehindLedger { .. }), "{refused}");
+        assert!(refused.to_string().contains("--accept-loss"), "{refused}");
+        let seen = embedded.look_at_contents(node(), clock.clone()).await.unwrap().verify().await.unwrap();
+        assert!(seen.lost_contents > 0 && seen.damaged[0].part.contains("end before"), "{seen:?}");
+        embedded.open_contents(node(), clock.clone()).await.expect_err("looking changes nothing");
+
+        let contents = embedded.open_what_is_left(node(), clock.clone()).await.unwrap();
+        let world = World { directory, embedded, contents };
+        let repaired = world.contents.repair().await.unwrap();
+        assert!(repaired.given_up[0].part.contains("end before"), "{repaired:?}");
+        assert_eq!((&*repaired.lost, &*repaired.left), ([].as_slice(), [].as_slice()));
+        let lost = repaired.mended.iter().find(|found| found.kind == LostContent).unwrap();
+        assert!(lost.count > 0 && lost.count <= seen.lost_contents, "{repaired:?}");
+        assert_eq!(world.state(2).await, DeliveryState::Failed(FailureReason::Lost));
+        let World { directory, embedded, contents } = world;
+        drop((embedded, contents));
+        let (embedded, contents) = open(directory.path()).await;
+        let world = World { directory, embedded, contents };
+        let found = world.contents.verify().await.unwrap();
+        assert_eq!((&*found.damaged, &*found.findings), ([].as_slice(), [].as_slice()));
+        world.contents.collect().await.unwrap();
+        world.accept(7).await;
+        assert_eq!(world.found().await, []);
+    }
+}
+
+#[tokio::test]
+async fn one_repair_mends_what_is_seen_only_once_something_else_is_mended() {
+    let world = World::new().await;
+    // Taking a lost part out of a mailbox that is said to be empty fails until its sums are right.
+    world.damage("UPDATE mailboxes SET messages = 0, bytes = 0; UPDATE parts SET content = x'00'").await;
+    let repaired = world.contents.repair().await.unwrap();
+    assert_eq!(repaired.left, [], "{repaired:?}");
+    assert_eq!(world.found().await, []);
+}
+
+#[tokio::test]
+async fn a_finding_that_cannot_be_mended_keeps_no_other() {
+    let world = World::new().await;
+    world.damage("UPDATE parts SET content = x'00'; UPDATE deliveries SET attempt = 0 WHERE id = 1").await;
+    world.contents.repair().await.unwrap();
+    assert_eq!(world.state(2).await, DeliveryState::Failed(FailureReason::Lost));
+}
+
+#[tokio::test]
+async fn a_one_time_key_that_nobody_could_use_counts_as_used_and_no_other() {
+    let world = World::new().await;
+    let all = world.prekeys_left().await;
+    assert_eq!((all.one_time_curve, all.one_time_kem), (2, 2));
+    world.damage("UPDATE one_time_prekeys SET content = zeroblob(length(content)) WHERE key_id = 2").await;
+    let repaired = world.contents.repair().await.unwrap();
+    assert_eq!(kinds(&repaired.mended), [UnusablePrekey]);
+    let subject = &repaired.mended[0].subjects[0];
+    assert!(subject.agent == Some(Agent::bob().id().to_string()) && subject.detail.contains("key 2"), "{subject:?}");
+    let left = world.prekeys_left().await;
+    assert_eq!((left.one_time_curve, left.one_time_kem), (1, 1));
+    let (requester, target) = (Agent::alice().id(), Agent::bob().id());
+    let claim = Claim { requester, id: ClaimId([2; 16]), target, at: NOW };
+    let bundle = world.embedded.prekeys().claim(claim).await.unwrap().unwrap();
+    assert_eq!(bundle.one_time_curve, Some(Agent::bob().one_time_curve(3)), "the one that is whole");
+    world.embedded.prekeys().publish(Agent::bob().upload(1, 1..=3), NOW).await.expect("an upload again is no conflict");
+}
+
+#[tokio::test]
+async fn a_hash_that_is_wrong_costs_no_key() {
+    let world = World::new().await;
+    world.damage("UPDATE one_time_prekeys SET content_hash = zeroblob(32)").await;
+    world.contents.repair().await.unwrap();
+    assert_eq!(world.prekeys_left().await.one_time_curve, 2);
+}
+
+#[tokio::test]
+async fn a_claim_that_was_damaged_is_made_anew_when_it_is_repeated() {
+    let world = World::new().await;
+    world.damage("UPDATE claims SET one_time_kem = x'00'").await;
+    world.contents.repair().await.unwrap();
+    let (requester, target) = (Agent::alice().id(), Agent::bob().id());
+    let claim = Claim { requester, id: ClaimId([1; 16]), target, at: NOW };
+    let bundle = world.embedded.prekeys().claim(claim).await.unwrap().unwrap();
+    assert!(bundle.one_time_kem.is_some_and(|key| key.verify(&Agent::bob().identity_key()).is_ok()));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_one() {
+    let world = World::new().await;
+    world.damage("PRAGMA max_page_count = 1").await; // SQLite takes this for the pages that there are
+    let mut refused = None;
+    for number in 10..500 {
+        match world.embedded.ledger().accept(letter(number).acceptance()).await {
+            Ok(_) => {}
+            Err(AcceptError::Backend(error)) => {
+                refused = std::error::Error::source(&error).map(ToString::to_string);
+                break;
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(refused.as_deref(), Some("no space is left on the disk"));
+    assert_eq!(world.state(1).await, DeliveryState::Pending);
 }
