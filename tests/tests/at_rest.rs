@@ -1,7 +1,7 @@
 //! What lies in a relay's data directory: nothing that can be read, and after the end of a message's life nothing that it
 //! could be rebuilt from. The message is of the scheme `none`: its content is sealed by nobody.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "these are tests: the first surprise ends them")]
+#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
 
 use std::{collections::HashSet, fs, net::TcpListener, path::Path, time::Duration};
 
@@ -11,6 +11,7 @@ use sealpost_protocol::{
     PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf, Recipients, Scheme, SenderSeal, SignedPart, Signer,
     SystemClock, Verdict, encoding::Encode,
 };
+use sealpost_relay::Operations;
 use sealpost_tests::{
     Home, PATIENCE, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
@@ -101,22 +102,26 @@ fn has_a_run_of(content: &[u8], files: &[Vec<u8>]) -> bool {
     files.iter().any(|file| file.windows(RUN).any(|window| runs.contains(window)))
 }
 
-/// Which of these small blocks lie in the files, at places where blocks may lie.
-fn blocks_there(ids: &HashSet<String>, files: &[Vec<u8>]) -> usize {
-    let is_one = |block: &[u8]| ids.contains(blake3::hash(block).to_hex().as_str());
-    let at = |file: &[u8], start: usize| file.get(start..start + 1_024).is_some_and(is_one);
-    files.iter().map(|file| (0..file.len()).step_by(64).filter(|start| at(file, *start)).count()).sum()
+/// Every run of every block that a message has for itself: of data, of lists, and its own random ones.
+async fn runs_of_blocks(data_dir: &Path, message: MessageId) -> HashSet<[u8; RUN]> {
+    let operations = Operations::looking(data_dir).await.unwrap();
+    let contents = operations.contents_of(message).await.unwrap();
+    assert!(contents.iter().all(|content| content.policy == "fresh") && contents.iter().any(|content| content.is_cbl));
+    let mut runs = HashSet::new();
+    for content in contents {
+        let byte = |place: usize| u8::from_str_radix(&content.handle[place..place + 2], 16).unwrap();
+        let handle: Vec<u8> = (0..content.handle.len()).step_by(2).map(byte).collect();
+        assert!(operations.rebuild(handle.clone()).await.unwrap().is_some());
+        let blocks = operations.blocks_of(handle).await.unwrap().unwrap();
+        runs.extend(blocks.iter().flat_map(|block| block.as_chunks().0));
+    }
+    runs
 }
 
-/// The ids of the blocks that hold a message, as operators see them.
-async fn block_ids(data_dir: &Path, message: MessageId) -> HashSet<String> {
-    let home = Home::new("http://127.0.0.1:1");
-    let arguments = ["blocks", "url", &message.to_string(), "--json", "--data-dir", data_dir.to_str().unwrap()];
-    let shown = home.run(arguments).await.succeeded().document();
-    let contents = shown["contents"].as_array().unwrap();
-    assert!(contents.iter().all(|content| content["policy"] == "fresh"), "{shown}");
-    let ids = contents.iter().flat_map(|content| content["cblBlockIds"].as_array().unwrap());
-    ids.map(|id| id.as_str().unwrap().to_owned()).collect()
+/// How many of them are in the files.
+fn found(runs: &HashSet<[u8; RUN]>, files: &[Vec<u8>]) -> usize {
+    let windows = files.iter().flat_map(|file| file.windows(RUN)).filter_map(|window| window.first_chunk::<RUN>());
+    windows.filter(|window| runs.contains(*window)).collect::<HashSet<_>>().len()
 }
 
 #[tokio::test]
@@ -137,14 +142,14 @@ async fn nothing_that_a_relay_keeps_can_be_read_in_its_data_directory() {
 async fn after_its_life_nothing_is_left_to_rebuild_a_message_from() {
     let mut relay = TestRelay::start().await;
     let (mut alice, mut bob) = (Party::published(&relay).await, Party::published(&relay).await);
-    let content = announcement(5_000);
+    let content = announcement(20_000);
     let life = Duration::from_secs(20);
     let (header, envelope) = alice.announce(bob.agent.id(), &content, life).await;
     bob.receipt(&header, &envelope).await;
     assert!(bob.body(header.message()).await.is_some(), "received, and kept to the end of its life");
     relay.kill().await;
-    let ids = block_ids(&relay.data_dir(), header.message().id).await;
-    assert_eq!(blocks_there(&ids, &files(&relay.data_dir())), ids.len(), "this is what it is rebuilt from");
+    let runs = runs_of_blocks(&relay.data_dir(), header.message().id).await;
+    assert_eq!(found(&runs, &files(&relay.data_dir())), runs.len(), "this is what it is rebuilt from");
 
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     tokio::time::sleep(header.fields().expires.since(SystemClock.now())).await;
@@ -152,7 +157,7 @@ async fn after_its_life_nothing_is_left_to_rebuild_a_message_from() {
     let home = Home::new(relay.origin());
     let ask = ["blocks", "url", &header.message().id.to_string(), "--json", "--admin", &address];
     let deadline = tokio::time::Instant::now() + PATIENCE;
-    while blocks_there(&ids, &files(&relay.data_dir())) > 0 {
+    while found(&runs, &files(&relay.data_dir())) > 0 {
         assert!(tokio::time::Instant::now() < deadline, "its blocks are still there");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -2,10 +2,12 @@
 //!
 //! | figure | is | its ceiling |
 //! | --- | --- | --- |
-//! | `write_mb_s` | a streamed `pooled` write of the large content, flush included | `disk_mb_s`: records of the same size, hashed twice, appended by one thread to files of the same size, flushed as often |
-//! | `read_mb_s` | reading it back, everything verified | `memory_mb_s`: the same hashes and XORs by one thread over memory |
+//! | `write_mb_s` | a streamed `pooled` write of the large content, flushed after each segment's worth | `disk_mb_s`: the same writes by one thread into files of a segment's size, flushed as often, and nothing else |
+//! | `read_mb_s` | reading it back, everything verified | `memory_mb_s`: the same hashes and XORs by one thread over memory, and nothing else |
 //! | `overhead_…` | stored over given bytes, pools, headers, tables and all | 1 |
-//! | `overhead_after_delete` | stored over live bytes, after nine tenths of the small messages went and the rest was compacted | 1 |
+//! | `overhead_after_delete` | stored over live bytes, after nine tenths of the small messages went and a relay's background compaction has nothing more to do | 1 |
+//!
+//! A speed and its ceiling are measured in windows that alternate, and each is the median of its own.
 
 use std::{
     fs, iter,
@@ -15,12 +17,17 @@ use std::{
 };
 
 use sealpost_blocks::{
-    BlockSize, BlockStore, CblSigner, CblVerifier, ContentOptions, DiskFiles, Files, Handle, Keys, Options, Policy,
-    Recovery, Selection, limits,
+    BlockSize, BlockStore, CblSigner, CblVerifier, ContentOptions, DiskFiles, Handle, Keys, Options, Policy, Recovery,
+    Selection, limits,
 };
 use serde::Serialize;
 
-use crate::{BenchError, MIB, Outcome, folder_in};
+use crate::{
+    BenchError, MIB, Outcome,
+    bars::{self, Missed},
+    ceilings::{Disk, Memory, Speeds, noise, windows},
+    folder_in,
+};
 
 /// Bytes of a very small message.
 const VERY_SMALL: usize = 100;
@@ -39,15 +46,15 @@ pub struct BlockOptions {
 /// What was measured.
 #[derive(Debug, Clone, Serialize)]
 pub struct BlockFigures {
-    /// A streamed write, in MB per second.
+    /// A streamed and durable write of the large content, in MB per second.
     pub write_mb_s: f64,
-    /// What the disk takes.
+    /// The bare disk's durable write, in MB per second.
     pub disk_mb_s: f64,
-    /// A read.
+    /// A read of the large content, in MB per second.
     pub read_mb_s: f64,
-    /// What memory gives.
+    /// The same hashes and XORs over memory, in MB per second.
     pub memory_mb_s: f64,
-    /// The most memory that this process had until then, in MB.
+    /// The most memory that this process had until both were done, buffers of the ceilings included, in MB.
     pub peak_rss_mb: f64,
     /// Stored over given bytes of 16 MiB and one byte, and of the large content: the worse of both.
     pub overhead_pooled: f64,
@@ -59,8 +66,14 @@ pub struct BlockFigures {
     pub overhead_fresh_by_size: Overheads,
     /// Stored over given bytes of messages of 100 bytes, `pooled`.
     pub overhead_100b: f64,
-    /// Stored over live bytes after nine tenths are gone.
+    /// Stored over live bytes of messages of 1 KiB after nine tenths of them are gone, as a relay compacts.
     pub overhead_after_delete: f64,
+    /// The same once every segment with dead blocks is compacted, the growing one included.
+    pub overhead_compacted: f64,
+    /// Whether nothing is [`BlockFigures::missed`].
+    pub within: bool,
+    /// Figures above their bars. Speeds have none: they hang on who else uses the machine.
+    pub missed: Vec<Missed>,
     /// As asked for.
     pub mib: usize,
     /// As asked for.
@@ -104,16 +117,17 @@ pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError
     let store = open(&path("store"))?;
     stream(&store, mib * MIB, Policy::Pooled)?;
     store.sync()?;
-    // Others use the disk as well: its own figure is taken on both sides of what is measured.
-    let before = disk(&path("disk"), mib)?;
-    let (write_mb_s, handle) = write(&store, mib)?;
-    let disk_mb_s = f64::midpoint(before, disk(&path("disk"), mib)?);
-    let read_mb_s = read(&store, &handle, mib)?;
+    let size = Selection::Compact.block_size((mib * MIB) as u64);
+    let mut disk = Disk::new(&path("disk"), size)?;
+    let (write_mb_s, handle) = write(&store, mib, &mut disk)?;
+    let mut memory = Memory::new(size);
+    let read_mb_s = read(&store, &handle, mib, &mut memory)?;
     let peak_rss_mb = peak_rss_mb();
-    drop(store);
+    let (disk_mb_s, memory_mb_s) = (disk.speeds.median(), memory.speeds.median());
+    disk.remove()?;
+    drop((store, memory));
     fs::remove_dir_all(path("store"))?;
 
-    let memory_mb_s = memory(mib);
     let overheads = |policy| -> Outcome<Overheads> {
         let alone = |length| overhead(&path("overhead"), policy, length, 1);
         Ok(Overheads {
@@ -124,9 +138,9 @@ pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError
     };
     let (pooled, fresh) = (overheads(Policy::Pooled)?, overheads(Policy::Fresh)?);
     let worse = |overheads: Overheads| overheads.sixteen_mib_and_one.max(overheads.large);
-    let (overhead_100b, _) = small(&path("small"), messages / 100, VERY_SMALL)?;
-    let (_, overhead_after_delete) = small(&path("deleted"), messages, BlockSize::Small.bytes())?;
-    Ok(BlockFigures {
+    let overhead_100b = small(&path("small"), messages / 100, VERY_SMALL)?.stored;
+    let Small { after_delete, compacted, .. } = small(&path("deleted"), messages, BlockSize::Small.bytes())?;
+    let mut figures = BlockFigures {
         write_mb_s,
         disk_mb_s,
         read_mb_s,
@@ -137,10 +151,16 @@ pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError
         overhead_pooled_by_size: pooled,
         overhead_fresh_by_size: fresh,
         overhead_100b,
-        overhead_after_delete,
+        overhead_after_delete: after_delete,
+        overhead_compacted: compacted,
+        within: true,
+        missed: Vec::new(),
         mib,
         messages,
-    })
+    };
+    figures.missed = bars::missed(&figures);
+    figures.within = figures.missed.is_empty();
+    Ok(figures)
 }
 
 /// Signs with a keyed hash: what a signature costs is not what is measured, and one is made per 16 blocks.
@@ -173,9 +193,7 @@ fn open(path: &Path) -> Outcome<BlockStore> {
 
 /// A part of a content: they need not differ, since what is stored of them does.
 fn part() -> Vec<u8> {
-    let mut part = vec![0; MIB];
-    blake3::Hasher::new().update(b"content").finalize_xof().fill(&mut part);
-    part
+    noise(MIB)
 }
 
 /// The lengths of the parts of a content of `length` bytes.
@@ -193,79 +211,49 @@ fn stream(store: &BlockStore, length: usize, policy: Policy) -> Outcome<Handle> 
     Ok(writer.finish()?)
 }
 
-fn write(store: &BlockStore, mib: usize) -> Outcome<(f64, Handle)> {
-    let start = Instant::now();
-    let handle = stream(store, mib * MIB, Policy::Pooled)?;
-    store.sync()?;
-    Ok((mb_s(mib, start), handle))
-}
-
-fn read(store: &BlockStore, handle: &Handle, mib: usize) -> Outcome<f64> {
-    let start = Instant::now();
-    let (mut reader, mut buffer, mut total) = (store.reader(handle)?, vec![0; MIB], 0);
+/// In turns with the disk.
+fn write(store: &BlockStore, mib: usize, disk: &mut Disk) -> Outcome<(f64, Handle)> {
+    let mut writer = store.writer((mib * MIB) as u64, ContentOptions::new(Policy::Pooled, 0))?;
+    let (part, mut speeds, mut left) = (part(), Speeds::default(), mib);
     loop {
-        match reader.read(&mut buffer)? {
-            0 => break,
-            count => total += count,
+        let window = windows(left).next().unwrap_or_default();
+        disk.window(window)?;
+        let start = Instant::now();
+        for _ in 0..window {
+            writer.write(&part)?;
         }
+        left -= window;
+        if left == 0 {
+            let handle = writer.finish()?;
+            store.sync()?;
+            speeds.note(window, start);
+            return Ok((speeds.median(), handle));
+        }
+        store.sync()?;
+        speeds.note(window, start);
     }
-    if total != mib * MIB {
-        return Err("the content came back with another length".into());
-    }
-    Ok(mb_s(mib, start))
 }
 
-/// Records of the large content's class, each hashed as content and as block, in files of a segment's size, each
-/// flushed when it is full.
-fn disk(path: &Path, mib: usize) -> Outcome<f64> {
-    fs::create_dir_all(path)?;
-    let files = DiskFiles::open(path)?;
-    let size = Selection::Compact.block_size((mib * MIB) as u64).bytes();
-    let record: Vec<u8> = part().into_iter().cycle().take(size).collect();
-    let (start, mut content) = (Instant::now(), blake3::Hasher::new());
-    let (mut file, mut offset) = (0, 0);
-    for _ in 0..mib * MIB / size {
-        content.update(&record);
-        std::hint::black_box(blake3::hash(&record));
-        if offset + size as u64 > limits::SEGMENT {
-            files.sync(&file.to_string())?;
-            (file, offset) = (file + 1, 0);
-        }
-        files.append(&file.to_string(), offset, &record)?;
-        offset += size as u64;
-    }
-    files.sync(&file.to_string())?;
-    let figure = mb_s(mib, start);
-    std::hint::black_box(content.finalize());
-    fs::remove_dir_all(path)?;
-    Ok(figure)
-}
-
-/// Hash the stored block, XOR two others in, hash the content, and hand it out: all in memory.
-fn memory(mib: usize) -> f64 {
-    /// As many strips as an epoch's pool of this size holds.
-    const STRIPS: usize = 182;
-    let strip = BlockSize::Medium.bytes();
-    let size = Selection::Compact.block_size((mib * MIB) as u64).bytes();
-    let stored: Vec<u8> = part().into_iter().cycle().take(size).collect();
-    let pool: Vec<Vec<u8>> = (0..STRIPS).map(|_| part().into_iter().take(strip).collect()).collect();
-    let (mut block, mut out) = (vec![0; size], vec![0; MIB]);
-    let (start, mut content) = (Instant::now(), blake3::Hasher::new());
-    for _ in 0..mib * MIB / size {
-        block.copy_from_slice(&stored);
-        std::hint::black_box(blake3::hash(&block));
-        let pairs = pool.iter().zip(pool.iter().skip(1)).cycle();
-        for (strip, (one, other)) in block.chunks_mut(strip).zip(pairs) {
-            for ((byte, one), other) in strip.iter_mut().zip(one).zip(other) {
-                *byte ^= one ^ other;
+/// In turns with memory.
+fn read(store: &BlockStore, handle: &Handle, mib: usize, memory: &mut Memory) -> Outcome<f64> {
+    let (mut reader, mut buffer, mut speeds) = (store.reader(handle)?, vec![0; MIB], Speeds::default());
+    for window in windows(mib) {
+        memory.window(window);
+        let (start, mut left) = (Instant::now(), window * MIB);
+        while left > 0 {
+            let most = left.min(buffer.len());
+            let count = reader.read(buffer.get_mut(..most).unwrap_or_default())?;
+            if count == 0 {
+                return Err("the content came back shorter than it was".into());
             }
+            left -= count;
         }
-        content.update(&block);
-        block.chunks(MIB).for_each(|part| out.iter_mut().zip(part).for_each(|(out, byte)| *out = *byte));
-        std::hint::black_box(&out);
+        speeds.note(window, start);
     }
-    std::hint::black_box(content.finalize());
-    mb_s(mib, start)
+    match reader.read(&mut buffer)? {
+        0 => Ok(speeds.median()),
+        _ => Err("the content came back longer than it was".into()),
+    }
 }
 
 /// Stored over given bytes of `count` contents alone in a store, their pool included.
@@ -280,8 +268,17 @@ fn overhead(path: &Path, policy: Policy, length: usize, count: usize) -> Outcome
     Ok(stored / (count * length) as f64)
 }
 
-/// Many small messages: stored over given bytes; and stored over live ones after nine tenths are gone and compacted.
-fn small(path: &Path, messages: usize, length: usize) -> Outcome<(f64, f64)> {
+/// What many small messages take.
+struct Small {
+    /// Stored over given bytes.
+    stored: f64,
+    /// Stored over live bytes after nine tenths are gone and a relay's background compaction has nothing more to do.
+    after_delete: f64,
+    /// The same once every segment with dead blocks is compacted.
+    compacted: f64,
+}
+
+fn small(path: &Path, messages: usize, length: usize) -> Outcome<Small> {
     let store = open(path)?;
     let message: Vec<u8> = part().into_iter().take(length).collect();
     let mut handles = Vec::with_capacity(messages);
@@ -292,18 +289,26 @@ fn small(path: &Path, messages: usize, length: usize) -> Outcome<(f64, f64)> {
         }
     }
     store.sync()?;
-    let stored = folder_bytes(path)? as f64;
+    let stored = folder_bytes(path)? as f64 / (messages * length) as f64;
     for (number, handle) in handles.iter().enumerate() {
         if number % 10 != 0 {
             store.discard(&Handle::from_bytes(handle)?)?;
         }
     }
     store.sync()?;
-    store.compact(0.05)?;
+    let live = (messages.div_ceil(10) * length) as f64;
+    loop {
+        let done = store.compact_some(limits::DEAD, 1)?;
+        if done.rewritten + done.removed == 0 {
+            break;
+        }
+    }
+    let after_delete = folder_bytes(path)? as f64 / live;
+    store.compact(0.0)?;
     store.close()?;
-    let (live, after) = (messages.div_ceil(10) * length, folder_bytes(path)? as f64);
+    let compacted = folder_bytes(path)? as f64 / live;
     fs::remove_dir_all(path)?;
-    Ok((stored / (messages * length) as f64, after / live as f64))
+    Ok(Small { stored, after_delete, compacted })
 }
 
 fn folder_bytes(path: &Path) -> Outcome<u64> {
@@ -312,10 +317,6 @@ fn folder_bytes(path: &Path) -> Outcome<u64> {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
-}
-
-fn mb_s(mib: usize, start: Instant) -> f64 {
-    (mib * MIB) as f64 / 1e6 / start.elapsed().as_secs_f64()
 }
 
 /// The most memory this process ever had, as Linux counts it; 0 elsewhere.
@@ -339,7 +340,16 @@ mod tests {
         assert!(figures.read_mb_s > 0.0 && figures.memory_mb_s > 0.0);
         assert!(figures.overhead_pooled >= 1.0 && figures.overhead_fresh >= 2.0, "{figures:?}");
         assert!(figures.overhead_100b > 1.0 && figures.overhead_after_delete > 1.0, "{figures:?}");
+        assert!(figures.within && figures.missed.is_empty(), "{figures:?}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let over = Overheads { one_mib: 1.15, sixteen_mib_and_one: 1.1, large: 1.101 };
+        let worse = BlockFigures { overhead_pooled_by_size: over, overhead_after_delete: 1.31, ..figures.clone() };
+        let names =
+            |figures: &BlockFigures| bars::missed(figures).iter().map(|missed| missed.figure).collect::<Vec<_>>();
+        assert_eq!(names(&worse), ["overhead_pooled_by_size.large"], "few messages do not pay for their pool");
+        let many = BlockFigures { messages: 1_000_000, ..worse };
+        assert_eq!(names(&many), ["overhead_pooled_by_size.large", "overhead_after_delete"]);
     }
 
     #[test]

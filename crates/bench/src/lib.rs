@@ -1,6 +1,8 @@
 //! What the block store and the relay do, each beside what the machine could do in the same run.
 
+mod bars;
 mod blocks;
+mod ceilings;
 mod relay;
 
 use std::{
@@ -12,6 +14,7 @@ use std::{
 };
 
 pub use self::{
+    bars::Missed,
     blocks::{BlockFigures, BlockOptions, Overheads, measure_blocks},
     relay::{RelayFigures, RelayOptions, measure_relay},
 };

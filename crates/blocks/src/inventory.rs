@@ -75,11 +75,19 @@ impl Inventory {
             Kind::Whitened => {
                 if let Some(epoch) = self.epochs.get_mut(&record.epoch) {
                     epoch.live += 1;
-                    epoch.used = epoch.used.max(record.counter.saturating_add(record.size.strips()));
                 }
+                self.note_use(record);
             }
             Kind::Pool => self.add_to_pool(record),
-            Kind::Own | Kind::Discards | Kind::Void => {}
+            // What was overwritten has borrowed, and nobody may borrow the same again.
+            Kind::Void => self.note_use(record),
+            Kind::Own | Kind::Discards => {}
+        }
+    }
+
+    fn note_use(&mut self, record: &Record) {
+        if let Some(epoch) = self.epochs.get_mut(&record.epoch) {
+            epoch.used = epoch.used.max(record.counter.saturating_add(record.size.strips()));
         }
     }
 

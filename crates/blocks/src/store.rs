@@ -244,6 +244,17 @@ impl BlockStore {
         Ok(Some(block))
     }
 
+    /// The ids of all blocks that a content has for itself, of its data and of its lists; under [`Policy::Fresh`] each is
+    /// followed by that of its own random block. What it borrows is not among them.
+    ///
+    /// # Errors
+    /// [`ReadError`] of a list that cannot be read.
+    pub fn block_ids(&self, handle: &Handle) -> Result<Vec<BlockId>, ReadError> {
+        let mut ids = Vec::new();
+        self.inner.blocks_of(handle, &mut |block| ids.push(block.id))?;
+        Ok(ids)
+    }
+
     /// Writes everything down, so that the next opening has nothing to read through.
     ///
     /// # Errors

@@ -68,6 +68,8 @@ impl Inner {
             shred.flush()?;
             lost = lost.or(shred.lost);
         }
+        // That they are let go of is durable, too, so that nobody takes what was overwritten for damage.
+        self.log.sync().map_err(|error| ReadError::Block(BlockError::Files(error)))?;
         lost.map_or(Ok(()), |error| Err(ShredError(error)))
     }
 
@@ -142,6 +144,11 @@ struct Shred<'a> {
 
 impl Shred<'_> {
     fn flush(&mut self) -> Result<(), ReadError> {
+        if self.level > 0 {
+            // On the disk before the lists are overwritten: whoever meets what a crash left of one then knows that what it
+            // listed is gone.
+            self.inner.log.discard(&self.blocks)?;
+        }
         self.inner.log.shred(&self.blocks)?;
         self.blocks.clear();
         Ok(())

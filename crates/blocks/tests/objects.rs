@@ -57,17 +57,25 @@ mod files {
     sealpost_blocks::files_conformance!(super::make);
 }
 
-/// Those checks of the suite that need no large contents: over this server, each of the others takes minutes.
+/// All checks of the suite but three, which need contents of many megabytes: over this server each of them takes minutes.
+/// What those do with full segments is done here with small ones.
 mod store {
     sealpost_blocks::block_conformance_tests! { super::make, store:
         contents_of_many_lengths_come_back_under_every_option
         a_content_may_come_in_any_parts_and_be_read_in_any
         a_range_is_read_alone
+        equal_contents_share_no_block
         what_was_synced_survives_and_what_no_ledger_knows_is_let_go_of
+        nothing_of_a_content_is_found_in_the_files
         a_content_let_go_of_is_gone_and_the_others_stay
         a_shredded_content_cannot_be_put_together
+        an_unfinished_content_leaves_nothing
         orphans_are_collected_and_what_is_needed_stays
         pools_end_with_what_borrowed_from_them
+        a_length_that_was_not_announced_is_refused
+        another_node_s_cbl_is_refused
         a_ledger_that_is_ahead_is_refused
+        a_small_segment_is_compacted_and_every_handle_is_kept
+        damage_in_a_small_segment_is_found_and_mended_from_a_copy
     }
 }

@@ -180,6 +180,14 @@ impl Operations {
         Ok(self.contents.rebuild(handle).await?)
     }
 
+    /// The stored bytes of every block that a content has for itself; `None` if its handle does not lead to all of them.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backend`].
+    pub async fn blocks_of(&self, handle: Vec<u8>) -> Result<Option<Vec<Vec<u8>>>, OperatorError> {
+        Ok(self.contents.blocks_of(handle).await?)
+    }
+
     /// Where the contents of a message lie.
     ///
     /// # Errors

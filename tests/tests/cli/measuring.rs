@@ -30,9 +30,18 @@ async fn the_block_store_is_measured_beside_its_ceilings() {
         "overhead_fresh",
         "overhead_100b",
         "overhead_after_delete",
+        "overhead_compacted",
     ] {
         assert!(figures[name].as_f64().unwrap() > 0.0, "{name}: {figures}");
     }
+    // These hang on the store alone, not on the machine.
+    for (name, at_most) in [("overhead_pooled", 1.1), ("overhead_fresh", 2.1), ("peak_rss_mb", 200.0)] {
+        assert!(figures[name].as_f64().unwrap() <= at_most, "{name}: {figures}");
+    }
+    for (name, at_most) in [("overhead_pooled_by_size", 1.15), ("overhead_fresh_by_size", 2.3)] {
+        assert!(figures[name]["one_mib"].as_f64().unwrap() <= at_most, "{name}: {figures}");
+    }
+    assert_eq!((&figures["within"], &figures["missed"]), (&true.into(), &serde_json::json!([])), "{figures}");
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use super::{Opener, all_options, content, keys, options, store};
 use crate::{
-    BlockError, BlockStore, CblError, CollectError, ContentOptions, DamagedPart, Handle, Mark, OpenError, Options,
-    Policy, ReadError, Recovery, Selection, WriteError,
+    BlockError, BlockStore, CblError, CollectError, ContentOptions, DamagedPart, Files as _, Handle, Mark, OpenError,
+    Options, Policy, ReadError, Recovery, Selection, WriteError,
 };
 
 /// Makes every check of the suite a test.
@@ -28,6 +28,8 @@ macro_rules! store_conformance {
             another_node_s_cbl_is_refused
             a_ledger_that_is_ahead_is_refused
             damage_to_every_kind_of_part_is_found_and_mended_from_a_copy
+            a_small_segment_is_compacted_and_every_handle_is_kept
+            damage_in_a_small_segment_is_found_and_mended_from_a_copy
         }
     };
 }
@@ -245,8 +247,7 @@ pub fn a_shredded_content_cannot_be_put_together(open: &Opener) {
     for policy in POLICIES {
         let kept = store.append(&content(8, 40_000), options(policy)).unwrap();
         let handle = store.append(&content(9, 40_000), options(policy)).unwrap();
-        let mut data = Vec::new();
-        store.inner().blocks_of(&handle, &mut |block| data.push(block.id)).unwrap();
+        let data = store.block_ids(&handle).unwrap();
         assert!(data.len() >= 40, "data and CBLs");
         shredded.extend(data.iter().map(|id| store.block(*id).unwrap().unwrap()));
         store.shred(&handle).unwrap();
@@ -257,9 +258,9 @@ pub fn a_shredded_content_cannot_be_put_together(open: &Opener) {
     }
     assert_eq!(store.verify().unwrap().damage, []);
     drop(store);
-    let (bytes, starts) = (bytes(open), shredded.iter().map(|block| &block[..16]));
-    let starts: std::collections::HashSet<_> = starts.collect();
-    assert!(!bytes.windows(16).any(|run| starts.contains(run)), "a block is still there");
+    let (bytes, runs) = (bytes(open), shredded.iter().flat_map(|block| block.chunks(16)));
+    let runs: std::collections::HashSet<_> = runs.collect();
+    assert!(!bytes.windows(16).any(|run| runs.contains(run)), "a part of a block is still there");
 }
 
 pub fn an_unfinished_content_leaves_nothing(open: &Opener) {
@@ -379,4 +380,76 @@ pub fn damage_to_every_kind_of_part_is_found_and_mended_from_a_copy(open: &Opene
     assert_eq!((repair.rewritten, repair.lost.len()), (2, 0), "{repair:?}");
     assert_eq!(store.verify().unwrap().damage, []);
     assert!(store.read(&handles[4]).unwrap() == content(4, 17 << 20));
+}
+
+pub fn a_small_segment_is_compacted_and_every_handle_is_kept(open: &Opener) {
+    let store = everything(open);
+    let append = |seed: u64| store.append(&content(seed, 20_000), options(POLICIES[seed as usize % 2])).unwrap();
+    let handles: Vec<_> = (0..8).map(append).collect();
+    for (seed, handle) in handles.iter().enumerate().filter(|(seed, _)| seed % 4 > 1) {
+        if seed % 2 == 0 { store.discard(handle).unwrap() } else { store.shred(handle).unwrap() }
+    }
+    store.sync().unwrap();
+    let before = store.stats();
+    let compaction = store.compact(0.1).unwrap();
+    assert_eq!((compaction.rewritten, compaction.damaged), (1, 0));
+    assert_eq!((store.stats().dead_bytes, store.stats().live_bytes), (0, before.live_bytes));
+    let look = |store: &BlockStore| {
+        for (seed, handle) in handles.iter().enumerate() {
+            match store.read(handle) {
+                Ok(read) => assert!(seed % 4 < 2 && read == content(seed as u64, 20_000)),
+                Err(error) => assert!(seed % 4 > 1, "{error}"),
+            }
+        }
+        assert_eq!(store.verify().unwrap().damage, []);
+    };
+    look(&store);
+    let mark = store.sync().unwrap();
+    drop(store);
+    let (store, opening) = super::store(open(), Recovery::Committed(mark));
+    assert!(opening.missing_segments.is_empty());
+    look(&store);
+    for handle in &handles {
+        store.shred(handle).unwrap();
+    }
+    assert_eq!(store.compact(0.1).unwrap().damaged, 0);
+    let stats = store.stats();
+    assert!(stats.live_bytes - stats.pool_bytes < 10_000, "but for pools, nothing is left: {stats:?}");
+}
+
+pub fn damage_in_a_small_segment_is_found_and_mended_from_a_copy(open: &Opener) {
+    let files = open();
+    let store = store(files.clone(), Recovery::Everything).0;
+    let handles = POLICIES.map(|policy| store.append(&content(1, 20_000), options(policy)).unwrap());
+    let gone = store.append(&content(2, 20_000), options(Policy::Pooled)).unwrap();
+    store.discard(&gone).unwrap();
+    assert_eq!(store.compact(0.0).unwrap().rewritten, 1);
+    let copy = std::sync::Arc::new(crate::MemoryFiles::default());
+    for (name, length) in files.list().unwrap() {
+        let mut bytes = vec![0; length as usize];
+        files.read(&name, 0, &mut bytes).unwrap();
+        copy.append(&name, 0, &bytes).unwrap();
+    }
+    let copy = super::store(copy, Recovery::Everything).0;
+    let [segment, table] = ["segment", "table"].map(|kind| format!("00000001-00000001.{kind}"));
+    let (header, record) = (64, 64 + 1_024);
+    type IsFound = fn(&DamagedPart) -> bool;
+    let places: [(&str, u64, IsFound); 4] = [
+        (&segment, 9, |part| matches!(part, DamagedPart::SegmentHeader)),
+        (&segment, header + record + 20, |part| matches!(part, DamagedPart::RecordHeader(_))),
+        (&segment, header + 2 * record + 500, |part| matches!(part, DamagedPart::Block { .. })),
+        (&table, 200, |part| matches!(part, DamagedPart::Table)),
+    ];
+    for (name, place, is_found) in places {
+        let mut byte = [0];
+        files.read(name, place, &mut byte).unwrap();
+        files.overwrite(name, place, &[byte[0] ^ 4]).unwrap();
+        files.sync(name).unwrap();
+        let [damage] = store.verify().unwrap().damage.try_into().unwrap();
+        assert!(damage.file == name && is_found(&damage.part), "{damage:?}");
+        let repair = store.repair(&mut |id| copy.block(id).unwrap()).unwrap();
+        assert_eq!((repair.rewritten + repair.restored, repair.lost.len()), (1, 0), "{repair:?}");
+        assert_eq!(store.verify().unwrap().damage, []);
+        assert!(handles.iter().all(|handle| store.read(handle).unwrap() == content(1, 20_000)));
+    }
 }

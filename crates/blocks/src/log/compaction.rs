@@ -101,7 +101,7 @@ impl Log {
     fn rewrite(&self, number: u32, segment: &Segment) -> io::Result<Option<Rewritten>> {
         let generation = segment.generation + 1;
         let (old, new) = (segment_name(number, segment.generation), segment_name(number, generation));
-        self.files.remove(&new)?;
+        self.retire(number, generation)?;
         let end = u64::from(segment.length) * UNIT;
         let extent = Extent { name: &old, segment: number, generation: segment.generation, end };
         let mut scanner = Scanner::new(&*self.files, self.store, extent);
@@ -137,7 +137,7 @@ impl Log {
             records.push(Placed { record, position });
         }
         if copied != segment.live_units() {
-            self.files.remove(&new)?;
+            self.retire(number, generation)?;
             return Ok(None);
         }
         self.files.append(&new, written, &pending)?;
@@ -165,8 +165,8 @@ impl Log {
         self.write_inventory(&mut state)
     }
 
-    /// Removes an old generation's file. A content's own random blocks are overwritten first: a copy of one that the
-    /// file system still held would undo a later shredding.
+    /// Removes the file of a generation that is no longer, or never became, the segment's. A content's own random blocks are
+    /// overwritten first: a copy of one that the file system still held would undo a later shredding.
     pub(super) fn retire(&self, number: u32, generation: u32) -> io::Result<()> {
         let name = segment_name(number, generation);
         let table = match self.table(number, generation).or_else(|_| self.scanned(number, generation)) {

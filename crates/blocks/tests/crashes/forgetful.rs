@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -28,6 +28,10 @@ pub(crate) struct ForgetfulFiles {
     files: Mutex<BTreeMap<String, File>>,
     /// Calls that change something until the power fails; then they fail too.
     power: AtomicU64,
+    /// Whether a call has failed for it since the last crash.
+    is_out: AtomicBool,
+    /// What the medium may still hold of files that were removed, as they were flushed and as they were.
+    removed: Mutex<Vec<Vec<u8>>>,
 }
 
 impl ForgetfulFiles {
@@ -38,6 +42,28 @@ impl ForgetfulFiles {
     /// After this many more changes nothing works until the next [`ForgetfulFiles::crash`].
     pub(crate) fn fail_after(&self, changes: u64) {
         self.power.store(changes, Ordering::SeqCst);
+    }
+
+    /// Whether a call has failed because the power had.
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::SeqCst)
+    }
+
+    /// The bytes of every file that is there.
+    pub(crate) fn contents(&self) -> Vec<Vec<u8>> {
+        self.named("").into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    /// The files whose names end so, with their bytes.
+    pub(crate) fn named(&self, end: &str) -> Vec<(String, Vec<u8>)> {
+        let files = self.files.lock().unwrap();
+        let there = files.iter().filter(|(name, file)| name.ends_with(end) && !file.is_removed);
+        there.map(|(name, file)| (name.clone(), file.now.clone())).collect()
+    }
+
+    /// Takes what the medium may still hold of files that were removed.
+    pub(crate) fn take_removed(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.removed.lock().unwrap())
     }
 
     /// The power fails, and returns.
@@ -53,12 +79,16 @@ impl ForgetfulFiles {
         }
         files.retain(|_, file| file.durable.is_some());
         self.power.store(u64::MAX, Ordering::SeqCst);
+        self.is_out.store(false, Ordering::SeqCst);
     }
 
     fn change(&self) -> io::Result<()> {
         let spend = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
         let spent = self.power.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend);
-        spent.map(|_| ()).map_err(|_| io::Error::other("the power failed"))
+        spent.map(|_| ()).map_err(|_| {
+            self.is_out.store(true, Ordering::SeqCst);
+            io::Error::other("the power failed")
+        })
     }
 }
 
@@ -133,8 +163,9 @@ impl Files for ForgetfulFiles {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change()?;
-        if let Some(file) = self.files.lock().unwrap().get_mut(name) {
+        if let Some(file) = self.files.lock().unwrap().get_mut(name).filter(|file| !file.is_removed) {
             file.is_removed = true;
+            self.removed.lock().unwrap().extend(file.durable.clone().into_iter().chain([file.now.clone()]));
         }
         Ok(())
     }

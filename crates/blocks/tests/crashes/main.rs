@@ -13,4 +13,7 @@ mod forgetful;
 #[cfg(unix)]
 mod killed;
 mod model;
+mod runs;
+mod shredding;
+mod starting;
 mod tearing;

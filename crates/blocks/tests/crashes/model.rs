@@ -1,13 +1,16 @@
-//! Random create, read, delete, shred, compact, collect and crash, against a map of what must be there.
+//! Random create, read, delete, shred, compact, collect and crash, against a map of what must be there, and what must not.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use sealpost_blocks::{
     BlockStore, ContentOptions, Handle, Mark, Policy, Recovery, Selection, TupleSize,
     conformance::{NOW, content, keys},
 };
 
-use crate::forgetful::ForgetfulFiles;
+use crate::{forgetful::ForgetfulFiles, runs::Footprint};
+
+/// Tuples of a shredded content that are looked for: its lists, and the last of its data.
+const LOOKED_FOR: usize = 4;
 
 /// What the ledger has committed: the handles, what each content is, and the mark.
 #[derive(Debug, Default, Clone)]
@@ -15,14 +18,26 @@ struct Ledger {
     contents: BTreeMap<u64, (Handle, usize)>,
     mark: Option<Mark>,
     /// Deleted from the ledger, to be let go of by the store: repeated after a crash.
-    deleted: Vec<Handle>,
+    deleted: Vec<Deleted>,
 }
+
+#[derive(Debug, Clone)]
+struct Deleted {
+    handle: Handle,
+    /// What of it must be gone once it is shredded; none if it is let go of.
+    shredded: Option<Footprint>,
+}
+
+/// Only a power cut is an excuse.
+type Outcome = Result<(), Box<dyn Error>>;
 
 struct Run {
     random: fastrand::Rng,
     files: Arc<ForgetfulFiles>,
     ledger: Ledger,
     next: u64,
+    /// What was shredded, and said to be gone.
+    gone: Footprint,
 }
 
 impl Run {
@@ -44,7 +59,7 @@ impl Run {
     }
 
     /// One group: blocks, one flush, one commit. Whatever fails, the ledger learns nothing.
-    fn create(&mut self, store: &BlockStore) -> Option<()> {
+    fn create(&mut self, store: &BlockStore) -> Outcome {
         let mut group = Vec::new();
         for _ in 0..self.random.usize(1..5) {
             let length = match self.random.u8(0..10) {
@@ -54,12 +69,12 @@ impl Run {
             };
             self.next += 1;
             let options = self.options();
-            let handle = store.append(&content(self.next, length), options).ok()?;
+            let handle = store.append(&content(self.next, length), options)?;
             group.push((self.next, (handle, length)));
         }
-        self.ledger.mark = Some(store.sync().ok()?).max(self.ledger.mark);
+        self.ledger.mark = Some(store.sync()?).max(self.ledger.mark);
         self.ledger.contents.extend(group);
-        Some(())
+        Ok(())
     }
 
     fn some_content(&mut self) -> Option<u64> {
@@ -68,90 +83,123 @@ impl Run {
     }
 
     /// The ledger first.
-    fn delete(&mut self, store: &BlockStore) -> Option<()> {
-        let number = self.some_content()?;
-        let (handle, _) = self.ledger.contents.remove(&number)?;
-        self.ledger.deleted.push(handle.clone());
-        if self.random.bool() {
-            store.discard(&handle).ok()?
-        } else {
-            store.shred(&handle).ok()?
-        }
-        Some(())
+    fn delete(&mut self, store: &BlockStore) -> Outcome {
+        let Some(number) = self.some_content() else { return Ok(()) };
+        let is_shredded = self.random.bool();
+        let handle = &self.ledger.contents[&number].0;
+        let shredded = is_shredded.then(|| Footprint::of(store, handle, LOOKED_FOR)).transpose()?;
+        let deleted = Deleted { handle: handle.clone(), shredded };
+        self.ledger.contents.remove(&number);
+        self.ledger.deleted.push(deleted.clone());
+        self.let_go(store, deleted)
     }
 
-    fn read(&mut self, store: &BlockStore) -> Option<()> {
-        let number = self.some_content()?;
+    fn let_go(&mut self, store: &BlockStore, Deleted { handle, shredded }: Deleted) -> Outcome {
+        match shredded {
+            None => store.discard(&handle)?,
+            Some(footprint) => {
+                store.shred(&handle)?;
+                self.gone.extend(footprint);
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, store: &BlockStore) {
+        let Some(number) = self.some_content() else { return };
         let (handle, length) = &self.ledger.contents[&number];
         assert!(store.read(handle).expect("what is acknowledged is there") == content(number, *length));
-        Some(())
     }
 
-    fn check_everything(&self, store: &BlockStore) {
+    fn check_everything(&mut self, store: &BlockStore) {
         for (number, (handle, length)) in &self.ledger.contents {
             let read = store.read(handle).unwrap_or_else(|error| panic!("content {number}: {error:?}"));
             assert!(read == content(*number, *length), "content {number}");
         }
-        for handle in &self.ledger.deleted {
-            store.discard(handle).unwrap();
+        for deleted in std::mem::take(&mut self.ledger.deleted) {
+            self.let_go(store, deleted).unwrap();
         }
         // Whoever forgets what was deleted has it on the disk that it is.
         store.sync().unwrap();
         let damage = store.verify().unwrap().damage;
         assert!(damage.is_empty(), "{damage:?}");
+        assert_eq!(self.gone.found_in(&self.files.contents()), 0, "what was shredded is in the files");
     }
 
-    fn collect(&mut self, store: &BlockStore) -> Option<()> {
+    /// After a crash, before anyone opens what is left. A file that compaction removed may be there again.
+    fn check_random_blocks(&self) {
+        assert_eq!(self.gone.random.found_in(&self.files.contents()), 0, "a shredded random block is back");
+        assert_eq!(self.gone.random.found_in(&self.files.take_removed()), 0, "a removed file holds a random block");
+    }
+
+    fn compact(&mut self, store: &BlockStore) -> Outcome {
+        let compaction = store.compact(f64::from(self.random.u8(0..8)) / 10.0)?;
+        assert_eq!(compaction.damaged, 0, "nothing is damaged");
+        Ok(())
+    }
+
+    fn collect(&mut self, store: &BlockStore) -> Outcome {
+        let Some(mark) = self.ledger.mark else { return Ok(()) };
         let needed: Vec<_> = self.ledger.contents.values().map(|(handle, _)| handle.clone()).collect();
-        store.collect(needed, self.ledger.mark?).ok()?;
-        Some(())
+        store.collect(needed, mark)?;
+        Ok(())
     }
 
-    fn step(&mut self, store: &BlockStore) -> Option<()> {
+    fn step(&mut self, store: &BlockStore) -> Outcome {
         match self.random.u8(0..20) {
-            0..9 => self.create(store),
-            9..13 => self.delete(store),
+            0..9 => self.create(store)?,
+            9..13 => self.delete(store)?,
             13..16 => self.read(store),
-            16 | 17 => store.compact(f64::from(self.random.u8(0..8)) / 10.0).ok().map(|_| ()),
-            18 => self.collect(store),
-            _ => store.sync().ok().map(|_| ()),
+            16 | 17 => self.compact(store)?,
+            18 => self.collect(store)?,
+            _ => _ = store.sync()?,
         }
+        Ok(())
+    }
+
+    /// A step that the power ends is over for the ledger too: it comes back after the crash. No other may fail.
+    fn is_over(&self, outcome: Outcome) -> bool {
+        let Err(error) = outcome else { return false };
+        assert!(self.files.is_out(), "failed without a power cut: {error:?}");
+        true
     }
 }
 
 fn run(seed: u64, crashes: usize) {
     eprintln!("seed {seed}");
     let files = Arc::new(ForgetfulFiles::new());
-    let mut run = Run { random: fastrand::Rng::with_seed(seed), files, ledger: Ledger::default(), next: seed << 32 };
+    let (random, next) = (fastrand::Rng::with_seed(seed), seed << 32);
+    let mut run = Run { random, files, ledger: Ledger::default(), next, gone: Footprint::default() };
     for _ in 0..crashes {
         let store = run.open();
         run.check_everything(&store);
-        run.ledger.deleted.clear();
         let (steps, power) = (run.random.usize(1..40), run.random.u64(0..400));
-        let is_cut = run.random.bool();
-        if is_cut {
+        if run.random.bool() {
             run.files.fail_after(power);
         }
         for _ in 0..steps {
-            // A step that the power ends is over for the ledger too: it comes back after the crash.
-            if run.step(&store).is_none() && is_cut {
+            let outcome = run.step(&store);
+            if run.is_over(outcome) {
                 break;
             }
         }
         if run.random.u8(0..4) == 0 {
             // An orderly end; the power may fail in it as well.
-            let _ = store.close();
+            let outcome = store.close().map_err(Into::into);
+            run.is_over(outcome);
         } else {
             drop(store);
         }
         run.files.crash(&mut run.random);
+        run.check_random_blocks();
     }
     let store = run.open();
     run.check_everything(&store);
     let needed: Vec<_> = run.ledger.contents.values().map(|(handle, _)| handle.clone()).collect();
     store.collect(needed, store.sync().unwrap()).unwrap();
-    store.compact(0.0).unwrap();
+    assert_eq!(store.compact(0.0).unwrap().damaged, 0);
     run.check_everything(&store);
+    run.check_random_blocks();
     let stats = store.stats();
     let least: u64 = run.ledger.contents.values().map(|(_, length)| *length as u64).sum();
     assert!(stats.live_bytes - stats.pool_bytes < 5 * least + (1 << 20), "nothing leaks: {stats:?} for {least}");

@@ -3,9 +3,23 @@
 use std::{io, sync::Arc};
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, DamagedPart, Files, Handle, MemoryFiles, OpenError, Options, Policy, Recovery,
+    BlockStore, ContentOptions, DamagedPart, DiskFiles, Files, Handle, MemoryFiles, OpenError, Options, Policy,
+    Recovery,
     conformance::{NOW, content, keys, store},
 };
+use tempfile::TempDir;
+
+/// Makes a place for files, empty, which is gone with the second value.
+type Make = fn() -> (Arc<dyn Files>, Option<TempDir>);
+
+fn in_memory() -> (Arc<dyn Files>, Option<TempDir>) {
+    (Arc::new(MemoryFiles::default()), None)
+}
+
+fn on_disk() -> (Arc<dyn Files>, Option<TempDir>) {
+    let directory = tempfile::tempdir().unwrap();
+    (Arc::new(DiskFiles::open(directory.path()).unwrap()), Some(directory))
+}
 
 const POLICIES: [Policy; 2] = [Policy::Pooled, Policy::Fresh];
 
@@ -16,12 +30,16 @@ fn read_file(files: &dyn Files, name: &str) -> Vec<u8> {
     bytes
 }
 
-fn copy(files: &dyn Files) -> Arc<MemoryFiles> {
-    let copy = MemoryFiles::default();
+fn copy(files: &dyn Files) -> Arc<dyn Files> {
+    copy_to(in_memory, files).0
+}
+
+fn copy_to(make: Make, files: &dyn Files) -> (Arc<dyn Files>, Option<TempDir>) {
+    let copy = make();
     for (name, _) in files.list().unwrap() {
-        copy.replace(&name, &read_file(files, &name)).unwrap();
+        copy.0.replace(&name, &read_file(files, &name)).unwrap();
     }
-    Arc::new(copy)
+    copy
 }
 
 fn append(store: &BlockStore, seed: u64, length: usize) -> [Handle; 2] {
@@ -30,7 +48,17 @@ fn append(store: &BlockStore, seed: u64, length: usize) -> [Handle; 2] {
 
 #[test]
 fn a_tail_torn_anywhere_loses_nothing_acknowledged() {
-    let files = Arc::new(MemoryFiles::default());
+    tear_a_tail(in_memory, 97);
+}
+
+#[test]
+fn a_tail_torn_on_the_disk_loses_nothing_acknowledged() {
+    tear_a_tail(on_disk, 997);
+}
+
+/// Every so many bytes.
+fn tear_a_tail(make: Make, every: usize) {
+    let (files, _kept) = make();
     let (first, _) = store(files.clone(), Recovery::Everything);
     let handles = append(&first, 1, 3_000);
     let mark = first.sync().unwrap();
@@ -40,9 +68,9 @@ fn a_tail_torn_anywhere_loses_nothing_acknowledged() {
     first.sync().unwrap();
     let whole = read_file(&*files, name);
     assert!(whole.len() > acknowledged + 10_000);
-    for length in (acknowledged..=whole.len()).step_by(97) {
+    for length in (acknowledged..=whole.len()).step_by(every) {
         for is_zeroed in [false, true] {
-            let torn = copy(&*files);
+            let (torn, _kept) = copy_to(make, &*files);
             let mut bytes = whole.clone();
             if is_zeroed {
                 bytes[length..].fill(0)
@@ -84,8 +112,7 @@ fn what_a_torn_tail_leaves_between_records_is_given_back() {
 }
 
 /// A store with contents, CBLs, pools, a compacted segment and its table.
-fn sample() -> (Arc<MemoryFiles>, Vec<[Handle; 2]>) {
-    let files = Arc::new(MemoryFiles::default());
+fn sample(files: Arc<dyn Files>) -> (Arc<dyn Files>, Vec<[Handle; 2]>) {
     let (first, _) = store(files.clone(), Recovery::Everything);
     let large = first.append(&content(9, 64 << 20), ContentOptions::new(Policy::Pooled, NOW)).unwrap();
     let handles = (0..3).map(|seed| append(&first, seed, 30_000)).collect();
@@ -98,7 +125,18 @@ fn sample() -> (Arc<MemoryFiles>, Vec<[Handle; 2]>) {
 
 #[test]
 fn every_flipped_bit_of_a_sample_is_found() {
-    let (files, handles) = sample();
+    flip_bits(in_memory, 60);
+}
+
+#[test]
+fn every_flipped_bit_of_a_sample_on_the_disk_is_found() {
+    flip_bits(on_disk, 12);
+}
+
+/// So many in each file.
+fn flip_bits(make: Make, count: usize) {
+    let (files, _kept) = make();
+    let (files, handles) = sample(files);
     let random = &mut fastrand::Rng::new();
     let small: Vec<_> = files.list().unwrap().into_iter().filter(|(_, length)| *length < 8 << 20).collect();
     assert!(small.iter().any(|(name, _)| name.ends_with(".segment")), "{small:?}");
@@ -107,7 +145,7 @@ fn every_flipped_bit_of_a_sample_is_found() {
     let (store, _) = store(files.clone(), Recovery::Everything);
     assert_eq!(store.stats().dead_bytes, 0, "what is dead may rot");
     for (name, length) in small {
-        for _ in 0..60 {
+        for _ in 0..count {
             let (offset, bit) = (random.u64(0..length), random.u8(0..8));
             let mut byte = [0];
             files.read(&name, offset, &mut byte).unwrap();
@@ -126,7 +164,16 @@ fn every_flipped_bit_of_a_sample_is_found() {
 
 #[test]
 fn a_flipped_bit_is_never_returned_and_a_copy_mends_it() {
-    let files = Arc::new(MemoryFiles::default());
+    mend_bits(in_memory, 150);
+}
+
+#[test]
+fn a_flipped_bit_on_the_disk_is_never_returned_and_a_copy_mends_it() {
+    mend_bits(on_disk, 30);
+}
+
+fn mend_bits(make: Make, count: usize) {
+    let (files, _kept) = make();
     let (first, _) = store(files.clone(), Recovery::Everything);
     let handles = append(&first, 1, 30_000);
     first.close().unwrap();
@@ -134,9 +181,9 @@ fn a_flipped_bit_is_never_returned_and_a_copy_mends_it() {
     let (whole, backup) = (read_file(&*files, name), copy(&*files));
     let (backup, _) = store(backup, Recovery::Everything);
     let random = &mut fastrand::Rng::new();
-    for _ in 0..150 {
+    for _ in 0..count {
         let (offset, bit) = (random.usize(0..whole.len()), random.u8(0..8));
-        let rotten = copy(&*files);
+        let (rotten, _kept) = copy_to(make, &*files);
         let mut bytes = whole.clone();
         bytes[offset] ^= 1 << bit;
         let (store, _) = store(rotten.clone(), Recovery::Everything);
@@ -159,7 +206,7 @@ fn a_flipped_bit_is_never_returned_and_a_copy_mends_it() {
 
 #[test]
 fn without_the_inventory_everything_is_found_again() {
-    let (files, handles) = sample();
+    let (files, handles) = sample(in_memory().0);
     for damage in [None, Some(b"no inventory".as_slice())] {
         let files = copy(&*files);
         match damage {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sealpost_bench::{
-    BenchError, BlockFigures, BlockOptions, RelayFigures, RelayOptions, measure_blocks, measure_relay,
+    BenchError, BlockFigures, BlockOptions, Missed, RelayFigures, RelayOptions, measure_blocks, measure_relay,
 };
 use tokio::task::JoinHandle;
 
@@ -55,20 +55,25 @@ fn failed(error: BenchError) -> Failure {
 
 fn blocks_as_text(figures: &BlockFigures) -> String {
     let mut text = String::new();
-    for (name, figure, unit, ceiling, of) in [
-        ("write", figures.write_mb_s, "MB/s", figures.disk_mb_s, "the disk"),
-        ("read", figures.read_mb_s, "MB/s", figures.memory_mb_s, "memory"),
+    for (name, figure, ceiling, of) in [
+        ("durable write", figures.write_mb_s, figures.disk_mb_s, "the bare disk's"),
+        ("verified read", figures.read_mb_s, figures.memory_mb_s, "hashes and XORs in memory,"),
     ] {
-        text += &format!("{name:<24} {figure:>8.0} {unit}   {:.2} of {of}'s {ceiling:.0}\n", figure / ceiling);
+        text += &format!("{name:<24} {figure:>8.0} MB/s   {:.2} of {of} {ceiling:.0}\n", figure / ceiling);
     }
     text += &format!("{:<24} {:>8.0} MB\n", "memory at most", figures.peak_rss_mb);
-    for (name, figure) in [
-        ("stored, pooled", figures.overhead_pooled),
-        ("stored, fresh", figures.overhead_fresh),
-        ("stored, 100 bytes", figures.overhead_100b),
-        ("stored, after deletes", figures.overhead_after_delete),
+    let large = format!("the worse of 16 MiB + 1 byte and {} MiB", figures.mib);
+    for (name, figure, of) in [
+        ("stored, pooled", figures.overhead_pooled, large.as_str()),
+        ("stored, fresh", figures.overhead_fresh, large.as_str()),
+        ("stored, pooled", figures.overhead_100b, "messages of 100 bytes"),
+        ("stored, after deletes", figures.overhead_after_delete, "what lives, as a relay compacts in the background"),
+        ("stored, all compacted", figures.overhead_compacted, "what lives"),
     ] {
-        text += &format!("{name:<24} {figure:>8.3} bytes for each\n");
+        text += &format!("{name:<24} {figure:>8.3} bytes for each byte of {of}\n");
+    }
+    for Missed { figure, measured, at_most } in &figures.missed {
+        text += &format!("above its bar: {figure} is {measured:.3}, and may be {at_most}\n");
     }
     text.trim_end().to_owned()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::{Connection, Transaction};
-use sealpost_blocks::{BlockStore, Collection, Damage, DamagedPart, Handle as BlockHandle, Policy, Stats};
+use sealpost_blocks::{BlockStore, Collection, Damage, DamagedPart, Handle as BlockHandle, Policy, ReadError, Stats};
 use sealpost_core::ports::{BackendError, Contents};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
@@ -239,6 +239,25 @@ impl EmbeddedContents {
             Err(_) => Ok(None),
         };
         self.blocking(read).await
+    }
+
+    /// The stored bytes of every block that a content has for itself: of its data, of its lists, and its own random ones.
+    /// `None` if the handle does not lead to all of them.
+    ///
+    /// # Errors
+    /// [`BackendError`].
+    pub async fn blocks_of(&self, handle: Vec<u8>) -> Result<Option<Vec<Vec<u8>>>, BackendError> {
+        let Ok(handle) = BlockHandle::from_bytes(&handle) else { return Ok(None) };
+        let read = move |store: &BlockStore| -> Result<Option<Vec<_>>, ReadError> {
+            let ids = store.block_ids(&handle)?;
+            ids.into_iter().map(|id| store.block(id).map_err(ReadError::Block)).collect()
+        };
+        self.blocking(move |blocks| match blocks.with(read).map_err(BackendError::new)? {
+            Ok(blocks) => Ok(blocks),
+            Err(error) if is_passing(&error) => Err(BackendError::new(error)),
+            Err(_) => Ok(None),
+        })
+        .await
     }
 
     /// Where the contents of messages with this id lie; empty if there is none, or nothing of it is kept.

@@ -11,9 +11,5 @@ pub(super) const GROUP: usize = 64;
 /// Jobs that wait for a worker; the next caller waits in its own future. Sixteen groups, as before the ledger.
 pub(super) const QUEUE: usize = 16 * GROUP;
 
-/// The dead share of a segment above which it is written anew: what is stored stays below 1.3 times what is needed. Higher
-/// keeps more of what was let go of, lower copies what lives more often.
-pub(super) const DEAD: f64 = 0.2;
-
 /// Handles that a collection in the background reads at once: some 40 KB, so that no reader of the ledger is held up.
 pub(super) const COLLECTED_AT_ONCE: u32 = 256;

@@ -261,7 +261,7 @@ impl Contents for EmbeddedContents {
             let Ok(_kept) = blocks.keeping.try_read() else { return Ok(false) };
             let compact = |store: &BlockStore| {
                 blocks.sync(store)?;
-                store.compact_some(limits::DEAD, 1)
+                store.compact_some(sealpost_blocks::limits::DEAD, 1)
             };
             let done = blocks.with(compact).map_err(BackendError::new)?.map_err(BackendError::new)?;
             Ok(done.rewritten + done.removed > 0)
