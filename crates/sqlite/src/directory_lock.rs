@@ -20,7 +20,7 @@ const FILE_NAME: &str = "lock";
 /// The exclusive right to a data directory, given back on drop.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 /// Why a directory was not locked.
@@ -65,7 +65,14 @@ impl DirectoryLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         write_holder(&mut file).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DirectoryLock {
+    /// Closing the file would leave the lock with a child that was begun meanwhile, until that runs its own program.
+    fn drop(&mut self) {
+        _ = self.file.unlock();
     }
 }
 

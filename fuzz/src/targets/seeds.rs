@@ -49,13 +49,18 @@ pub fn seeds() -> Result<Vec<Seed>, Box<dyn Error>> {
         ("conversation", "in_order_hybrid", [IN_ORDER.as_slice(), b"\0"].concat()),
         ("conversation", "overtaken", OVERTAKEN.to_vec()),
         ("conversation", "overtaken_hybrid", [OVERTAKEN.as_slice(), b"\0"].concat()),
-        ("conversation", "opened_by_the_first_and_repeated", b"\0\0\0\x02\0\0\x01\0\0\x02\0\0\0\0\0\x02\0\x02".to_vec()),
+        (
+            "conversation",
+            "opened_by_the_first_and_repeated",
+            b"\0\0\0\x02\0\0\x01\0\0\x02\0\0\0\0\0\x02\0\x02".to_vec(),
+        ),
     ]);
     Ok(seeds)
 }
 
 const IN_ORDER: &[u8; 18] = b"\0\0\0\x02\0\0\x01\0\0\x02\0\0\0\0\0\x02\0\0";
-const OVERTAKEN: &[u8; 30] = b"\0\x05\0\x02\0\0\x02\x03\0\x01\x01\0\x05\0\0\x02\0\0\x04\0\x40\0\x90\0\x02\0\0\x02\x91\0";
+const OVERTAKEN: &[u8; 30] =
+    b"\0\x05\0\x02\0\0\x02\x03\0\x01\x01\0\x05\0\0\x02\0\0\x04\0\x40\0\x90\0\x02\0\0\x02\x91\0";
 
 /// Envelopes and states of one session, and the manifest that it was opened from.
 fn of_sessions(suite: Suite, names: [&'static str; 6]) -> Result<Vec<Seed>, Box<dyn Error>> {

@@ -22,7 +22,10 @@ struct Recipient {
 
 impl Recipient {
     async fn new(relay: &TestRelay) -> Self {
-        let agent = PlainAgent::new();
+        Self::with(relay, PlainAgent::new()).await
+    }
+
+    async fn with(relay: &TestRelay, agent: PlainAgent) -> Self {
         let mut carrier: Grpc = log_in(&relay.origin(), &agent.identity).await;
         carrier.upload_prekeys(agent.prekeys()).await.unwrap();
         Self { agent, carrier }
@@ -65,10 +68,12 @@ async fn alice_and_bob(relay: &TestRelay) -> (SdkAgent, Arc<ShiftedClock>, Recip
 #[tokio::test]
 async fn a_relay_that_refuses_new_prekeys_keeps_no_message_from_being_sealed_anew() {
     let relay = TestRelay::start().await;
-    let (alice, clock, mut bob) = alice_and_bob(&relay).await;
+    let (alice, clock, _) = alice_and_bob(&relay).await;
+    let (a_week, a_month) = (Duration::from_secs(8 * 24 * 3600), Duration::from_secs(30 * 24 * 3600));
+    let mut bob = Recipient::with(&relay, PlainAgent::whose_manifest_lasts(a_month)).await;
     let sent = alice.send_text(bob.agent.id(), "hello").await;
     bob.answer(Verdict::Refused(RefusalReason::Undecryptable)).await;
-    clock.advance(Duration::from_secs(8 * 24 * 3600));
+    clock.advance(a_week);
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
     let noted = events(&alice).await;
     let refused = Event::PrekeysRefused { code: "expired".to_owned() };

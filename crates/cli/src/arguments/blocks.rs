@@ -77,7 +77,7 @@ pub(crate) enum BlocksCommand {
         place: Place,
         /// Where the blocks end before what the ledger has accepted, and there is no backup: keep what is left, and have the
         /// messages whose contents are gone fail as lost. Look first with `blocks verify`.
-        #[arg(long, requires = "data_dir")]
+        #[arg(long, conflicts_with = "admin")]
         accept_loss: bool,
     },
     /// Let go of blocks that nobody needs: what crashes have left over.
