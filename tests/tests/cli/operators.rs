@@ -255,8 +255,10 @@ async fn a_relay_whose_last_blocks_are_gone_says_what_to_do_and_goes_on_once_the
     let status = home.run(["status", "--as", "alice", &message, "--json"]).await.succeeded().out;
     assert!(status.contains("lost"), "{status}");
     home.run(["send", "--as", "alice", "bob", "after the loss"]).await.succeeded();
-    let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.succeeded().documents();
-    assert_eq!(texts(&received), ["after the loss"]);
+    // What was lost is told to its recipient too, beside what comes.
+    let received = home.run(["receive", "--as", "bob", "--wait", "5s", "--json"]).await.exited(6);
+    assert_eq!(texts(&received.documents()), ["after the loss"]);
+    assert!(received.err.contains(&message), "{}", received.err);
 }
 
 #[cfg(unix)]
