@@ -182,13 +182,33 @@ impl Home {
         self.run_into(arguments, writer.into(), Stdio::piped()).await
     }
 
+    /// Runs a command to its end, with standard output closed.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_closed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        let (plain, mut shell) = (self.command(arguments), Command::new("sh"));
+        let plain = plain.as_std();
+        shell.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(plain.get_program()).args(plain.get_args());
+        for (variable, value) in plain.get_envs() {
+            match value {
+                Some(value) => shell.env(variable, value),
+                None => shell.env_remove(variable),
+            };
+        }
+        Self::end(shell, Stdio::null(), Stdio::piped()).await
+    }
+
     async fn run_into<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
         results: Stdio,
         errors: Stdio,
     ) -> Finished {
-        let mut command = self.command(arguments);
+        Self::end(self.command(arguments), results, errors).await
+    }
+
+    async fn end(mut command: Command, results: Stdio, errors: Stdio) -> Finished {
         let name = format!("{:?}", command.as_std());
         let process = command.stdin(Stdio::null()).stdout(results).stderr(errors).spawn().unwrap();
         drop(command);

@@ -19,7 +19,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
-    bodies::{Followings, ReceivingLimits, Spool, Transfer, Transfers, Wanted},
+    bodies::{Followings, LostBodies, ReceivingLimits, Spool, Transfer, Transfers, Wanted},
     control::OwedSteps,
     error::{OpenError, StateError},
     limits,
@@ -65,6 +65,7 @@ pub struct Agent {
     pub(crate) fetch_holds: Holds,
     /// How far bodies are that were fetched in part.
     pub(crate) followings: Followings,
+    pub(crate) lost_bodies: LostBodies,
     /// What is fetched unasked.
     pub(crate) receiving: ReceivingLimits,
     /// Whose bodies were asked for here.
@@ -220,6 +221,7 @@ impl Agent {
             holds: Holds::default(),
             fetch_holds: Holds::default(),
             followings: Followings::default(),
+            lost_bodies: LostBodies::default(),
             receiving: surroundings.receiving,
             wanted: Wanted::default(),
             passed: AtomicU64::new(0),

@@ -200,13 +200,17 @@ impl Agent {
         Ok(Some(is_any_renewed))
     }
 
-    /// Notes that a message for this agent was lost at the relay, unless it came before: of one whose body is awaited the relay
-    /// tells when that is fetched.
+    /// Notes that a message for this agent was lost at the relay, and awaits its body no more. One that is here is whole.
     async fn note_lost(&self, sender: &str, id: MessageId, changes: &mut Changes) -> Result<(), StatusError> {
         let Ok(sender) = sender.parse() else { return Ok(()) };
-        let message = MessageRef { sender, id };
-        if self.store.find::<InboxRecord>(&message.to_bytes()).await?.is_none() {
-            self.note(changes, Event::BodyLost { message: id, sender })?;
+        let (message, event) = (MessageRef { sender, id }, Event::BodyLost { message: id, sender });
+        if self.lost_bodies.take(message) {
+            return Ok(());
+        }
+        if self.awaited_row(message).await?.is_some() {
+            self.give_up(message, event).await?;
+        } else if self.store.find::<InboxRecord>(&message.to_bytes()).await?.is_none() {
+            self.note(changes, event)?;
         }
         Ok(())
     }

@@ -132,6 +132,11 @@ impl Failure {
         Self::new(ExitCode::More, "more", message)
     }
 
+    /// Standard output takes nothing.
+    pub(crate) fn unwritten(error: impl std::fmt::Display) -> Self {
+        Self::new(ExitCode::Unshown, "unshown", format!("standard output: {error}"))
+    }
+
     /// What was asked is done, and its result could not be written.
     pub(crate) fn unshown(cause: &Self, text: &str, result: Option<serde_json::Value>) -> Self {
         let message = format!("{}; it is done all the same: {text}", cause.message);

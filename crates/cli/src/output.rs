@@ -30,7 +30,8 @@ pub(crate) fn print(json: bool, value: &impl Serialize, text: impl FnOnce() -> S
 pub(crate) fn print_done(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Failure> {
     let text = text();
     let line = if json { to_json(value)? } else { text.clone() };
-    print_bytes(format!("{line}\n").as_bytes()).map_err(|failure| match failure.code() {
+    let printed = check_open().and_then(|()| print_bytes(format!("{line}\n").as_bytes()));
+    printed.map_err(|failure| match failure.code() {
         ExitCode::Done => failure,
         _ => Failure::unshown(&failure, &text, serde_json::to_value(value).ok()),
     })
@@ -45,14 +46,14 @@ pub(crate) fn end(json: bool, printed: Result<(), Failure>, failure: Option<Fail
     Err(failure)
 }
 
-/// Refuses to begin what is lost if nobody reads it. A process whose standard output is closed is given the null device in
-/// its place, open for reading too, which no redirection of a shell is.
+/// Refuses to print for nobody. A process whose standard output is closed is given the null device in its place, open for
+/// reading too, which no redirection of a shell is.
 pub(crate) fn check_open() -> Result<(), Failure> {
-    let failure = |error: io::Error| Failure::other(format!("standard output: {error}"));
+    let failure = |error: io::Error| Failure::unwritten(&error);
     let is_null = |file: &File| Ok(file.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev());
     let mut out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failure)?);
     if is_null(&out).map_err(failure)? && out.read(&mut [0]).is_ok() {
-        return Err(Failure::other("standard output is closed: nothing is received, since nobody would see it"));
+        return Err(Failure::unwritten("it is closed"));
     }
     Ok(())
 }
@@ -62,7 +63,7 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::reader_left(),
-        _ => Failure::other(format!("standard output: {error}")),
+        _ => Failure::unwritten(&error),
     })
 }
 

@@ -233,10 +233,10 @@ async fn output_that_nobody_takes_is_1_with_a_clear_error() {
         &["demo"],
     ];
     for command in commands {
-        let finished = home.run_on_a_full_device(command, FullStreams::Output).await.exited(1);
+        let finished = home.run_on_a_full_device(command, FullStreams::Output).await.exited(9);
         assert!(finished.err.contains("standard output: "), "{}: {}", finished.command, finished.err);
         assert!(!finished.err.contains("panicked"), "{}: {}", finished.command, finished.err);
-        home.run_on_a_full_device(command, FullStreams::Both).await.exited(1);
+        home.run_on_a_full_device(command, FullStreams::Both).await.exited(9);
     }
     home.run_on_a_full_device(["sent"], FullStreams::Both).await.exited(2);
 }
@@ -271,7 +271,7 @@ async fn a_reader_who_has_had_enough_ends_a_command_quietly_and_takes_nothing() 
         let finished = home.run_unread(command).await.succeeded();
         assert_eq!(finished.err, "", "{}", finished.command);
     }
-    home.run_on_a_full_device(["receive", "--as", "bob"], FullStreams::Output).await.exited(1);
+    home.run_on_a_full_device(["receive", "--as", "bob"], FullStreams::Output).await.exited(9);
     let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded();
     assert_eq!(texts(&received.documents()), ["unread"]);
     relay.kill().await;

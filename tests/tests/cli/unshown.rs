@@ -20,9 +20,14 @@ async fn an_accepted_message_whose_id_cannot_be_printed_is_9_and_told_on_standar
     assert_eq!((&told["code"], &told["result"]["state"]), (&"unshown".into(), &"accepted".into()), "{told}");
     let received = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents();
     assert_eq!((texts(&received), &received[0]["id"]), (vec!["once"], &told["result"]["id"]));
-    let text = home.run_on_a_full_device(&send[..5], FullStreams::Output).await.exited(9);
-    let id = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().document()["id"].clone();
-    assert!(text.err.contains(&format!("{}  accepted", id.as_str().unwrap())), "{}", text.err);
+    for is_closed in [false, true] {
+        let told = match is_closed {
+            true => home.run_closed(&send[..5]).await.exited(9),
+            false => home.run_on_a_full_device(&send[..5], FullStreams::Output).await.exited(9),
+        };
+        let id = home.run(["receive", "--as", "bob", "--json"]).await.succeeded().document()["id"].clone();
+        assert!(told.err.contains(&format!("{}  accepted", id.as_str().unwrap())), "{}", told.err);
+    }
 }
 
 #[tokio::test]

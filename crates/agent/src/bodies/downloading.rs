@@ -115,6 +115,7 @@ impl Agent {
             }
             Err(SyncError::Relay(RelayError::Refused { code: ErrorCode::Lost, .. })) => {
                 self.give_up(awaited.message, Event::BodyLost { message, sender }).await?;
+                self.lost_bodies.note(awaited.message);
                 Ok(Fetched::Done)
             }
             // Something else has filled the disk meanwhile.

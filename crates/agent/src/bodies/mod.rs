@@ -27,6 +27,7 @@ pub(crate) use self::{
     compression::compress,
     following::Followings,
     sealing::saves_by_a_body,
+    settling::LostBodies,
     spool::{Spool, SpoolFile, Spooled},
     transfers::{Stop, Transfers},
     uploading::Uploaded,

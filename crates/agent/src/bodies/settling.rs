@@ -1,15 +1,35 @@
 //! What becomes of a message when its body has come, or will not come any more; and what waited behind it.
 
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
 use sealpost_protocol::{MessageRef, RefusalReason, Verdict, encoding::Encode};
 
 use super::spool::Spooled;
 use crate::{
-    Agent, Event, SyncError,
+    Agent, Event, StateError, SyncError,
     conflicts::retry_conflicts,
     limits,
     records::{ContentRecord, DownloadRecord, HeldRecord, InboxRecord, UnreadRecord},
     store::{Changes, Versioned},
 };
+
+/// Bodies of which this process has told that they are lost, until the relay's feed tells the same.
+#[derive(Debug, Default)]
+pub(crate) struct LostBodies(Mutex<HashSet<MessageRef>>);
+
+impl LostBodies {
+    pub(super) fn note(&self, message: MessageRef) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(message);
+    }
+
+    /// Whether it was told of.
+    pub(crate) fn take(&self, message: MessageRef) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&message)
+    }
+}
 
 impl Agent {
     /// The body is here: its message is stored, and its receipt is due.
@@ -46,7 +66,7 @@ impl Agent {
     }
 
     /// The relay has nothing for this agent any more: the message is over before it has come, which is told once, as `event`.
-    pub(super) async fn give_up(&self, message: MessageRef, event: Event) -> Result<(), SyncError> {
+    pub(crate) async fn give_up(&self, message: MessageRef, event: Event) -> Result<(), StateError> {
         tracing::warn!(id = %message.id, sender = %message.sender, "the relay no longer has a message's body");
         let _turn = self.turns.take().await?;
         retry_conflicts(|| async {
@@ -55,7 +75,7 @@ impl Agent {
             self.remove_download(&mut changes, &stored).await?;
             self.note(&mut changes, event.clone())?;
             changes.delete(&stored);
-            Ok::<_, SyncError>(self.store.commit(changes).await?)
+            Ok::<_, StateError>(self.store.commit(changes).await?)
         })
         .await?;
         self.followings.remove(message);
@@ -63,12 +83,12 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, SyncError> {
+    pub(crate) async fn awaited_row(&self, message: MessageRef) -> Result<Option<Versioned<InboxRecord>>, StateError> {
         let stored = self.store.find::<InboxRecord>(&message.to_bytes()).await?;
         Ok(stored.filter(|stored| stored.value.verdict.is_none()))
     }
 
-    async fn remove_download(&self, changes: &mut Changes, stored: &Versioned<InboxRecord>) -> Result<(), SyncError> {
+    async fn remove_download(&self, changes: &mut Changes, stored: &Versioned<InboxRecord>) -> Result<(), StateError> {
         if let Some(download) = self.store.find::<DownloadRecord>(&stored.value.arrival).await? {
             changes.delete(&download);
         }

@@ -14,7 +14,7 @@ use sealpost_sqlite::free_bytes;
 
 use super::spool::{Spooled, blocking};
 use crate::{
-    Agent, Event, ReceivedScheme, SyncError,
+    Agent, Event, ReceivedScheme, StateError, SyncError,
     conflicts::retry_conflicts,
     inbox::held_key,
     limits,
@@ -347,7 +347,7 @@ impl Agent {
         .await
     }
 
-    pub(super) async fn waiting_row(&self, arrival: &[u8]) -> Result<Option<Versioned<WaitingBodyRecord>>, SyncError> {
+    pub(super) async fn waiting_row(&self, arrival: &[u8]) -> Result<Option<Versioned<WaitingBodyRecord>>, StateError> {
         for reason in WaitingReason::ALL {
             if let Some(row) = self.store.find::<WaitingBodyRecord>(&reason.key(arrival)).await? {
                 return Ok(Some(row));
