@@ -143,6 +143,25 @@ async fn a_part_that_is_gone_from_the_file_is_still_in_the_page_and_can_be_given
 }
 
 #[tokio::test]
+async fn a_delivery_that_is_gone_from_the_file_keeps_the_message_from_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (alice, recipients) = (Agent::alice(), [Agent::bob(), Agent::carol(), Agent::mallory()]);
+    let letter = Letter::new(&alice, &recipients.each_ref()).body(b"body");
+    open(directory.path()).ledger().accept(letter.acceptance()).await.unwrap();
+    let file = rusqlite::Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
+    let gone: [u8; 32] =
+        file.query_one("DELETE FROM deliveries WHERE id = 2 RETURNING recipient", [], |row| row.get(0)).unwrap();
+    drop(file);
+    let ledger = open(directory.path()).ledger();
+    for recipient in recipients.iter().filter(|recipient| *recipient.id().as_bytes() != gone) {
+        let [entry] = ledger.page(all_of(recipient)).await.unwrap().try_into().unwrap();
+        assert_eq!(entry.header, letter.header().as_bytes());
+        let reader = Reader { agent: recipient.id(), now: NOW };
+        assert!(ledger.body_piece(letter.message(), reader, 0).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
 async fn a_header_that_is_damaged_in_the_file_is_not_handed_over_and_blocks_nobody() {
     let directory = tempfile::tempdir().unwrap();
     let (alice, bob) = (Agent::alice(), Agent::bob());

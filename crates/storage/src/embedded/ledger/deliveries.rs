@@ -45,10 +45,10 @@ pub(super) struct Delivery {
     pub(super) mailbox_seq: Option<u64>,
 }
 
-/// Whose delivery this is.
-pub(super) fn recipient(connection: &Connection, id: u64) -> Result<AgentId, StoreError> {
-    let found = connection.prepare_cached(RECIPIENT)?.query_one([Number(id)], |row| row.get(0))?;
-    Ok(AgentId::from_array(found))
+/// Whose delivery this is, if there is this delivery.
+pub(super) fn recipient(connection: &Connection, id: u64) -> Result<Option<AgentId>, StoreError> {
+    let found = connection.prepare_cached(RECIPIENT)?.query_one([Number(id)], |row| row.get(0)).optional()?;
+    Ok(found.map(AgentId::from_array))
 }
 
 /// When the life of its message ends, if there is this delivery.

@@ -115,12 +115,17 @@ impl StoredMessage {
         Ok(own.is_waiting() || retention::is_kept(connection, self.id)?)
     }
 
-    /// The delivery to one recipient: they lie in the recipients' order.
+    /// The delivery to one recipient: they lie in the recipients' order. If damage has taken one out, the others are looked
+    /// through: what is wrong with one recipient's is no other's matter.
     pub(super) fn delivery(&self, connection: &Connection, recipient: AgentId) -> Result<Option<Delivery>, StoreError> {
         let (mut low, mut high) = (self.id, self.id + self.recipients);
         while low < high {
             let middle = low + (high - low) / 2;
-            match deliveries::recipient(connection, middle)?.cmp(&recipient) {
+            let Some(found) = deliveries::recipient(connection, middle)? else {
+                let mut all = deliveries::load(connection, self.id..=self.last_delivery())?.into_iter();
+                return Ok(all.find(|delivery| delivery.record.status.recipient == recipient));
+            };
+            match found.cmp(&recipient) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Equal => return Ok(deliveries::load(connection, middle..=middle)?.pop()),
                 std::cmp::Ordering::Greater => high = middle,
