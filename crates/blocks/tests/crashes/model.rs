@@ -207,8 +207,8 @@ fn run(seed: u64, crashes: usize) {
 
 #[test]
 fn what_is_acknowledged_survives_every_crash_and_nothing_leaks() {
-    let first: u64 =
-        std::env::var("SEALPOST_TEST_SEED").map_or_else(|_| fastrand::u64(0..1 << 20), |seed| seed.parse().unwrap());
+    // The same seeds each time, so that a change is judged by itself; `scripts/torture` goes on with others.
+    let first: u64 = std::env::var("SEALPOST_TEST_SEED").map_or(0, |seed| seed.parse().unwrap());
     for seed in 0..6 {
         run(first + seed, 10);
     }
