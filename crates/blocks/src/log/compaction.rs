@@ -3,10 +3,11 @@
 //! The new generation is whole and durable before the inventory names it, and the inventory names it before the old one
 //! goes. A record keeps its slot, so no handle changes.
 
-use std::{collections::HashSet, io};
+use std::{collections::HashSet, io, iter, ops::Range};
 
 use super::{Log, segment_name, table_name, verification::is_live};
 use crate::{
+    files,
     inventory::Segment,
     limits,
     record::{self, HEADER, Kind, Record, UNIT},
@@ -166,21 +167,22 @@ impl Log {
     }
 
     /// Removes the file of a generation that is no longer, or never became, the segment's. A content's own random blocks are
-    /// overwritten first: a copy of one that the file system still held would undo a later shredding.
+    /// overwritten first: a copy of one that the file system still held would undo a later shredding. Without its table nobody
+    /// knows where they are, since a crash may have kept a block and not its header: then everything is.
     pub(super) fn retire(&self, number: u32, generation: u32) -> io::Result<()> {
         let name = segment_name(number, generation);
-        let table = match self.table(number, generation).or_else(|_| self.scanned(number, generation)) {
+        let length = match files::length(&*self.files, &name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
-        let mut own = table.records().iter().filter(|placed| placed.record.kind == Kind::Own).peekable();
-        if own.peek().is_some() {
-            for placed in own {
-                match self.overwrite_block(&name, placed) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                    other => other?,
-                }
+        let own: Vec<_> = match self.table(number, generation) {
+            Ok(table) => {
+                table.records().iter().filter(|placed| placed.record.kind == Kind::Own).map(block_of).collect()
             }
+            Err(_) => iter::once(0..length).collect(),
+        };
+        if !own.is_empty() {
+            own.into_iter().try_for_each(|place| self.zero(&name, place))?;
             self.files.sync(&name)?;
         }
         self.files.remove(&name)
@@ -188,10 +190,21 @@ impl Log {
 
     /// Writes zeros over a record's block.
     pub(super) fn overwrite_block(&self, name: &str, placed: &Placed) -> io::Result<()> {
-        let zeros = vec![0; placed.record.size.bytes().min(limits::SCAN)];
-        let start = u64::from(placed.position) * UNIT + HEADER as u64;
-        (0..placed.record.size.bytes() as u64)
-            .step_by(zeros.len())
-            .try_for_each(|at| self.files.overwrite(name, start + at, &zeros))
+        self.zero(name, block_of(placed))
     }
+
+    fn zero(&self, name: &str, Range { start, end }: Range<u64>) -> io::Result<()> {
+        let zeros = vec![0; limits::SCAN.min((end - start) as usize)];
+        for at in (start..end).step_by(limits::SCAN) {
+            let count = zeros.len().min((end - at) as usize);
+            self.files.overwrite(name, at, zeros.get(..count).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a record's block lies in its file.
+fn block_of(placed: &Placed) -> Range<u64> {
+    let start = u64::from(placed.position) * UNIT + HEADER as u64;
+    start..start + placed.record.size.bytes() as u64
 }
