@@ -148,6 +148,10 @@ pub const BODY_ATTEMPTS: u64 = 8;
 /// what is in the spool is read once more.
 pub const FOLLOWED_BODIES: usize = 4;
 
+/// Lost bodies that were told of when they were fetched, and of which the relay's feed has yet to tell: two pages of it. Of
+/// one that is forgotten the application hears twice.
+pub const LOST_BODIES: usize = 200;
+
 /// Bytes of the spool that are read through before somebody else's mail is looked after: some 20 ms.
 pub const READ_AT_A_TIME: u64 = 16 << 20;
 

@@ -1,7 +1,7 @@
 //! What becomes of a message when its body has come, or will not come any more; and what waited behind it.
 
 use std::{
-    collections::HashSet,
+    collections::VecDeque,
     sync::{Mutex, PoisonError},
 };
 
@@ -16,18 +16,23 @@ use crate::{
     store::{Changes, Versioned},
 };
 
-/// Bodies of which this process has told that they are lost, until the relay's feed tells the same.
+/// Bodies of which this process has told that they are lost, until the relay's feed tells the same; the latest, since a relay
+/// need not tell.
 #[derive(Debug, Default)]
-pub(crate) struct LostBodies(Mutex<HashSet<MessageRef>>);
+pub(crate) struct LostBodies(Mutex<VecDeque<MessageRef>>);
 
 impl LostBodies {
     pub(super) fn note(&self, message: MessageRef) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(message);
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.push_front(message);
+        lost.truncate(limits::LOST_BODIES);
     }
 
     /// Whether it was told of.
     pub(crate) fn take(&self, message: MessageRef) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&message)
+        let mut lost = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = lost.iter().position(|other| *other == message);
+        place.and_then(|place| lost.remove(place)).is_some()
     }
 }
 

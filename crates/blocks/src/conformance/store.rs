@@ -220,11 +220,27 @@ pub fn compaction_gives_space_back_and_keeps_every_handle(open: &Opener) {
     let header = 64;
     assert_eq!(after.stored_bytes, before.stored_bytes - compaction.freed + header, "a new segment begins");
     assert_eq!((after.dead_bytes, after.live_bytes), (0, before.live_bytes));
+    let store = reopened_with_what_is_kept(open, store, &handles, 2 << 20, |seed| seed % 5 == 0);
+    handles.iter().step_by(5).for_each(|handle| store.discard(handle).unwrap());
+    store.compact(0.1).unwrap();
+    let stats = store.stats();
+    assert!(stats.live_bytes - stats.pool_bytes < 10_000, "but for pools, nothing is left: {stats:?}");
+}
+
+/// Checks, before and after the store is opened anew, that of the contents that were made from these seeds the kept are whole,
+/// and the others gone.
+fn reopened_with_what_is_kept(
+    open: &Opener,
+    store: BlockStore,
+    handles: &[Handle],
+    length: usize,
+    is_kept: fn(usize) -> bool,
+) -> BlockStore {
     let look = |store: &BlockStore| {
         for (seed, handle) in handles.iter().enumerate() {
             match store.read(handle) {
-                Ok(read) => assert!(seed % 5 == 0 && read == content(seed as u64, 2 << 20)),
-                Err(error) => assert!(seed % 5 != 0, "{error}"),
+                Ok(read) => assert!(is_kept(seed) && read == content(seed as u64, length)),
+                Err(error) => assert!(!is_kept(seed), "{error}"),
             }
         }
         assert_eq!(store.verify().unwrap().damage, []);
@@ -235,10 +251,7 @@ pub fn compaction_gives_space_back_and_keeps_every_handle(open: &Opener) {
     let (store, opening) = super::store(open(), Recovery::Committed(mark));
     assert!(opening.missing_segments.is_empty());
     look(&store);
-    handles.iter().step_by(5).for_each(|handle| store.discard(handle).unwrap());
-    store.compact(0.1).unwrap();
-    let stats = store.stats();
-    assert!(stats.live_bytes - stats.pool_bytes < 10_000, "but for pools, nothing is left: {stats:?}");
+    store
 }
 
 pub fn a_shredded_content_cannot_be_put_together(open: &Opener) {
@@ -394,21 +407,7 @@ pub fn a_small_segment_is_compacted_and_every_handle_is_kept(open: &Opener) {
     let compaction = store.compact(0.1).unwrap();
     assert_eq!((compaction.rewritten, compaction.damaged), (1, 0));
     assert_eq!((store.stats().dead_bytes, store.stats().live_bytes), (0, before.live_bytes));
-    let look = |store: &BlockStore| {
-        for (seed, handle) in handles.iter().enumerate() {
-            match store.read(handle) {
-                Ok(read) => assert!(seed % 4 < 2 && read == content(seed as u64, 20_000)),
-                Err(error) => assert!(seed % 4 > 1, "{error}"),
-            }
-        }
-        assert_eq!(store.verify().unwrap().damage, []);
-    };
-    look(&store);
-    let mark = store.sync().unwrap();
-    drop(store);
-    let (store, opening) = super::store(open(), Recovery::Committed(mark));
-    assert!(opening.missing_segments.is_empty());
-    look(&store);
+    let store = reopened_with_what_is_kept(open, store, &handles, 20_000, |seed| seed % 4 < 2);
     for handle in &handles {
         store.shred(handle).unwrap();
     }

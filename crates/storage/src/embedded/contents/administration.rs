@@ -15,13 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     EmbeddedContents,
     blocks::{self, Blocks},
-    contents_mark, is_passing, needed,
+    contents_mark, is_passing, limits, needed,
 };
 use crate::embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt};
-
-/// How often a repair looks again for what it can mend: what one round mends may show what the next one can. Two rounds are
-/// the rule; more than a few are something that comes back, and is told as left.
-const MENDINGS: usize = 5;
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,7 +156,7 @@ impl EmbeddedContents {
     /// Mends the ledger, and what only then can be seen; returns what was mended, and what is left.
     async fn mend(&self) -> Result<(Vec<Findings>, Vec<Findings>), BackendError> {
         let mut mended = Vec::new();
-        for _ in 0..MENDINGS {
+        for _ in 0..limits::MENDINGS {
             let (notes, _) = verification::look_through(self).await?;
             let done = verification::mend(self, &notes).await?;
             if done.is_empty() {

@@ -13,3 +13,7 @@ pub(super) const QUEUE: usize = 16 * GROUP;
 
 /// Handles that a collection in the background reads at once: some 40 KB, so that no reader of the ledger is held up.
 pub(super) const COLLECTED_AT_ONCE: u32 = 256;
+
+/// How often a repair looks again for what it can mend: what one round mends may show what the next one can. Two rounds are
+/// the rule; more than a few are something that comes back, and is told as left.
+pub(super) const MENDINGS: usize = 5;
