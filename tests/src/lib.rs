@@ -25,7 +25,7 @@ mod sdk;
 mod seed;
 mod terminal;
 
-pub use binary::sealpost_binary;
+pub use binary::{echo_example, sealpost_binary};
 pub use command::{Finished, FullStreams, Home, Killed, Running};
 pub use hand_clock::HandClock;
 pub use patience::{PATIENCE, within, within_time};

@@ -44,6 +44,7 @@ mod records;
 mod relay_access;
 mod relay_client;
 mod renewal;
+mod replies;
 mod restored;
 mod schemes;
 mod sessions;

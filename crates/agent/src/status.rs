@@ -105,7 +105,7 @@ impl Agent {
     }
 
     /// Whether a message waits here, for the first time or to be sealed anew.
-    async fn is_kept(&self, id: MessageId) -> Result<bool, StoreAccessError> {
+    pub(crate) async fn is_kept(&self, id: MessageId) -> Result<bool, StoreAccessError> {
         let key = id.as_bytes();
         Ok(self.store.find::<DraftRecord>(key).await?.is_some()
             || self.store.find::<OutgoingRecord>(key).await?.is_some()

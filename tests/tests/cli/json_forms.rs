@@ -93,6 +93,35 @@ async fn a_message_is_sent_received_and_followed_up() {
 }
 
 #[tokio::test]
+async fn a_reply_names_the_message_that_it_answers() {
+    let (_relay, home) = relay_and_home().await;
+    let send = async |from: &str, to: &str, more: &[&str]| {
+        home.run([&["send", "--as", from, to, "words", "--json"], more].concat()).await
+    };
+    let asked = send("alice", "bob", &[]).await.succeeded().document()["id"].as_str().unwrap().to_owned();
+    let early = send("bob", "alice", &["--reply-to", &asked]).await.exited(2);
+    assert!(early.err.contains("no message"), "{}", early.err);
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+
+    let alice = home.run(["agent", "show", "alice", "--json"]).await.document()["id"].clone();
+    send("bob", "alice", &["--reply-to", &asked]).await.succeeded();
+    let answer = home.run(["receive", "--as", "alice", "--peek", "--json"]).await.succeeded().document();
+    assert_eq!((answer["reply_to"].as_str(), &answer["reply_to_from"]), (Some(asked.as_str()), &alice));
+    let shown = home.run(["receive", "--as", "alice"]).await.succeeded().out;
+    assert!(shown.contains(&format!(", in reply to {asked}: words")), "{shown}");
+
+    let file = home.path().join("long");
+    std::fs::write(&file, vec![7; 1 << 20]).unwrap();
+    let long = ["send", "--as", "alice", "bob", "--reply-to", &asked, "--json", "--file", file.to_str().unwrap()];
+    home.run(long).await.succeeded();
+    let added = home.run(["receive", "--as", "bob", "--json", "--peek"]).await.succeeded().document();
+    assert_eq!((added["reply_to"].as_str(), &added["reply_to_from"]), (Some(asked.as_str()), &alice), "her own");
+
+    home.agent("carol").await;
+    send("bob", "carol", &["--reply-to", &asked]).await.exited(2);
+}
+
+#[tokio::test]
 async fn prekeys_are_shown_and_rotated() {
     let (_relay, home) = relay_and_home().await;
     let fields =

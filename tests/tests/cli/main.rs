@@ -10,6 +10,7 @@
 
 mod contents;
 mod copied_back;
+mod example;
 mod exit_codes;
 mod groups;
 mod identity;

@@ -70,6 +70,10 @@ pub(crate) struct Send {
     /// The conversation, a UUID; sealed.
     #[arg(long, value_name = "UUID")]
     pub(crate) thread: Option<sealpost_protocol::ThreadId>,
+
+    /// The message that it answers, one of a recipient's or of this agent's own; sealed.
+    #[arg(long, value_name = "ID")]
+    pub(crate) reply_to: Option<sealpost_protocol::MessageId>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -5,7 +5,7 @@ use std::{io::Cursor, path::Path};
 use sealpost_agent::{
     Agent, Composed, Content, FileName, Outgoing, OutgoingScheme, Payload, PayloadError, SendOutcome, Streamed,
 };
-use sealpost_protocol::{AgentId, MessageType};
+use sealpost_protocol::{AgentId, MessageId, MessageRef, MessageType};
 use serde::Serialize;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -84,25 +84,37 @@ async fn make_ready(context: &Context, send: Send) -> Result<Ready, Failure> {
     let (to, scheme, recipients) = match &send.group {
         Some(group) => {
             let group = super::group::find(&agent, group).await?;
-            let others = group.members.iter().filter(|member| **member != agent.id());
-            (Vec::new(), OutgoingScheme::SharedKey(group.id), others.map(AgentId::to_string).collect())
+            let others = group.members.iter().copied().filter(|member| *member != agent.id());
+            (Vec::new(), OutgoingScheme::SharedKey(group.id), others.collect())
         }
         None => {
             let to = context.resolve_all(&agent, send.to.as_deref().unwrap_or_default()).await?;
-            let recipients: Vec<_> = to.iter().map(AgentId::to_string).collect();
-            (to, send.scheme.into(), recipients)
+            (to.clone(), send.scheme.into(), to)
         }
+    };
+    let reply_to = match send.reply_to {
+        Some(id) => Some(answered(&agent, id, &recipients).await?),
+        None => None,
     };
     let (priority, retention) = (send.priority.into(), send.keep.map(Into::into));
     let outgoing = Outgoing { to, payload: (), scheme, priority, life: send.life, retention, compress: send.compress };
     let composing = async {
         match content {
-            Sent::Payload(payload) => agent.compose(outgoing.with(payload)).await,
-            Sent::Streamed(streamed) => agent.compose_streamed(outgoing.with(streamed)).await,
+            Sent::Payload(payload) => agent.compose(outgoing.with(Payload { reply_to, ..payload })).await,
+            Sent::Streamed(streamed) => agent.compose_streamed(outgoing.with(Streamed { reply_to, ..streamed })).await,
         }
     };
     let composed = progress::moving(&agent, "sealing", composing).await?;
-    Ok(Ready { agent, composed, recipients })
+    Ok(Ready { agent, composed, recipients: recipients.iter().map(AgentId::to_string).collect() })
+}
+
+/// The message with this id that is answered: a recipient must know which one is meant.
+async fn answered(agent: &Agent, id: MessageId, recipients: &[AgentId]) -> Result<MessageRef, Failure> {
+    match agent.answerable(id, recipients).await?.as_slice() {
+        [message] => Ok(*message),
+        [] => Err(Failure::usage(format!("no message {id} has come from a recipient, or was sent from here"))),
+        _ => Err(Failure::usage(format!("several messages have the id {id}: which one is meant is not known"))),
+    }
 }
 
 /// What is durable here says so, though nobody waits for the rest.

@@ -36,6 +36,11 @@ pub(super) struct Received {
     pub(super) r#type: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) thread: Option<String>,
+    /// The message that it answers, and whose that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reply_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reply_to_from: Option<String>,
     /// How it was sealed, unless by a ratchet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scheme: Option<&'static str>,
@@ -76,6 +81,8 @@ impl Received {
             file_name: prelude.file_name.map(|name| name.as_str().to_owned()),
             r#type: prelude.message_type.map(|name| name.as_str().to_owned()),
             thread: prelude.thread.map(|thread| thread.to_string()),
+            reply_to: prelude.reply_to.map(|message| message.id.to_string()),
+            reply_to_from: prelude.reply_to.map(|message| message.sender.to_string()),
             received_at: message.received.to_string(),
             ..Self::outside(message.message, from_name, message.scheme, message.priority, message.sent)
         }
@@ -137,16 +144,18 @@ impl Received {
             let how = format!("{why} receive with --fetch {}", self.id);
             return format!("{from} at {}: waiting: body of {bytes} bytes{unpacked}; {how}", self.sent_at);
         }
+        let answered = self.reply_to.as_ref().map(|id| format!(", in reply to {id}")).unwrap_or_default();
+        let heading = format!("{from} at {}{answered}", self.sent_at);
         match &self.text {
             // Further lines are indented, so that none looks like another line of ours.
             Some(text) => {
                 let text = printable(text);
                 let lines = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\n    ");
-                format!("{from} at {}: {lines}", self.sent_at)
+                format!("{heading}: {lines}")
             }
             None => {
                 let name = self.file_name.as_deref().map_or_else(|| "bytes".to_owned(), one_line);
-                format!("{from} at {}: {name} ({} bytes)", self.sent_at, self.length.unwrap_or_default())
+                format!("{heading}: {name} ({} bytes)", self.length.unwrap_or_default())
             }
         }
     }
