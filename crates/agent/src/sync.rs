@@ -133,7 +133,7 @@ impl Agent {
         wait: Duration,
         damage: &mut Damage,
     ) -> Result<bool, SyncError> {
-        let stop = Stop::default();
+        let (fetching, uploading) = (Stop::default(), Stop::default());
         let slice = wait.max(limits::TRANSFER_SLICE);
         let mail = async {
             let wait_ms = u32::try_from(slice.as_millis()).unwrap_or(u32::MAX);
@@ -146,12 +146,13 @@ impl Agent {
                 tokio::time::sleep(slice).await;
             }
         };
-        let moved = async { tokio::join!(self.fetch_bodies(&stop), self.upload_bodies(uploads, &stop)) };
+        let moved = async { tokio::join!(self.fetch_bodies(&fetching), self.upload_bodies(uploads, &uploading)) };
         let (mut mail, mut moved) = (pin!(mail), pin!(moved));
         let (fetched, uploaded) = tokio::select! {
             moved = &mut moved => moved,
             () = &mut mail => {
-                stop.ask();
+                fetching.ask();
+                uploading.ask();
                 moved.await
             }
         };
@@ -164,7 +165,7 @@ impl Agent {
         due.sort_by_key(|due| due.length);
         let mut goes_on = false;
         for due in due {
-            if stop.is_asked() {
+            if stop.rests() {
                 return Ok(true);
             }
             match self.upload_body(due.id, false, stop).await {
