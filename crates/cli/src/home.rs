@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sealpost_agent::{Agent, Lock, MasterKeySource, OpenError, RelayAddress, StateError};
+use sealpost_agent::{Agent, Lock, MasterKeySource, OpenAgentError, RelayAddress, StateError};
 use sealpost_protocol::AgentId;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
@@ -106,8 +106,8 @@ impl Context {
         self.check_no_id(name)?;
         match Agent::identity_in(&folder).await {
             // A key file would be made beside another's store.
-            Ok(_) => return Err(OpenError::Exists(folder).into()),
-            Err(OpenError::Missing(_)) => {}
+            Ok(_) => return Err(OpenAgentError::Exists(folder).into()),
+            Err(OpenAgentError::Missing(_)) => {}
             Err(error) => return Err(error.into()),
         }
         let master = match &self.passphrase {

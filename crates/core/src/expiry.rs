@@ -9,7 +9,7 @@ use crate::{
     fan_out::FanOutWriter,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, Contents, Handle, Ledger, Prekeys},
+    ports::{BackendError, ContentHandle, Contents, Ledger, Prekeys},
     release,
 };
 
@@ -94,7 +94,7 @@ impl Expiry {
         }
     }
 
-    async fn let_go(&self, released: Vec<Handle>) {
+    async fn let_go(&self, released: Vec<ContentHandle>) {
         release::let_go(&*self.ledger, &*self.contents, released).await;
     }
 

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
-use sealpost_sqlite::{ApplicationId, Database, JobError, OpenError, OpenOptions, Schema};
+use sealpost_sqlite::{ApplicationId, Database, JobError, OpenDatabaseError, OpenOptions, Schema};
 
 use super::{Area, CommitError, Reseal, Row, Store, StoreError, Write};
 
@@ -26,7 +26,7 @@ pub(crate) struct SqliteStore(Database);
 
 /// Reads one row from the file at `path` without writing anything, not even beside it: for whoever may only look, also
 /// while others write.
-pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, OpenError> {
+pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, OpenDatabaseError> {
     let has_log = path.with_extension("sqlite3-wal").exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     // Without a log nobody writes; a reader of such a file that may write would make one.
@@ -51,7 +51,7 @@ fn uri_path(path: &Path) -> String {
 }
 
 impl SqliteStore {
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenDatabaseError> {
         Database::open(path, SCHEMA, OpenOptions::default()).map(Self)
     }
 }

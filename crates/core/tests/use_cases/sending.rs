@@ -57,7 +57,7 @@ async fn every_recipient_must_be_known_here() {
     let relay = Relay::of(&[&bob]).await;
     let letter = Letter::new(&alice, &[&bob, &carol]);
     let refused = relay.send(&alice, &letter).await.expect_err("carol is unknown");
-    assert!(matches!(refused, SendError::UnknownRecipient(agent) if agent == carol.id()), "{refused}");
+    assert!(matches!(refused, DeliveryError::UnknownRecipient(agent) if agent == carol.id()), "{refused}");
     assert_eq!(refusal(&relay, &alice, &letter).await, ErrorCode::UnknownRecipient);
     assert_eq!(relay.receive(&bob).await.entries, [], "bob gets nothing either");
     relay.services.key_agreement.publish(&principal(&carol), carol.upload(1, [])).await.unwrap();

@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
-    ClaimError, ManifestError, NotReady, PublishError, QueryError, ReceiptsError, ReceiveError, SendError,
+    ClaimError, DeliveryError, ManifestLookupError, NotReady, PublishError, QueryError, ReceiptsError, ReceiveError,
     SubmissionError, UploadError,
     ports::{BackendError, ClaimKeysError},
 };
@@ -97,16 +97,16 @@ impl From<ClaimError> for Refusal {
     }
 }
 
-impl From<ManifestError> for Refusal {
-    fn from(error: ManifestError) -> Self {
+impl From<ManifestLookupError> for Refusal {
+    fn from(error: ManifestLookupError) -> Self {
         Self::from_error(error.code(), &error)
     }
 }
 
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
+impl From<DeliveryError> for Refusal {
+    fn from(error: DeliveryError) -> Self {
         let hint = match error {
-            SendError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
+            DeliveryError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
             _ => None,
         };
         Self::from_error(error.code(), &error).with_hint(hint)

@@ -36,7 +36,7 @@ pub use sealpost_sqlite::{LockError, create_file, make_private};
 
 pub use backup::{BackupError, BackupReport, BackupStop, restore_files};
 pub use contents::{
-    BlocksReport, CollectionReport, Damaged, EmbeddedContents, OpenContentsError, RepairReport, StoredContent,
+    BlocksReport, CollectionReport, ContentLocation, Damaged, EmbeddedContents, OpenContentsError, RepairReport,
     VerificationReport,
 };
 pub use data_directory::is_inside;
@@ -74,7 +74,7 @@ pub struct Embedded {
 /// Why a data directory was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenDataDirectoryError {
     /// The directory is missing and could not be made.
     #[error("cannot make the data directory {}", path.display())]
     Directory {
@@ -107,7 +107,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: sealpost_sqlite::OpenError,
+        source: sealpost_sqlite::OpenDatabaseError,
     },
 }
 
@@ -129,17 +129,17 @@ impl Embedded {
     /// Opens the data directory, makes it if it is missing, and brings its database up to date. Blocks on the disk.
     ///
     /// # Errors
-    /// [`OpenError`]. A database that this version may not touch is left as it was.
-    pub fn open(data_directory: &Path) -> Result<Self, OpenError> {
+    /// [`OpenDataDirectoryError`]. A database that this version may not touch is left as it was.
+    pub fn open(data_directory: &Path) -> Result<Self, OpenDataDirectoryError> {
         check(data_directory)?;
         data_directory::create(data_directory)
-            .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
+            .map_err(|source| OpenDataDirectoryError::Directory { path: data_directory.to_owned(), source })?;
         let lock = DirectoryLock::acquire(data_directory)?;
         let path = data_directory.join(FILE_NAME);
         let options =
             OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)
-            .map_err(|source| OpenError::Database { path: path.clone(), source })?;
+            .map_err(|source| OpenDataDirectoryError::Database { path: path.clone(), source })?;
         Ok(Self { store: Arc::new(Store { database, contents_are_open: AtomicBool::new(false), _lock: lock }), path })
     }
 
@@ -217,16 +217,16 @@ impl Embedded {
 }
 
 /// What must not be opened as a data directory; it stays as it is.
-fn check(data_directory: &Path) -> Result<(), OpenError> {
+fn check(data_directory: &Path) -> Result<(), OpenDataDirectoryError> {
     if backup::is_finished_in(data_directory) {
-        return Err(OpenError::Backup(data_directory.to_owned()));
+        return Err(OpenDataDirectoryError::Backup(data_directory.to_owned()));
     }
     if backup::is_unfinished_in(data_directory) {
-        return Err(OpenError::UnfinishedBackup(data_directory.to_owned()));
+        return Err(OpenDataDirectoryError::UnfinishedBackup(data_directory.to_owned()));
     }
     let is_emptied = data_directory::has_emptied(data_directory, FILE_NAME);
     if is_emptied && data_directory::has_any(&data_directory.join(contents::DIRECTORY), SEGMENT) {
-        return Err(OpenError::Emptied(data_directory.join(FILE_NAME)));
+        return Err(OpenDataDirectoryError::Emptied(data_directory.join(FILE_NAME)));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, params};
-use sealpost_blocks::{BlockStore, Handle as BlockHandle, Needs};
+use sealpost_blocks::{BlockHandle, BlockStore, Needs};
 use sealpost_core::ports::BackendError;
 
 use super::{Blocks, CollectionReport, EmbeddedContents, StoreError, blocks, contents_mark, limits};

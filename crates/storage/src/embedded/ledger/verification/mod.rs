@@ -16,7 +16,7 @@ mod tests;
 use std::{collections::BTreeMap, fmt};
 
 use rusqlite::{Connection, Transaction};
-use sealpost_core::ports::{BackendError, Handle};
+use sealpost_core::ports::{BackendError, ContentHandle};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
 
@@ -251,12 +251,12 @@ pub(in crate::embedded) fn add(all: &mut Vec<Findings>, more: Vec<Findings>) {
 }
 
 /// Some of what was let go of, and is not gone yet.
-pub(in crate::embedded) fn released(connection: &Connection) -> Result<Vec<Handle>, StoreError> {
+pub(in crate::embedded) fn released(connection: &Connection) -> Result<Vec<ContentHandle>, StoreError> {
     released::some(connection, RELEASED_AT_ONCE)
 }
 
 /// Forgets that these were let go of: they are gone.
-pub(in crate::embedded) fn forget(transaction: &Transaction<'_>, gone: &[Handle]) -> Result<(), StoreError> {
+pub(in crate::embedded) fn forget(transaction: &Transaction<'_>, gone: &[ContentHandle]) -> Result<(), StoreError> {
     released::forget(transaction, gone)
 }
 

@@ -1,0 +1,48 @@
+//! What the house asks of its sources beyond what a compiler checks.
+
+#![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every source below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// What our crates are made of, without the suites that they lend to tests.
+fn production() -> impl Iterator<Item = (PathBuf, String)> {
+    let crates = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let ours = crates.flat_map(|folder| sources(&folder));
+    let kept = ours.filter(|path| path.components().all(|part| part.as_os_str() != "conformance"));
+    kept.map(|path| (path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+}
+
+/// The type that a line makes public.
+fn public_type(line: &str) -> Option<&str> {
+    let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
+    let name = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+    name.split(|character: char| !character.is_alphanumeric()).next()
+}
+
+#[test]
+fn a_name_means_one_public_type_in_the_whole_house() {
+    let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for (path, text) in production() {
+        for name in text.lines().filter_map(public_type) {
+            places.entry(name.to_owned()).or_default().push(path.clone());
+        }
+    }
+    assert!(places.len() > 300, "the search finds what is there: {}", places.len());
+    places.retain(|_, places| places.len() > 1);
+    assert!(places.is_empty(), "{places:#?}");
+}
