@@ -222,3 +222,49 @@ fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let hash: [u8; 32] = *blake3::hash(bytes).as_bytes();
     *hash.first_chunk().unwrap_or(&[0; CHECKSUM])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ContentOptions, MemoryFiles, Recovery,
+        conformance::{NOW, store},
+    };
+
+    fn bytes() -> Vec<u8> {
+        let (store, _) = store(std::sync::Arc::new(MemoryFiles::default()), Recovery::Everything);
+        store.append(&[7; 3_000], ContentOptions::new(WhiteningPolicy::Pooled, NOW)).unwrap().to_bytes()
+    }
+
+    /// What the fields are said to be once one byte of them is another, under a checksum that holds.
+    fn forged(at: usize, value: u8) -> HandleError {
+        let mut fields = bytes();
+        fields.truncate(fields.len() - CHECKSUM);
+        fields[at] = value;
+        let sum = checksum(&fields);
+        BlockHandle::from_bytes(&[fields, sum.to_vec()].concat()).unwrap_err()
+    }
+
+    #[test]
+    fn each_field_that_no_writer_makes_is_refused_by_its_kind() {
+        let (policy, tuple_size, selection, block_size, compressed, levels, count, length) = (1, 2, 3, 4, 5, 6, 7, 15);
+        for (at, value) in [(policy, 9), (tuple_size, 1), (tuple_size, 11), (selection, 9), (block_size, 9)] {
+            assert_eq!(forged(at, value), HandleError::Malformed, "byte {at} as {value}");
+        }
+        assert_eq!(forged(compressed, 2), HandleError::Malformed);
+        assert_eq!(forged(levels, 1), HandleError::Malformed, "a level of lists that the length does not ask for");
+        assert_eq!(forged(length, 0), HandleError::Malformed, "another length than what lies in blocks");
+        assert_eq!(forged(0, 2), HandleError::Version(2));
+        let tuples = bytes()[count];
+        assert_eq!(forged(count, tuples + 1), HandleError::Length);
+        assert_eq!(forged(count, tuples - 1), HandleError::Length);
+    }
+
+    #[test]
+    fn other_bytes_are_told_apart_from_altered_ones() {
+        let whole = bytes();
+        assert_eq!(BlockHandle::from_bytes(&[]), Err(HandleError::Length));
+        assert_eq!(BlockHandle::from_bytes(&whole[1..]), Err(HandleError::Checksum));
+        assert!(BlockHandle::from_bytes(&whole).is_ok());
+    }
+}

@@ -257,6 +257,21 @@ mod tests {
         assert_eq!(DiskFiles::open(&base.path().join("a")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
+    /// The null device takes bytes and refuses to be flushed: so it tells whether that was tried.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_flush_reaches_the_file() {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["a", "b.new"] {
+            std::os::unix::fs::symlink("/dev/null", base.path().join(name)).unwrap();
+        }
+        let files = DiskFiles::as_they_are(base.path());
+        files.append("a", 0, b"bytes").unwrap();
+        assert_eq!(files.sync("a").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(files.replace("b", b"bytes").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(!base.path().join("b").exists(), "what is not durable takes nothing's place");
+    }
+
     #[test]
     fn what_a_crash_left_unfinished_is_swept_away() {
         let base = tempfile::tempdir().unwrap();

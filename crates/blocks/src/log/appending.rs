@@ -1,6 +1,9 @@
 //! Appending records, closing full segments, and making what was appended durable.
 
-use std::{io, sync::PoisonError};
+use std::{
+    io,
+    sync::{PoisonError, atomic::Ordering},
+};
 
 use super::{Active, Log, State, segment_name, table_name};
 use crate::{
@@ -31,9 +34,7 @@ impl Log {
     }
 
     pub(crate) fn append_to(&self, state: &mut State, new: NewRecord, block: &mut [u8]) -> io::Result<Address> {
-        if state.is_broken {
-            return Err(io::Error::other("a flush has failed: the store must be opened again"));
-        }
+        self.check_whole()?;
         let units = record::units(new.size);
         if state.active.end() + u64::from(units) * UNIT > limits::SEGMENT {
             self.close_segment(state)?;
@@ -79,33 +80,40 @@ impl Log {
             let mut state = self.state();
             self.log_discards(&mut state)?;
             self.write_pending(&mut state)?;
-            if state.is_broken {
-                return Err(io::Error::other("a flush has failed: the store must be opened again"));
-            }
+            self.check_whole()?;
             let active = &state.active;
             if active.durable == active.end() {
                 return Ok(active.mark());
             }
             (active.segment, active.end(), active.mark())
         };
-        let flushed = self.files.sync(&segment_name(segment, 0));
+        self.flush(segment)?;
         let mut state = self.state();
-        if state.active.segment != segment {
-            // It was closed meanwhile, and flushed for that.
-            return Ok(mark);
+        if state.active.segment == segment {
+            state.active.durable = state.active.durable.max(end);
         }
-        if let Err(error) = flushed {
-            state.is_broken = true;
-            return Err(error);
-        }
-        state.active.durable = state.active.durable.max(end);
         Ok(mark)
+    }
+
+    /// Flushes the segment that grows, one call at a time: a system tells of a failure once, to whichever call comes first, and
+    /// a later one would take for durable what the failure has thrown away.
+    fn flush(&self, segment: u32) -> io::Result<()> {
+        let _alone = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check_whole()?;
+        self.files.sync(&segment_name(segment, 0)).inspect_err(|_| self.is_broken.store(true, Ordering::SeqCst))
+    }
+
+    fn check_whole(&self) -> io::Result<()> {
+        match self.is_broken.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("a flush has failed: the store must be opened again")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn sync_active(&self, state: &mut State) -> io::Result<()> {
         self.write_pending(state)?;
         if state.active.durable < state.active.end() {
-            self.files.sync(&segment_name(state.active.segment, 0)).inspect_err(|_| state.is_broken = true)?;
+            self.flush(state.active.segment)?;
             state.active.durable = state.active.end();
         }
         Ok(())

@@ -17,7 +17,7 @@ mod verification;
 use std::{
     collections::HashMap,
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
 };
 
 pub(crate) use appending::NewRecord;
@@ -46,8 +46,14 @@ pub(crate) struct Log {
     state: Mutex<State>,
     /// Held by what rewrites or reads through whole segments, so that none of them meets another.
     maintenance: Mutex<()>,
-    /// Held by whoever flushes.
+    /// Held by whoever makes a group durable.
     syncing: Mutex<()>,
+    /// Held by whoever flushes a file; nothing else is waited for under it.
+    flushing: Mutex<()>,
+    /// Set once a flush has failed: nobody knows then what is durable.
+    is_broken: AtomicBool,
+    /// Set if the inventory was damaged or gone when the store was opened, and was made anew from the segments.
+    was_rebuilt: AtomicBool,
     /// Places in compacted segments, by segment and generation.
     places: Mutex<HashMap<(u32, u32), Arc<Places>>>,
 }
@@ -57,8 +63,6 @@ pub(crate) struct State {
     active: Active,
     /// What was let go of and is not in a segment yet.
     discards: Vec<crate::address::Address>,
-    /// Set once a flush has failed: nobody knows then what is durable.
-    is_broken: bool,
     /// Set while the inventory's file is older than it should be.
     is_behind: bool,
 }

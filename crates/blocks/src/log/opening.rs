@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use thiserror::Error;
@@ -291,6 +291,8 @@ impl Recovered {
     /// Opens the log, applies what the tail said, and removes what a crash left over.
     fn finish(mut self, listing: &[(String, u64)]) -> Result<Opened, OpenStoreError> {
         let last = self.inventory.segments.last_key_value().map_or(0, |(number, _)| *number).max(self.last_used);
+        // A crash of the very first start leaves a header at most.
+        let holds_blocks = self.inventory.segments.values().any(|segment| segment.length > 1);
         let active = self.active.take();
         let is_fresh = active.is_none();
         let placeholder = Active { segment: 0, records: Vec::new(), written: 0, pending: Vec::new(), durable: 0 };
@@ -298,7 +300,6 @@ impl Recovered {
             inventory: self.inventory,
             active: active.unwrap_or(placeholder),
             discards: Vec::new(),
-            is_broken: false,
             is_behind: true,
         };
         let log = Log {
@@ -307,6 +308,9 @@ impl Recovered {
             state: Mutex::new(state),
             maintenance: Mutex::default(),
             syncing: Mutex::default(),
+            flushing: Mutex::default(),
+            is_broken: AtomicBool::new(false),
+            was_rebuilt: AtomicBool::new(self.opening.is_rebuilt && holds_blocks),
             places: Mutex::new(HashMap::new()),
         };
         if is_fresh {

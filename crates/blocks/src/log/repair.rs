@@ -1,6 +1,6 @@
 //! Mending what verification finds: tables and headers from the records and from each other, blocks from another copy.
 
-use std::io;
+use std::{io, sync::atomic::Ordering};
 
 use super::{Damage, DamagedPart, Log, segment_name, table_name, verification::is_live};
 use crate::{
@@ -32,7 +32,10 @@ impl Log {
         for damage in self.verify()?.damage {
             let _held = self.maintenance();
             let mended = match damage.part {
-                DamagedPart::State => self.write_inventory(&mut self.state()).map(|()| true),
+                DamagedPart::State => self.write_inventory(&mut self.state()).map(|()| {
+                    self.was_rebuilt.store(false, Ordering::SeqCst);
+                    true
+                }),
                 DamagedPart::SegmentHeader => self.mend_segment_header(&damage.file),
                 DamagedPart::Table => self.mend_table(&damage.file),
                 DamagedPart::RecordHeader(address) => self.mend_header(address.segment, address.slot),

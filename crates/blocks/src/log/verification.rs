@@ -1,6 +1,6 @@
 //! Looking through everything that is stored: every header, every live block, every table, the inventory.
 
-use std::{collections::HashMap, io};
+use std::{collections::HashMap, io, sync::atomic::Ordering};
 
 use super::{Log, STATE, segment_name, table_name};
 use crate::{
@@ -55,7 +55,8 @@ pub enum DamagedPart {
     },
     /// The table of a segment.
     Table,
-    /// The inventory.
+    /// The inventory, also if it was so when the store was opened and was made anew from the segments: blocks that were let go
+    /// of may be there again.
     State,
 }
 
@@ -78,7 +79,8 @@ impl Log {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
-        if !is_whole && !state.is_behind {
+        let was_rebuilt = self.was_rebuilt.load(Ordering::SeqCst);
+        if was_rebuilt || (!is_whole && !state.is_behind) {
             report.damage.push(Damage { file: STATE.to_owned(), part: DamagedPart::State });
         }
         Ok(())

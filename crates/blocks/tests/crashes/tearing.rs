@@ -1,10 +1,16 @@
 //! Every place at which a tail may be torn, and every bit that may rot.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use sealpost_blocks::{
-    BlockHandle, BlockStore, ContentOptions, DamagedPart, DiskFiles, Files, MemoryFiles, OpenStoreError, Options,
-    Recovery, WhiteningPolicy,
+    BlockHandle, BlockStore, ContentOptions, Damage, DamagedPart, DiskFiles, Files, MemoryFiles, OpenStoreError,
+    Options, Recovery, WhiteningPolicy,
     conformance::{NOW, content, keys, store},
 };
 use tempfile::TempDir;
@@ -218,6 +224,9 @@ fn without_the_inventory_everything_is_found_again() {
         for (seed, pair) in handles.iter().enumerate() {
             pair.iter().for_each(|handle| assert!(store.read(handle).unwrap() == content(seed as u64, 30_000)));
         }
+        let told = Damage { file: "state".to_owned(), part: DamagedPart::State };
+        assert_eq!(store.verify().unwrap().damage, [told]);
+        assert_eq!(store.repair(&mut |_| None).unwrap().rewritten, 1);
         assert_eq!(store.verify().unwrap().damage, []);
     }
 }
@@ -257,7 +266,7 @@ fn a_segment_of_another_store_is_refused() {
 
 /// A layer whose flushes fail.
 #[derive(Debug, Default)]
-struct Unflushable(MemoryFiles, std::sync::atomic::AtomicBool);
+struct Unflushable(MemoryFiles, AtomicBool);
 
 impl Files for Unflushable {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
@@ -273,7 +282,7 @@ impl Files for Unflushable {
         self.0.overwrite(name, offset, bytes)
     }
     fn sync(&self, name: &str) -> io::Result<()> {
-        if self.1.load(std::sync::atomic::Ordering::SeqCst) {
+        if self.1.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.0.sync(name)
@@ -286,6 +295,60 @@ impl Files for Unflushable {
     }
 }
 
+/// The first flush takes its time, and fails; the system has told of it then, and later ones succeed.
+#[derive(Debug, Default)]
+struct FailsOnce {
+    files: MemoryFiles,
+    is_armed: AtomicBool,
+    has_begun: AtomicBool,
+}
+
+impl Files for FailsOnce {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        self.files.list()
+    }
+    fn append(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.files.append(name, offset, bytes)
+    }
+    fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.files.read(name, offset, buffer)
+    }
+    fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.files.overwrite(name, offset, bytes)
+    }
+    fn sync(&self, name: &str) -> io::Result<()> {
+        if self.is_armed.swap(false, Ordering::SeqCst) {
+            self.has_begun.store(true, Ordering::SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.files.sync(name)
+    }
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.files.replace(name, bytes)
+    }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.files.remove(name)
+    }
+}
+
+#[test]
+fn a_flush_beside_one_that_fails_acknowledges_nothing_either() {
+    let files = Arc::new(FailsOnce::default());
+    let (broken, _) = store(files.clone(), Recovery::Everything);
+    append(&broken, 1, 3_000);
+    files.is_armed.store(true, Ordering::SeqCst);
+    std::thread::scope(|threads| {
+        let failing = threads.spawn(|| broken.sync());
+        while !files.has_begun.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        assert!(broken.close().is_err(), "the inventory would tell of what the failure has thrown away");
+        assert!(failing.join().unwrap().is_err());
+    });
+    assert!(broken.sync().is_err());
+}
+
 #[test]
 fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_is_opened_again() {
     let files = Arc::new(Unflushable::default());
@@ -293,9 +356,9 @@ fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_is_opened_again(
     let handles = append(&broken, 1, 3_000);
     let mark = broken.sync().unwrap();
     append(&broken, 2, 3_000);
-    files.1.store(true, std::sync::atomic::Ordering::SeqCst);
+    files.1.store(true, Ordering::SeqCst);
     assert!(broken.sync().is_err());
-    files.1.store(false, std::sync::atomic::Ordering::SeqCst);
+    files.1.store(false, Ordering::SeqCst);
     assert!(broken.sync().is_err(), "the failed flush may have thrown the bytes away");
     assert!(broken.append(b"x", ContentOptions::new(WhiteningPolicy::Pooled, NOW)).is_err());
     assert!(broken.read(&handles[0]).is_ok(), "reading goes on");
