@@ -162,6 +162,10 @@ impl EmbeddedContents {
             "blocks opened"
         );
         if opening.is_rebuilt {
+            tracing::warn!(
+                "the block store's inventory was damaged or gone, and was made anew: what was let go of may be kept until \
+                 it is collected"
+            );
             // What was let go of long ago may be there again.
             let anew = |transaction: &rusqlite::Transaction<'_>| Ok(contents_mark::set_collected(transaction, 0)?);
             if let Err(error) = ledger.write::<_, BackendError>(anew).await {

@@ -137,6 +137,20 @@ async fn what_was_accepted_survives_the_loss_of_everything_that_was_not_flushed(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_let_go_of_stays_gone_after_the_loss_of_everything_that_was_not_flushed() {
+    let place = Place::new().await;
+    place.accept(1, ContentPolicy::Pooled).await;
+    let gone = place.store(ContentPolicy::Pooled, &[7; 3_000]).await.handles.remove(0);
+    place.contents.discard(vec![gone.clone()]).await.unwrap();
+    let dead = place.contents.stats().await.unwrap().dead_bytes;
+    assert!(dead > 0);
+    let copy = tempfile::tempdir().unwrap();
+    let (_embedded, contents) = open_after_crash(&place, copy.path()).await.unwrap();
+    assert_eq!(contents.stats().await.unwrap().dead_bytes, dead);
+    assert_eq!(contents.read(vec![gone]).await.unwrap(), [None]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flush_that_is_left_out_before_the_commit_is_found_out() {
     let place = Place::new().await;
     place.accept(1, ContentPolicy::Pooled).await;
