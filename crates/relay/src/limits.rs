@@ -124,7 +124,7 @@ pub const TOKENS_PER_CONNECTION: usize = 256;
 /// Bytes of one message that a client sends over a WebSocket; nothing is expected but pings and a close.
 pub const WEBSOCKET_MESSAGE_BYTES: usize = 4 << 10;
 
-/// How long a WebSocket stays open after the close frame that says that a message was too long: a round trip to anywhere.
+/// How long a WebSocket stays open for the frame that closes it, or answers one that does: a round trip to anywhere.
 pub const WEBSOCKET_LINGER: Duration = Duration::from_secs(1);
 
 /// Characters of a refusal's detail. Some details quote what they refuse, which may be as long as a request.

@@ -28,8 +28,13 @@ pub(crate) async fn serve_events(app: Arc<App>, caller: Caller, after: u64, mut 
                 None => return,
             },
             heard = socket.recv() => match heard {
-                Some(Err(error)) if is_too_big(&error) => return close_as_too_big(socket).await,
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Err(error)) => match breach(&error) {
+                    Some(frame) => return close_after_a_breach(socket, frame).await,
+                    None => return,
+                },
+                // The answer to it leaves as the socket is read to its end.
+                Some(Ok(Message::Close(_))) => return read_to_the_end(socket).await,
+                None => return,
                 Some(Ok(_)) => {
                     is_alive = true;
                     true
@@ -54,19 +59,29 @@ async fn close(mut socket: WebSocket, refusal: &Refusal) {
     send(&mut socket, Message::Close(Some(frame))).await;
 }
 
-/// Whether a client has begun a message that is longer than it may be.
-fn is_too_big(error: &axum::Error) -> bool {
+/// What a client is told that does not keep to the protocol; nothing if the connection itself has failed.
+fn breach(error: &axum::Error) -> Option<CloseFrame> {
     let error = std::error::Error::source(error).and_then(|error| error.downcast_ref());
-    matches!(error, Some(tungstenite::Error::Capacity(_)))
+    let (code, reason) = match error? {
+        tungstenite::Error::Capacity(_) => (close_code::SIZE, ErrorCode::TooLarge),
+        tungstenite::Error::Protocol(_) => (close_code::PROTOCOL, ErrorCode::Malformed),
+        tungstenite::Error::Utf8(_) => (close_code::INVALID, ErrorCode::Malformed),
+        _ => return None,
+    };
+    Some(CloseFrame { code, reason: reason.as_str().into() })
 }
 
 /// Says why, and leaves the client time to hear it: on a connection that is closed with unread bytes in it, what was sent last
 /// may be lost.
-async fn close_as_too_big(mut socket: WebSocket) {
-    let reason = ErrorCode::TooLarge.as_str().into();
-    if send(&mut socket, Message::Close(Some(CloseFrame { code: close_code::SIZE, reason }))).await {
+async fn close_after_a_breach(mut socket: WebSocket, frame: CloseFrame) {
+    if send(&mut socket, Message::Close(Some(frame))).await {
         tokio::time::sleep(limits::WEBSOCKET_LINGER).await;
     }
+}
+
+async fn read_to_the_end(mut socket: WebSocket) {
+    let reading = async { while let Some(Ok(_)) = socket.recv().await {} };
+    _ = timeout(limits::WEBSOCKET_LINGER, reading).await;
 }
 
 /// Sends a message, unless the client does not take it in time: whether it is there is asked by what is sent to it.

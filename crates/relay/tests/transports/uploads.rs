@@ -2,7 +2,7 @@
 
 use sealpost_api::v1::{self, messages_client::MessagesClient, uploads_client::UploadsClient};
 use sealpost_core::conformance::{Agent, Letter};
-use sealpost_protocol::{UploadId, limits};
+use sealpost_protocol::{ErrorCode, UploadId, limits};
 use serde_json::json;
 use tonic::{Request, metadata::MetadataMap};
 
@@ -63,6 +63,11 @@ async fn a_body_goes_up_over_one_transport_on_over_the_other_and_down_over_both(
     for wire in [&grpc, &rest] {
         let part = wire.ask(&bob, body(2 * limits::BODY_PIECE + 1)).await.unwrap();
         assert_eq!(part, json!({ "body": "BwcHBw==", "offset": 2_097_153, "length": 2_097_157 }));
+        let end = wire.ask(&bob, body(2 * limits::BODY_PIECE + 5)).await.unwrap();
+        assert_eq!(end, json!({ "body": "", "offset": 2_097_157, "length": 2_097_157 }));
+        for beyond in [2 * limits::BODY_PIECE + 6, u64::MAX] {
+            assert_eq!(wire.ask(&bob, body(beyond)).await.unwrap_err().code, ErrorCode::Malformed, "{beyond}");
+        }
     }
 }
 
@@ -124,5 +129,5 @@ async fn an_upload_is_cancelled() {
     assert_eq!(cancel().await.unwrap().status(), 200);
     assert_eq!(cancel().await.unwrap().status(), 200, "what is not there is no error");
     let refused = relay.rest().ask(&alice, v1::UploadRequest { upload_id: ID.to_string() }).await.unwrap_err();
-    assert_eq!(refused.code, sealpost_protocol::ErrorCode::NotFound);
+    assert_eq!(refused.code, ErrorCode::NotFound);
 }

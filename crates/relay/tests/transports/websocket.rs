@@ -8,7 +8,7 @@ use sealpost_core::conformance::{Agent, Letter, NOW, ReceiptBook};
 use sealpost_protocol::{Timestamp, Verdict, encoding::Encode};
 use sealpost_relay::limits;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{
@@ -151,4 +151,36 @@ async fn a_client_that_says_far_more_than_it_may_hears_why_it_is_cut_off() {
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1009, "too-large"));
     drop(receiving);
     talking.abort();
+}
+
+#[tokio::test]
+async fn a_client_that_ends_it_is_answered() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let mut socket = subscribe(&alice, 0).await;
+    socket.close(None).await.unwrap();
+    while let Some(message) = socket.next().await {
+        message.expect("the closing handshake is completed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_frame_is_told_as_malformed() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let mask = [0; 4];
+    let broken = [
+        ("not masked", vec![0x81, 0x01, b'a'], 1002),
+        ("a reserved opcode", [&[0x83, 0x80], &mask[..]].concat(), 1002),
+        ("a reserved bit", [&[0xc1, 0x80], &mask[..]].concat(), 1002),
+        ("the rest of nothing", [&[0x80, 0x80], &mask[..]].concat(), 1002),
+        ("a ping in parts", [&[0x09, 0x80], &mask[..]].concat(), 1002),
+        ("text that is not UTF-8", [&[0x81, 0x81], &mask[..], &[0xff]].concat(), 1007),
+    ];
+    for (what, bytes, code) in broken {
+        let mut socket = subscribe(&alice, 0).await;
+        socket.get_mut().write_all(&bytes).await.unwrap();
+        let frame = close_frame(socket).await.unwrap_or_else(|| panic!("{what}: no close frame"));
+        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, "malformed"), "{what}");
+    }
 }
