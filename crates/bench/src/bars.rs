@@ -1,4 +1,4 @@
-//! Bars for those figures that do not hang on how busy the machine is.
+//! Bars for those figures that do not hang on how busy the machine is: of speeds, their ceilings over them.
 
 use serde::Serialize;
 
@@ -6,6 +6,9 @@ use crate::blocks::{BlockFigures, Overheads};
 
 /// Messages from which the share of the pool that they borrow from is as small as it gets.
 const ENOUGH_MESSAGES: usize = 100_000;
+
+/// Mebibytes from which the turns that a speed and its ceiling take are enough to compare them.
+const ENOUGH_MIB: usize = 1_024;
 
 /// A figure above its bar.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +36,10 @@ pub(crate) fn missed(figures: &BlockFigures) -> Vec<Missed> {
     ];
     if figures.messages >= ENOUGH_MESSAGES {
         bars.push(("overhead_after_delete", figures.overhead_after_delete, 1.3));
+    }
+    if figures.mib >= ENOUGH_MIB {
+        bars.push(("disk_mb_s / write_mb_s", figures.disk_mb_s / figures.write_mb_s, 2.0));
+        bars.push(("memory_mb_s / read_mb_s", figures.memory_mb_s / figures.read_mb_s, 2.0));
     }
     let missed = bars.into_iter().filter(|(_, measured, at_most)| measured > at_most);
     missed.map(|(figure, measured, at_most)| Missed { figure, measured, at_most }).collect()

@@ -72,7 +72,8 @@ pub struct BlockFigures {
     pub overhead_compacted: f64,
     /// Whether nothing is [`BlockFigures::missed`].
     pub within: bool,
-    /// Figures above their bars. Speeds have none: they hang on who else uses the machine.
+    /// Figures above their bars. A speed has none by itself, since it hangs on who else uses the machine; its ceiling over it
+    /// has.
     pub missed: Vec<Missed>,
     /// As asked for.
     pub mib: usize,

@@ -43,6 +43,7 @@ macro_rules! prekeys_conformance {
             a_claim_from_an_unknown_agent_leaves_no_trace
 
             a_requester_s_claims_of_one_target_are_limited
+            a_requester_s_claims_of_all_targets_together_are_limited
             one_time_keys_of_a_target_are_protected_from_all_requesters_together
             expired_keys_do_not_count
 

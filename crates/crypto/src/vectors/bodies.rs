@@ -29,6 +29,8 @@ struct Told<'a> {
     content: &'a [u8],
     frame: Option<&'a [u8]>,
     is_pattern: bool,
+    /// Whether a type and a name go with it.
+    is_named: bool,
 }
 
 impl<'a> Told<'a> {
@@ -40,14 +42,16 @@ impl<'a> Told<'a> {
 pub(super) fn vectors() -> Value {
     let short: &[u8] = b"A content of Alice's.";
     let long: Vec<u8> = (0..=250).cycle().take(PATTERN).collect();
-    let short = Told { content: short, frame: None, is_pattern: false };
-    let long = Told { content: &long, frame: None, is_pattern: true };
+    let short = Told { content: short, frame: None, is_pattern: false, is_named: true };
+    let long = Told { content: &long, is_pattern: true, ..short };
     let line = LINE.0.repeat(LINE.1);
-    let compressed = Told { content: line.as_bytes(), frame: Some(&FRAME), is_pattern: false };
+    let compressed = Told { content: line.as_bytes(), frame: Some(&FRAME), ..short };
+    // A body is padded to no least length, as payloads are.
+    let least = Told { content: b"Hi", is_named: false, ..short };
     let messages = (0..)
         .zip([Scheme::None, Scheme::SharedKey, Scheme::RecipientKeys])
         .flat_map(|(number, scheme)| [message(2 * number, scheme, short), message(2 * number + 1, scheme, long)]);
-    let messages = messages.chain([message(9, Scheme::RecipientKeys, compressed)]);
+    let messages = messages.chain([message(9, Scheme::RecipientKeys, compressed), message(10, Scheme::None, least)]);
     json!({
         "group_key": hex(&*group_key().encode()),
         "messages": messages.collect::<Vec<_>>(),
@@ -146,10 +150,10 @@ fn seal(key: Option<&ContentKey>, told: Told<'_>) -> Vec<u8> {
 
 fn prelude(told: Told<'_>) -> Prelude {
     Prelude {
-        message_type: Some(MessageType::new("report").unwrap()),
+        message_type: told.is_named.then(|| MessageType::new("report").unwrap()),
         thread: None,
         reply_to: None,
-        file_name: Some(FileName::new("report.txt").unwrap()),
+        file_name: told.is_named.then(|| FileName::new("report.txt").unwrap()),
         kind: ContentKind::Bytes,
         content_length: told.content.len() as u64,
         compressed_length: told.frame.map(|frame| frame.len() as u64),

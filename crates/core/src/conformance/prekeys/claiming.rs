@@ -161,6 +161,30 @@ pub async fn a_requester_s_claims_of_one_target_are_limited(prekeys: Arc<dyn Pre
     assert!(prekeys.claim(later).await.is_ok(), "after the wait that was told");
 }
 
+pub async fn a_requester_s_claims_of_all_targets_together_are_limited(prekeys: Arc<dyn Prekeys>) {
+    let (alice, mallory) = (Agent::alice(), Agent::mallory());
+    let per_target = u8::try_from(limits::CLAIMS_PER_PAIR).unwrap();
+    let targets = u8::try_from(limits::CLAIMS_PER_REQUESTER / limits::CLAIMS_PER_PAIR).unwrap();
+    for target in (100..100 + targets).map(Agent::new) {
+        publish(&*prekeys, target.upload(1, [])).await;
+        let made = (1..=per_target).map(|number| {
+            let (prekeys, claim) = (Arc::clone(&prekeys), claim_of(&mallory, number, &target));
+            tokio::spawn(async move { prekeys.claim(claim).await.unwrap().unwrap() })
+        });
+        for claim in made.collect::<Vec<_>>() {
+            claim.await.unwrap();
+        }
+    }
+    let last = Agent::new(99);
+    publish(&*prekeys, last.upload(1, 1..=1)).await;
+    let refused = prekeys.claim(claim_of(&mallory, 1, &last)).await;
+    assert!(matches!(refused, Err(ClaimKeysError::TooMany { .. })), "{refused:?}");
+    assert_eq!(counts(&*prekeys, last.id()).await, both(1), "a refused claim takes nothing");
+    assert!(prekeys.claim(claim_of(&alice, 1, &last)).await.is_ok(), "another requester is another matter");
+    let later = NOW.saturating_add(limits::CLAIM_WINDOW);
+    assert!(prekeys.claim(Claim { at: later, ..claim_of(&mallory, 1, &last) }).await.is_ok(), "the hour is over");
+}
+
 pub async fn one_time_keys_of_a_target_are_protected_from_all_requesters_together(prekeys: Arc<dyn Prekeys>) {
     let bob = Agent::bob();
     let limit = u32::try_from(limits::ONE_TIME_CLAIMS_PER_TARGET).unwrap();

@@ -180,6 +180,49 @@ impl World {
     }
 }
 
+/// Whatever has happened: nothing is missing, both can still talk, at once, and then there is silence.
+fn check_rest(mut world: World) {
+    world.settle();
+    world.assert_nothing_is_missing();
+    for side in Side::BOTH {
+        world.send(side);
+    }
+    world.settle();
+    world.assert_nothing_is_missing();
+    let before = (world.controls, world.marks, world.claims);
+    world.settle();
+    assert_eq!((world.controls, world.marks, world.claims), before, "nothing is said for nothing");
+}
+
+#[test]
+fn a_store_that_is_put_back_meets_one_that_lost_its_sessions() {
+    use Event::{Backup, LoseSessions, Restore, Send, Sync};
+    use Side::{Alice, Bob};
+    for suite in BOTH_SUITES {
+        let mut world = World::new(suite);
+        let begin = [Send(Alice, 1), Sync(Alice), Send(Alice, 2), Sync(Bob), Restore(Alice), Send(Bob, 98)];
+        let end = [LoseSessions(Bob), Send(Bob, 1), Sync(Alice), Backup(Bob), Sync(Bob), Restore(Bob)];
+        begin.iter().chain(&end).for_each(|event| world.happen(event));
+        check_rest(world);
+    }
+}
+
+#[test]
+fn half_a_mailbox_is_lost_around_a_step_that_was_asked_for() {
+    use Event::{Mark, Send, Sync};
+    use Side::{Alice, Bob};
+    for suite in BOTH_SUITES {
+        let mut world = World::new(suite);
+        let begin = [Send(Alice, 101), Sync(Bob), Sync(Alice), Mark(Alice, 1), Mark(Bob, 98)];
+        begin.iter().for_each(|event| world.happen(event));
+        (0..3).for_each(|_| world.send(Alice));
+        let half = world.mailbox(Bob).waiting.len() / 2;
+        world.evict(Bob, half);
+        world.send(Alice);
+        check_rest(world);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -192,17 +235,7 @@ proptest! {
         for event in &events {
             world.happen(event);
         }
-        world.settle();
-        world.assert_nothing_is_missing();
-        // Whatever has happened, both can still talk, at once.
-        for side in Side::BOTH {
-            world.send(side);
-        }
-        world.settle();
-        world.assert_nothing_is_missing();
-        let before = (world.controls, world.marks, world.claims);
-        world.settle();
-        prop_assert_eq!((world.controls, world.marks, world.claims), before, "nothing is said for nothing");
+        check_rest(world);
     }
 
     /// Whether anything still arrives is the relay's to say. That a nonce seals once under a key is checked with each seal.
