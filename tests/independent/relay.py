@@ -1,0 +1,172 @@
+"""Sections 14 and 15: a relay as one identity uses it, over REST.
+
+Written from docs/protocol.md and docs/vectors/*.json alone, and must stay so.
+"""
+
+import base64
+import json
+import secrets
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from .clock import now_ms
+from .identifiers import decode_id, encode_id, uuid_text
+from .keys import check_identity_key
+from .primitives import sign, verify
+from .tokens import access_claim, challenge_answer, make_proof
+
+LONGEST_ANSWER = 30  # seconds; no call here waits for mail
+WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class NewLedger(Exception):
+    """The relay keeps another ledger than before (section 14)."""
+
+
+class Unproven(Exception):
+    """The relay's word does not hold under the node id that is known."""
+
+
+class RelayRefused(Exception):
+    def __init__(self, problem):
+        super().__init__(f"{problem.get('code')}: {problem.get('detail')}")
+        self.code = problem.get("code")
+
+
+@dataclass
+class Entry:
+    """What a mailbox holds of one message."""
+    place: int
+    encoded_header: bytes
+    part: bytes
+    attempt: int
+
+
+def to_base64(data):
+    return base64.b64encode(data).decode()
+
+
+def from_base64(text):
+    return base64.b64decode(text, validate=True)
+
+
+class Relay:
+    def __init__(self, origin, identity):
+        self.origin = origin
+        self.identity = identity
+        self.node_id = None  # pinned once it is known
+        self.ledger_id = None
+        self.token = None
+        self.clock = 0  # the node's clock less ours
+
+    def request(self, method, path, body=None, query=None, authorization=None):
+        url = self.origin + path + ("?" + urllib.parse.urlencode(query) if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **(authorization or {})}
+        try:
+            request = urllib.request.Request(url, data, headers, method=method)
+            with WITHOUT_PROXY.open(request, timeout=LONGEST_ANSWER) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise RelayRefused(json.load(error)) from None
+
+    def authenticate(self):
+        """Section 14: from a challenge to a token."""
+        nonce = secrets.token_bytes(32)
+        answer = self.request("POST", "/auth/challenge", {"nonce": to_base64(nonce)})
+        node_id = decode_id("node", answer["node_id"])
+        challenge, ledger_id = from_base64(answer["challenge"]), from_base64(answer["ledger_id"])
+        signed = challenge_answer(node_id, ledger_id, nonce, challenge, answer["at_ms"], answer["expires_at_ms"])
+        if self.node_id not in (None, node_id) or not verify(
+                check_identity_key(node_id), "sealpost/v1/challenge", signed, from_base64(answer["signature"])):
+            raise Unproven("another node, or a wrong signature")
+        known_ledger = self.ledger_id
+        self.node_id, self.ledger_id, self.clock = node_id, ledger_id, answer["at_ms"] - now_ms()
+        self.token_private = Ed25519PrivateKey.generate()
+        token_key = self.token_private.public_key().public_bytes_raw()
+        claim = access_claim(node_id, self.origin, self.identity.key, challenge, answer["expires_at_ms"], token_key)
+        self.token = self.request("POST", "/auth/token", {
+            "identity_key": to_base64(self.identity.key),
+            "origin": self.origin,
+            "challenge": to_base64(challenge),
+            "expires_at_ms": answer["expires_at_ms"],
+            "token_key": to_base64(token_key),
+            "signature": to_base64(sign(self.identity.signing, "sealpost/v1/access", claim)),
+        })["token"]
+        if known_ledger not in (None, ledger_id):
+            raise NewLedger
+
+    def call(self, method, path, body=None, query=None):
+        """A request with token and proof. A proof comes with each, since the connection may be a new one."""
+        if self.token is None:
+            self.authenticate()
+        try:
+            return self.request(method, path, body, query, self.authorization(method, path))
+        except RelayRefused as refused:
+            if refused.code not in ("token-expired", "unauthenticated"):
+                raise
+        self.authenticate()
+        return self.request(method, path, body, query, self.authorization(method, path))
+
+    def authorization(self, method, path):
+        proof = make_proof(self.token_private, self.token, method, self.origin + path, now_ms() + self.clock)
+        return {"authorization": f"DPoP {self.token}", "dpop": proof}
+
+    def upload_prekeys(self, manifest, one_time_curve, one_time_kem):
+        return self.call("POST", "/messaging/upload-prekeys", {
+            "manifest": to_base64(manifest),
+            "one_time_curve": [to_base64(key) for key in one_time_curve],
+            "one_time_kem": [to_base64(key) for key in one_time_kem],
+        })["counts"]
+
+    def claim_bundle(self, target, claim):
+        answer = self.call("POST", f"/messaging/prekeys/{encode_id('agent', target)}", {"claim_id": to_base64(claim)})
+        return tuple(from_base64(answer.get(name, "")) for name in ("manifest", "one_time_curve", "one_time_kem"))
+
+    def get_manifest(self, target):
+        return from_base64(self.call("GET", f"/messaging/prekeys/{encode_id('agent', target)}")["manifest"])
+
+    def send(self, header, parts, body=None, upload=None):
+        request = {"header": to_base64(header), "parts": [
+            {"recipient": encode_id("agent", recipient), "attempt": attempt, "envelope": to_base64(envelope)}
+            for recipient, attempt, envelope in parts]}
+        if body is not None:
+            request["body"] = to_base64(body)
+        if upload is not None:
+            request["upload_id"] = upload
+        return self.call("POST", "/messaging/send", request)["accepted_at_ms"]
+
+    def receive(self, after, control_taken):
+        query = {"after": after, "control_taken": control_taken}
+        entries = self.call("GET", "/messaging/receive", query=query)["entries"]
+        return [Entry(entry["mailbox_seq"], from_base64(entry["header"]), from_base64(entry["envelope"]),
+                      entry["attempt"]) for entry in entries]
+
+    def acknowledge(self, batch):
+        """The relay's countersignature, and what it did not take of the batch."""
+        answer = self.call("POST", "/messaging/ack", {"receipts": to_base64(batch)})
+        return from_base64(answer["countersignature"]), answer["refused"]
+
+    def standing(self):
+        """Our last head of receipts under both signatures; empty without one."""
+        return from_base64(self.call("GET", "/messaging/standing")["receipt_head"])
+
+    def get_status(self, message_id):
+        return self.call("GET", f"/api/messages/{uuid_text(message_id)}")["deliveries"]
+
+    def get_body(self, sender, message_id, offset):
+        answer = self.call("GET", f"/api/messages/{uuid_text(message_id)}/content",
+                           query={"sender": encode_id("agent", sender), "offset": offset})
+        return from_base64(answer.get("body", ""))
+
+    def begin_upload(self, upload, scheme, length, digest):
+        return self.call("POST", "/api/uploads",
+                         {"upload_id": upload, "scheme": scheme, "length": length, "hash": to_base64(digest)})
+
+    def append(self, upload, offset, piece):
+        return self.call("POST", f"/api/uploads/{upload}/pieces", {"offset": offset, "piece": to_base64(piece)})
