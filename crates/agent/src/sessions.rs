@@ -4,7 +4,7 @@
 //! lower id once they have seen it.
 
 use futures::{StreamExt, stream::FuturesOrdered};
-use sealpost_api::v1;
+use sealpost_api::{convert::FieldError, v1};
 use sealpost_crypto::{
     ExpectedBundle, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
     ResponderKemKey, ResponderKeys, Session, SessionId, SessionStanding, SignedPrekey, VerifiedBundle, initiate,
@@ -140,7 +140,10 @@ impl Agent {
             Some(claimed) => claimed.clone(),
             None => self.claim(peer, transmission).await?,
         };
-        let bundle = Bundle::try_from(bundle).map_err(RelayError::from)?;
+        let bundle = Bundle::try_from(bundle).map_err(|error| match error {
+            FieldError::Encoding { source, .. } => SendError::Bundle { agent: peer, source: source.into() },
+            error => RelayError::from(error).into(),
+        })?;
         let known = self.store.find::<PeerRecord>(peer.as_bytes()).await?;
         let seen = known.as_ref().and_then(|known| known.value.manifest).map(|SeenManifestRecord(seen)| seen);
         let identity = bundle.manifest.fields().identity;

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
 fn from_text<'de, D: Deserializer<'de>>(text: &str) -> Result<Vec<u8>, D::Error> {
-    STANDARD.decode(text).map_err(|_| D::Error::custom("expected base64 with padding"))
+    STANDARD.decode(text).map_err(|_| D::Error::custom("expected base64 of the standard alphabet, with padding"))
 }
 
 /// A field of bytes.

@@ -21,6 +21,16 @@ pub enum FieldError {
         /// What is wrong.
         source: DecodeError,
     },
+    /// One of several, which is no such bytes.
+    #[error("{field}[{place}]: {source}")]
+    Element {
+        /// The field.
+        field: &'static str,
+        /// Its place in it, from 0.
+        place: usize,
+        /// What is wrong.
+        source: DecodeError,
+    },
     /// No agent id.
     #[error("{field}: {source}")]
     AgentId {
@@ -61,6 +71,17 @@ pub enum FieldError {
 /// [`FieldError::Encoding`].
 pub fn decode<T: Decode>(field: &'static str, bytes: &[u8]) -> Result<T, FieldError> {
     T::from_bytes(bytes).map_err(|source| FieldError::Encoding { field, source })
+}
+
+/// Reads a list of canonical bytes.
+///
+/// # Errors
+/// [`FieldError::Element`].
+pub fn decode_all<T: Decode>(field: &'static str, items: &[Vec<u8>]) -> Result<Vec<T>, FieldError> {
+    let decode = |(place, bytes): (usize, &Vec<u8>)| {
+        T::from_bytes(bytes).map_err(|source| FieldError::Element { field, place, source })
+    };
+    items.iter().enumerate().map(decode).collect()
 }
 
 /// Reads canonical bytes where empty stands for none.

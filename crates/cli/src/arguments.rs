@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// The folder that agents are kept in.
+    /// The folder that agents are kept in; left out, ~/.sealpost.
     #[arg(long, global = true, env = "SEALPOST_HOME", value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
 

@@ -1,6 +1,6 @@
 //! Sending: a message becomes an entry in each recipient's mailbox before its sender hears that it was accepted.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp};
 use thiserror::Error;
@@ -54,6 +54,8 @@ pub enum DeliveryError {
     ClockSkew {
         /// The relay's clock.
         now: Timestamp,
+        /// How far the message's time may be from it on its side, ahead or behind.
+        allowed: Duration,
     },
     /// The message's life is over.
     #[error("the message's life is over")]
@@ -259,10 +261,12 @@ pub(crate) async fn drop_refused(contents: &dyn Contents, error: &AcceptError, h
 
 fn check_times(submission: &Submission, now: Timestamp) -> Result<(), DeliveryError> {
     let fields = submission.header().fields();
-    let oldest = now.saturating_sub(sealpost_protocol::limits::MESSAGE_LIFE);
-    let newest = now.saturating_add(limits::CLOCK_AHEAD);
-    if fields.created < oldest || fields.created > newest {
-        return Err(DeliveryError::ClockSkew { now });
+    let (ahead, behind) = (limits::CLOCK_AHEAD, sealpost_protocol::limits::MESSAGE_LIFE);
+    if fields.created > now.saturating_add(ahead) {
+        return Err(DeliveryError::ClockSkew { now, allowed: ahead });
+    }
+    if fields.created < now.saturating_sub(behind) {
+        return Err(DeliveryError::ClockSkew { now, allowed: behind });
     }
     if fields.expires <= now {
         return Err(DeliveryError::Expired);

@@ -26,7 +26,7 @@ pub struct MessageQuery {
 #[non_exhaustive]
 pub enum QueryError {
     /// There is no such message, or none that the caller may see.
-    #[error("there is no such message")]
+    #[error("there is no such message, or no such body, for this agent")]
     NotFound,
     /// The body ends before that.
     #[error("the body has {length} bytes")]

@@ -79,7 +79,7 @@ pub enum SubmissionError {
         found: usize,
     },
     /// The body is not the one that the header describes.
-    #[error("the body is not the one that the header describes")]
+    #[error("the body is not the one that the header describes, or only one of both is there")]
     Body,
     /// A message without a ratchet has come without a body.
     #[error("a message of the scheme {0} needs a body")]

@@ -354,7 +354,7 @@ impl Decode for Header {
             priority: Priority::decode(reader)?,
             message_type: reader.option("message type")?,
             thread: reader.option("thread")?,
-            reply_to: reader.option("reply-to")?,
+            reply_to: reader.option("reply-to").map_err(of_reply_to)?,
             created: Timestamp::decode(reader)?,
             expires: Timestamp::decode(reader)?,
             body: reader.option("body")?,
@@ -366,6 +366,14 @@ impl Decode for Header {
             HeaderError::Body => DecodeError::Invalid { field: "body", reason: "empty or too long" },
             _ => DecodeError::Invalid { field: "expires", reason: "its life is empty or too long" },
         })
+    }
+}
+
+/// What is wrong with the message that is answered, not with this one.
+fn of_reply_to(error: DecodeError) -> DecodeError {
+    match error {
+        DecodeError::Invalid { reason, .. } => DecodeError::Invalid { field: "reply-to", reason },
+        error => error,
     }
 }
 

@@ -178,6 +178,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_none_is_told_by_what_is_wrong_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealpost.toml");
+        assert!(matches!(Config::read(&path), Err(ConfigError::Io { path: of, .. }) if of == path));
+        fs::write(&path, [0xff]).unwrap();
+        assert!(matches!(Config::read(&path), Err(ConfigError::Io { .. })), "no text");
+        let wrong = [
+            "listen =",
+            "listen = 7117",
+            "listen = \"localhost\"",
+            "listen = \"127.0.0.1:99999\"",
+            "allow_plaintext = \"yes\"",
+            "origins = \"https://post.example\"",
+            "[tls]\ncertificate = \"a\"",
+            "data_dir = \"a\"\ndata_dir = \"b\"",
+        ];
+        for text in wrong {
+            fs::write(&path, text).unwrap();
+            let error = Config::read(&path).unwrap_err();
+            assert!(matches!(error, ConfigError::Toml { .. }), "{text}: {error:?}");
+        }
+    }
+
+    #[test]
     fn an_open_address_without_tls_is_refused_unless_allowed_by_name() {
         let open = Config { listen: "0.0.0.0:7117".parse().unwrap(), ..Config::default() };
         assert!(matches!(open.check(), Err(ConfigError::Plaintext(_))));

@@ -168,8 +168,18 @@ async fn the_demonstration_does_all_it_shows() {
     let steps = shown["steps"].as_array().expect("its steps");
     let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().expect("a name")).collect();
     assert_eq!(names, DEMO);
-    assert!(steps.iter().all(|step| step["ok"] == true), "{shown}");
+    assert!(steps.iter().all(|step| step["ok"] == true && step["ms"].is_u64()), "{shown}");
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "it keeps nothing");
+}
+
+#[tokio::test]
+async fn a_demonstration_that_cannot_go_on_says_so_and_fails() {
+    let home = Home::new("http://127.0.0.1:1").with("TMPDIR", "/nowhere");
+    let failed = home.run(["demo", "--json"]).await.exited(1);
+    let shown = failed.document();
+    assert_eq!((shown["ok"].as_bool(), shown["steps"][0]["ok"].as_bool()), (Some(false), Some(false)), "{shown}");
+    assert!(shown["steps"][0]["error"].as_str().is_some_and(|error| error.contains("/nowhere")), "{shown}");
+    home.run(["demo"]).await.exited(1);
 }
 
 /// The form of what a relay says of a stored content.

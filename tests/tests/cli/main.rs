@@ -43,13 +43,18 @@ async fn relay_and_home() -> (TestRelay, Home) {
     (relay, home)
 }
 
-/// Checks that a document has these fields and no others.
+/// What the command's documents hold, for those who write programs.
+const DESCRIBED: &str = include_str!("../../../docs/json.md");
+
+/// Checks that a document has these fields and no others, and that each is described.
 fn assert_fields(document: &Value, expected: &[&str]) {
     let mut found: Vec<_> = document.as_object().expect("an object").keys().map(String::as_str).collect();
     let mut expected = expected.to_vec();
     found.sort_unstable();
     expected.sort_unstable();
     assert_eq!(found, expected, "{document}");
+    let is_described = |field: &&str| DESCRIBED.contains(&format!("`{field}`"));
+    assert_eq!(found.into_iter().find(|field| !is_described(field)), None, "not in docs/json.md");
 }
 
 /// The texts in the output of `receive --json`.

@@ -7,7 +7,7 @@ use sealpost_crypto::VerifiedManifest;
 use sealpost_protocol::{AgentId, CurveKey, Prekey, SignedManifest, encoding::Decode};
 
 use crate::{
-    Agent, RelayError, SendError, limits,
+    Agent, SendError, limits,
     records::{PeerRecord, SeenManifestRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
@@ -56,12 +56,12 @@ impl Agent {
     ) -> Result<(Option<Versioned<PeerRecord>>, VerifiedManifest), SendError> {
         let request = v1::GetManifestRequest { agent_id: agent.to_string() };
         let answer = self.relay().await?.manifest(request).await?;
-        let manifest = SignedManifest::from_bytes(&answer.manifest);
-        let manifest = manifest.map_err(|_| RelayError::Answer("what it hands out is no manifest"))?;
+        let unusable = |source| SendError::Bundle { agent, source };
+        let manifest = SignedManifest::from_bytes(&answer.manifest).map_err(|error| unusable(error.into()))?;
         let known = self.peer(agent).await?;
         let seen = known.as_ref().and_then(|known| known.value.manifest).map(|SeenManifestRecord(seen)| seen);
         let verified = VerifiedManifest::check(&manifest, agent, seen, self.clock.now());
-        Ok((known, verified.map_err(|source| SendError::Bundle { agent, source })?))
+        Ok((known, verified.map_err(unusable)?))
     }
 
     async fn peer(&self, agent: AgentId) -> Result<Option<Versioned<PeerRecord>>, StoreAccessError> {

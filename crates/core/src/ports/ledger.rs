@@ -106,8 +106,10 @@ pub struct AcceptanceOutcome {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The id is in use for something else.
-    #[error("the message's id is in use for something else")]
+    /// Neither what was accepted under the id, nor what may follow it.
+    #[error(
+        "under that id another header was accepted, or another part for that attempt, or the attempt before has not failed"
+    )]
     Conflict,
     /// An unknown message without a first part for every recipient.
     #[error("a message's first submission has a first attempt for each of its recipients")]

@@ -2,7 +2,7 @@
 
 use sealpost_protocol::{
     AgentId, Bundle, CurveKey, IdentityKey, KemPrekey, KemPrekeyKind, ManifestFields, ManifestHash, Prekey, PrekeyKind,
-    SignedManifest, Suite, SuiteId, Timestamp,
+    SignedManifest, Suite, SuiteId, Timestamp, encoding::DecodeError,
 };
 use thiserror::Error;
 
@@ -49,9 +49,12 @@ pub struct VerifiedBundle {
 }
 
 /// Why a bundle must not be used. Whoever handed it out is broken or lying, except for what has expired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum BundleError {
+    /// It, or a signature in it, is not what its form demands.
+    #[error("{0}")]
+    Malformed(#[from] DecodeError),
     /// It is of another agent.
     #[error("the bundle is another agent's")]
     OtherAgent,

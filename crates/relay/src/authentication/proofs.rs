@@ -6,6 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation,
+    errors::ErrorKind,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk},
 };
 use sealpost_protocol::Timestamp;
@@ -58,11 +59,14 @@ impl Proofs {
             return refuse("is made with another key than the token's");
         }
         if claims.ath != URL_SAFE_NO_PAD.encode(digest(&SHA256, expected.token.as_bytes())) {
-            return refuse("is for another token");
+            return refuse("is for another token (ath)");
         }
         let origin = claims.htu.strip_suffix(expected.path).and_then(|origin| origin.parse().ok());
-        if claims.htm != expected.method || !origin.is_some_and(|origin| expected.origins.contains(&origin)) {
-            return refuse("is for another request");
+        if claims.htm != expected.method {
+            return refuse("is for another method (htm)");
+        }
+        if !origin.is_some_and(|origin| expected.origins.contains(&origin)) {
+            return refuse("is for another address (htu), which is origin and path without the query");
         }
         let made = Timestamp::from_millis(claims.iat.saturating_mul(1_000));
         if made.since(now) > limits::PROOF_AGE || now.since(made) > limits::PROOF_AGE {
@@ -79,18 +83,22 @@ impl Proofs {
 
 /// Checks the proof's signature under the Ed25519 key that it names.
 fn verify(proof: &str) -> Result<(Claims, [u8; 32]), AuthenticationError> {
-    let malformed = || AuthenticationError::BadProof("is not a DPoP proof signed with Ed25519");
-    let header = jsonwebtoken::decode_header(proof).map_err(|_| malformed())?;
+    let bad = AuthenticationError::BadProof;
+    let header = jsonwebtoken::decode_header(proof).map_err(|_| bad("is no JWT"))?;
     if header.typ.as_deref() != Some("dpop+jwt") || header.alg != Algorithm::EdDSA {
-        return Err(malformed());
+        return Err(bad("is not of the type dpop+jwt, signed with EdDSA"));
     }
-    let key = header.jwk.as_ref().and_then(ed25519_key).ok_or_else(malformed)?;
+    let key = header.jwk.as_ref().and_then(ed25519_key).ok_or(bad("names no Ed25519 key (jwk)"))?;
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false; // proofs carry their own time instead
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
     let data = jsonwebtoken::decode::<Claims>(proof, &DecodingKey::from_ed_der(&key), &validation);
-    Ok((data.map_err(|_| malformed())?.claims, key))
+    let data = data.map_err(|error| match error.kind() {
+        ErrorKind::Json(_) => bad("lacks jti, htm, htu, iat (a whole number of seconds) or ath"),
+        _ => bad("does not bear the signature of the key that it names"),
+    })?;
+    Ok((data.claims, key))
 }
 
 fn ed25519_key(jwk: &Jwk) -> Option<[u8; 32]> {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sealpost_api::{
-    convert::{agent_id, array, attempt, decode, message_ref, millis, timestamp},
+    convert::{agent_id, array, attempt, decode, decode_all, message_ref, millis, timestamp},
     v1,
 };
 use sealpost_core::{
@@ -60,12 +60,8 @@ pub(crate) async fn upload_prekeys(
     }
     let upload = PrekeyUpload {
         manifest: decode("manifest", &request.manifest)?,
-        one_time_curve: request
-            .one_time_curve
-            .iter()
-            .map(|key| decode("one_time_curve", key))
-            .collect::<Result<_, _>>()?,
-        one_time_kem: request.one_time_kem.iter().map(|key| decode("one_time_kem", key)).collect::<Result<_, _>>()?,
+        one_time_curve: decode_all("one_time_curve", &request.one_time_curve)?,
+        one_time_kem: decode_all("one_time_kem", &request.one_time_kem)?,
     };
     let counts = app.services.key_agreement.publish(caller, upload).await?;
     Ok(v1::UploadPrekeysResponse { counts: Some(counts_message(counts)) })

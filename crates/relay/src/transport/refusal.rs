@@ -106,7 +106,7 @@ impl From<ManifestLookupError> for Refusal {
 impl From<DeliveryError> for Refusal {
     fn from(error: DeliveryError) -> Self {
         let hint = match error {
-            DeliveryError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
+            DeliveryError::ClockSkew { now, allowed } => Some(Hint::Clock { now, allowed }),
             _ => None,
         };
         Self::from_error(error.code(), &error).with_hint(hint)

@@ -1,7 +1,10 @@
 //! The OpenAPI 3.1 document. Its paths are the router's own operations; its texts and schemas come from the comments and
 //! messages of the interface's descriptors, whose field names are those of the JSON form.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use axum::response::{IntoResponse, Response};
 use http::header;
@@ -150,6 +153,9 @@ impl Interface {
 
     fn schemas(&self) -> Map<String, Value> {
         let mut schemas = Map::new();
+        let methods = || self.file.service.iter().flat_map(|service| &service.method);
+        let asked = self.reached(methods().map(MethodDescriptorProto::input_type));
+        let answered = self.reached(methods().map(MethodDescriptorProto::output_type));
         for (index, message) in numbered(&self.file.message_type) {
             let place = [MESSAGE, index];
             let field = |(index, field): (usize, &FieldDescriptorProto)| {
@@ -157,11 +163,29 @@ impl Interface {
                 (field.name().to_owned(), described(property(field), comment))
             };
             let properties: Map<_, _> = message.field.iter().enumerate().map(field).collect();
-            let schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+            let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+            // In a request each may be left out; an answer leaves none out.
+            if answered.contains(message.name()) && !asked.contains(message.name()) {
+                let names: Vec<_> = message.field.iter().map(FieldDescriptorProto::name).collect();
+                schema = with(schema, "required", names.into());
+            }
             schemas.insert(message.name().to_owned(), described(schema, self.comment(&place)));
         }
         schemas.insert("Problem".to_owned(), problem_schema());
         schemas
+    }
+
+    /// The names of these messages and of all that lie in them.
+    fn reached<'a>(&'a self, types: impl Iterator<Item = &'a str>) -> BTreeSet<&'a str> {
+        let mut reached = BTreeSet::new();
+        let mut left: Vec<_> = types.collect();
+        while let Some((_, message)) = left.pop().and_then(|name| self.message(name)) {
+            if reached.insert(message.name()) {
+                let fields = message.field.iter().filter(|field| field.r#type() == Type::Message);
+                left.extend(fields.map(FieldDescriptorProto::type_name));
+            }
+        }
+        reached
     }
 }
 
@@ -204,7 +228,7 @@ fn reference(type_name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{}", short(type_name)) })
 }
 
-/// A field's schema: every field may be left out, those that may also be null say so.
+/// A field's schema; those that may be null say so.
 fn property(field: &FieldDescriptorProto) -> Value {
     let one = scalar(field);
     match field.label() {
@@ -258,7 +282,7 @@ fn problem_schema() -> Value {
             "allowed_ms": {
                 "type": "integer",
                 "format": "uint64",
-                "description": "With `clock-skew`: how far ahead or behind a clock may be, in milliseconds.",
+                "description": "With `clock-skew`: how far a time may be from it on that side, ahead or behind, in milliseconds.",
             },
         },
     })

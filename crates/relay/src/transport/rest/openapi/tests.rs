@@ -110,6 +110,20 @@ fn is_of(value: &Value, schema: &Value) -> bool {
 }
 
 #[test]
+fn an_answer_requires_each_of_its_fields_and_a_request_none() {
+    let (document, interface) = (the_document(), Interface::read().unwrap());
+    let schemas = &document["components"]["schemas"];
+    for method in interface.file.service.iter().flat_map(|service| &service.method) {
+        assert_eq!(schemas[short(method.input_type())]["required"], Value::Null, "{}", method.input_type());
+        let answer = &schemas[short(method.output_type())];
+        let required: BTreeSet<_> = answer["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(required, keys(&answer["properties"]), "{}", method.output_type());
+    }
+    let delivery = schemas["DeliveryStatus"]["required"].as_array().unwrap();
+    assert!(delivery.contains(&"acknowledged_at_ms".into()), "null while there is none");
+}
+
+#[test]
 fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
     let document = the_document();
     let checked = check_json_forms! { document,
