@@ -10,8 +10,8 @@ use rusqlite::{Connection, Transaction, params};
 use sealpost_blocks::{BlockHandle, BlockStore, Needs};
 use sealpost_core::ports::BackendError;
 
-use super::{Blocks, CollectionReport, EmbeddedContents, StoreError, blocks, contents_mark, limits};
-use crate::embedded::columns::Number;
+use super::{Blocks, CollectionReport, EmbeddedContents, StoreError, blocks, contents_mark};
+use crate::{embedded::columns::Number, limits};
 
 /// Handles of one table behind a place in it, the place as two columns.
 const TABLES: [&str; 3] = [

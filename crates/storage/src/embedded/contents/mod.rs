@@ -11,7 +11,6 @@ mod block_lists;
 mod blocks;
 mod collecting;
 mod discarding;
-mod limits;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -34,6 +33,7 @@ pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError};
+use crate::limits;
 
 /// The blocks' directory inside the data directory.
 pub(super) const DIRECTORY: &str = "blocks";

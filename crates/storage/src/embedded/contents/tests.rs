@@ -74,7 +74,7 @@ impl Place {
 
     /// The ledger's writer lets go of an acceptance after it has answered.
     async fn nothing_is_held(&self) {
-        let everything = blocks::mark(u64::MAX);
+        let everything = mark(u64::MAX);
         while self.contents.blocks.settled(everything) != everything {
             tokio::task::yield_now().await;
         }

@@ -12,9 +12,7 @@ use crate::embedded::{
     contents::{lies_behind, mark},
     contents_mark,
 };
-
-/// Rows that are read at once.
-const ROWS: u64 = 64;
+use crate::limits;
 
 /// One table of handles: row, place, agent, message, what it is, handle, and what it hashed to when it was accepted.
 struct Table {
@@ -87,7 +85,7 @@ pub(super) async fn rebuild_all(contents: &EmbeddedContents, notes: &mut Notes) 
 fn next_rows(connection: &Connection, sql: &str, after: (u64, u64)) -> Result<Vec<Candidate>, StoreError> {
     let committed = mark(contents_mark::load(connection)?);
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![Number(after.0), Number(after.1), Number(ROWS)])?;
+    let mut rows = statement.query(params![Number(after.0), Number(after.1), Number(limits::VERIFIED_AT_ONCE)])?;
     let mut candidates = Vec::new();
     while let Some(row) = rows.next()? {
         let named = named(row)?;
