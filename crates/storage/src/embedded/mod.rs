@@ -12,6 +12,7 @@ mod data_directory;
 mod failure;
 mod identity;
 mod ledger;
+mod named_contents;
 mod prekeys;
 mod restoring;
 mod schema;
