@@ -55,6 +55,7 @@ mod stored_message;
 mod surroundings;
 mod sweep;
 mod sync;
+mod system_clock;
 mod turns;
 
 #[cfg(test)]
@@ -87,6 +88,7 @@ pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use stored_message::{StoredBody, StoredContent, StoredMessage};
 pub use surroundings::Surroundings;
 pub use sync::Synced;
+pub use system_clock::SystemClock;
 pub use turns::Turn;
 
 // Files that are their owner's alone, as the store's are: for a key beside it, or an identity that is carried elsewhere.
