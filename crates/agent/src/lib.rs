@@ -32,6 +32,7 @@ mod follow;
 mod groups;
 mod identity_file;
 mod inbox;
+mod mailbox_place;
 mod marks;
 mod message_ids;
 mod outbox;
