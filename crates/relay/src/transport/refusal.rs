@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_detail_that_quotes_a_whole_request_is_cut() {
-        let quoted = "é".repeat(limits::REQUEST_BYTES);
+        let quoted = "é".repeat(sealpost_protocol::limits::REQUEST_BYTES);
         let refusal = Refusal::new(ErrorCode::Malformed, quoted);
         assert_eq!(refusal.detail.chars().count(), limits::DETAIL_CHARACTERS);
     }

@@ -11,7 +11,7 @@ mod block_lists;
 mod blocks;
 mod collecting;
 mod discarding;
-mod limits;
+mod forms;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -19,9 +19,7 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{
-    BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles, WhiteningPolicy,
-};
+use sealpost_blocks::{BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles};
 use sealpost_core::ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -32,8 +30,9 @@ pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport}
 
 pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
-use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
-use super::{Store, contents_mark, data_directory, failure::StoreError};
+use self::{appending::Append, blocks::Blocks, discarding::Discard, forms::form, worker::Worker};
+use super::{Store, contents_mark, data_directory, failure::StoreError, named_contents::all_handles};
+use crate::limits;
 
 /// The blocks' directory inside the data directory.
 pub(super) const DIRECTORY: &str = "blocks";
@@ -235,19 +234,7 @@ impl Contents for EmbeddedContents {
     }
 
     fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
-        let handle = BlockHandle::from_bytes(&handle.0).ok()?;
-        Some(ContentForm {
-            length: handle.length(),
-            padded_length: handle.padded_length(),
-            policy: match handle.policy() {
-                WhiteningPolicy::Pooled => ContentPolicy::Pooled,
-                WhiteningPolicy::Fresh => ContentPolicy::Fresh,
-            },
-            block_size: u32::try_from(handle.block_size().bytes()).unwrap_or(u32::MAX),
-            tuple_size: handle.tuple_size().get(),
-            is_cbl: handle.is_cbl(),
-            block_ids: handle.block_ids().map(|id| id.0).collect(),
-        })
+        BlockHandle::from_bytes(&handle.0).ok().as_ref().map(form)
     }
 
     async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
@@ -322,9 +309,7 @@ fn needed<T>(
     connection: &rusqlite::Connection,
     take: impl FnOnce(&mut Needed<'_>) -> Result<T, BackendError>,
 ) -> Result<Result<T, BackendError>, StoreError> {
-    const NEEDED: &str = "SELECT content FROM parts UNION ALL SELECT content FROM pieces
-         UNION ALL SELECT content FROM control_messages UNION ALL SELECT handle FROM released";
-    let mut statement = connection.prepare(NEEDED)?;
+    let mut statement = connection.prepare(&all_handles())?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut handles = rows.filter_map(|bytes| match bytes.map(|bytes| BlockHandle::from_bytes(&bytes)) {
         Ok(Ok(handle)) => Some(Ok(handle)),
