@@ -169,6 +169,11 @@ pub const SWEPT_ROWS: usize = 500;
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
 
+/// How often one-time keys are called back because a message names one that was never made here: a week, so that whoever makes
+/// names up costs an agent no more than its own rotation does. Lower, and strangers have it make, upload and keep keys, and
+/// take one gap of ids after the other; higher, and of two old copies put back in a row the second is found out late.
+pub const RECALL_INTERVAL: Duration = ROTATION;
+
 /// How long a message rests whose recipient lacked its group's key, before it goes again: a key that is on its way has come
 /// by the first time; by the second its founder has been back.
 pub const FIRST_REPEAT: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 //! message can name it any more.
 
 mod keys;
+mod recall;
 mod upload;
 mod warnings;
 
@@ -41,6 +42,8 @@ pub struct PrekeyStatus {
     pub is_low: bool,
     /// The stable code with which the relay has refused new keys since it last took some.
     pub refused: Option<String>,
+    /// Whether the relay is still to forget one-time keys whose private halves may not be here.
+    pub recall_due: bool,
 }
 
 impl Agent {
@@ -67,7 +70,8 @@ impl Agent {
     }
 
     /// Replaces the keys in one commit with `changes`. Within a turn, for two processes of the agent would make two sets.
-    /// With `above`, someone else has published for this identity, up to that version and under who knows which ids.
+    /// With `above`, someone else has published for this identity, up to that version and under who knows which ids; what the
+    /// relay has of that is called back.
     pub(crate) async fn rotate_with(
         &self,
         mut changes: Changes,
@@ -84,6 +88,7 @@ impl Agent {
         };
         if let Some(above) = above {
             (version, ids) = (version.max(above), ids.beyond_the_gap());
+            self.note_recall_everywhere(&mut changes).await?;
         }
         let prekeys = ManifestPrekeys::generate(self.primitives.as_ref(), SUITES.to_vec(), ids.manifest, validity)?;
         ids.manifest = next(ids.manifest);
@@ -92,9 +97,12 @@ impl Agent {
         if let Some(kem) = &prekeys.last_resort_kem {
             keep(&mut changes, kem);
         }
-        let relay_counts = if known.is_some() { self.relay_counts().await? } else { v1::PrekeyCounts::default() };
+        let left = match (&known, above) {
+            (Some(_), None) => self.staying(self.relay_counts().await?).await?,
+            _ => v1::PrekeyCounts::default(),
+        };
         self.erase_expired_one_time_keys(&mut changes).await?;
-        self.add_one_time_keys(&mut changes, &mut ids, relay_counts).await?;
+        self.add_one_time_keys(&mut changes, &mut ids, left).await?;
         let manifest = prekeys.publish(self.identity.as_ref(), version + 1, validity)?;
         let ledger = known.as_ref().and_then(|known| known.value.ledger);
         changes.upsert(&[], known.as_ref(), &ManifestRecord { manifest, confirmed: None, next_ids: ids, ledger });
@@ -162,7 +170,7 @@ impl Agent {
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
             self.upload().await?;
-        } else if fewest(counts) < self.refill_below() {
+        } else if fewest(counts) < self.refill_below() || self.due_recall().await?.is_some() {
             self.refill().await?;
         }
         Ok(())
@@ -196,9 +204,9 @@ impl Agent {
     /// agent may just have done the same.
     async fn refill(&self) -> Result<(), PrekeysError> {
         let _turn = self.turns.take().await?;
-        let counts = self.relay_counts().await?;
+        let counts = self.staying(self.relay_counts().await?).await?;
         let Some(known) = self.manifest_record().await? else { return Ok(()) };
-        if fewest(counts) >= self.refill_below() {
+        if fewest(counts) >= self.refill_below() && self.due_recall().await?.is_none() {
             return Ok(());
         }
         let mut next_ids = known.value.next_ids;

@@ -119,6 +119,7 @@ fn agent_of(event: &Event) -> Option<AgentId> {
         | Event::BodyGone { sender: agent, .. }
         | Event::BodyLost { sender: agent, .. }
         | Event::BodyDamaged { sender: agent, .. }
+        | Event::PrekeysRecalled { sender: agent, .. }
         | Event::Missing { sender: agent, .. }
         | Event::JoinedGroup { founder: agent, .. }
         | Event::RemovedFromGroup { founder: agent, .. }
@@ -198,6 +199,13 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
             );
             ("message:body-damaged", message, "damaged".to_owned(), text)
         }
+        Event::PrekeysRecalled { message, .. } => {
+            let text = format!(
+                "{message} from {who} names a one-time prekey that was never made here: the store is an old copy, or its \
+                 sender made the name up; those that the relay had left are replaced"
+            );
+            ("prekeys:recalled", message, "unknown-prekey".to_owned(), text)
+        }
         _ => return None,
     };
     let told = Told { id: Some(id.to_string()), reason: Some(reason), ..Told::new(name) };
@@ -216,7 +224,8 @@ impl Told {
             Event::Failed { recipient: of, .. } => recipient = Some(of.to_string()),
             Event::BodyGone { sender: of, .. }
             | Event::BodyLost { sender: of, .. }
-            | Event::BodyDamaged { sender: of, .. } => sender = Some(of.to_string()),
+            | Event::BodyDamaged { sender: of, .. }
+            | Event::PrekeysRecalled { sender: of, .. } => sender = Some(of.to_string()),
             _ => {}
         }
         Self { sender, recipient, attempt, ..self }

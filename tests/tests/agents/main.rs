@@ -20,6 +20,7 @@ mod missing;
 mod other_ledger;
 mod other_node;
 mod prekeys;
+mod recall;
 mod receipt_heads;
 mod renewal;
 mod replay;

@@ -16,7 +16,7 @@ use super::{assert_accepted, assert_acknowledged, relay_behind_proxy};
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Claims bundles of `target` under these names, as strangers of whom each stays below the limit.
-async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
+pub(super) async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
     let names: Vec<_> = names.collect();
     for names in names.chunks(20) {
         let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
@@ -26,7 +26,7 @@ async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32
     }
 }
 
-async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
+pub(super) async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
     let PrekeyStatus { one_time_curve, one_time_kem, .. } =
         within("the prekeys' status", agent.prekey_status()).await.unwrap();
     (one_time_curve, one_time_kem)
@@ -158,7 +158,6 @@ async fn ids_that_the_relay_holds_to_be_used_are_spent_and_others_take_their_pla
     let first = relay.script().uploaded.take().expect("it has arrived");
 
     relay.script().refuses_uploads = None;
-    relay.script().counts = v1::PrekeyCounts::default();
     relay.script().spent = vec![first.one_time_curve[7].clone()];
     within("a round", bob.sync(Duration::ZERO)).await.unwrap();
     let second = relay.script().uploaded.clone().expect("an upload without the key that was used");

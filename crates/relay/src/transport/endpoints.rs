@@ -66,6 +66,7 @@ pub(crate) async fn upload_prekeys(
             .map(|key| decode("one_time_curve", key))
             .collect::<Result<_, _>>()?,
         one_time_kem: request.one_time_kem.iter().map(|key| decode("one_time_kem", key)).collect::<Result<_, _>>()?,
+        forget_unused: request.forget_unused,
     };
     let counts = app.services.key_agreement.publish(caller, upload).await?;
     Ok(v1::UploadPrekeysResponse { counts: Some(counts_message(counts)) })
