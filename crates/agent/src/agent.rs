@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use crate::{
     bodies::{Followings, LostBodies, ReceivingLimits, Spool, Transfer, Transfers, Wanted},
     control::OwedSteps,
-    error::{OpenError, StateError},
+    error::{OpenAgentError, StateError},
     limits,
     message_ids::MessageIds,
     outbox::Holds,
@@ -107,8 +107,8 @@ impl Agent {
     /// Makes an agent with a new identity in `folder`, which is made if missing.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
-    pub async fn create(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+    /// [`OpenAgentError`]; [`OpenAgentError::Exists`] if there is one already.
+    pub async fn create(folder: &Path, master: MasterKeySource) -> Result<Self, OpenAgentError> {
         Self::create_with(folder, master, Surroundings::default()).await
     }
 
@@ -120,7 +120,7 @@ impl Agent {
         folder: &Path,
         master: MasterKeySource,
         surroundings: Surroundings,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, OpenAgentError> {
         let identity = IdentityPrivateKey::generate(surroundings.primitives.as_ref())?;
         Self::create_as(folder, master, identity, Changes::default(), surroundings).await
     }
@@ -132,11 +132,11 @@ impl Agent {
         identity: IdentityPrivateKey,
         mut changes: Changes,
         surroundings: Surroundings,
-    ) -> Result<Self, OpenError> {
-        let io_error = |source| OpenError::Io { path: folder.to_owned(), source };
+    ) -> Result<Self, OpenAgentError> {
+        let io_error = |source| OpenAgentError::Io { path: folder.to_owned(), source };
         match read_head(folder).await {
-            Ok(_) => return Err(OpenError::Exists(folder.to_owned())),
-            Err(OpenError::Missing(_)) => {}
+            Ok(_) => return Err(OpenAgentError::Exists(folder.to_owned())),
+            Err(OpenAgentError::Missing(_)) => {}
             Err(error) => return Err(error),
         }
         let primitives = Arc::clone(&surroundings.primitives);
@@ -161,8 +161,8 @@ impl Agent {
     /// Opens the agent in `folder`.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::Missing`] if there is none.
-    pub async fn open(folder: &Path, master: MasterKeySource) -> Result<Self, OpenError> {
+    /// [`OpenAgentError`]; [`OpenAgentError::Missing`] if there is none.
+    pub async fn open(folder: &Path, master: MasterKeySource) -> Result<Self, OpenAgentError> {
         Self::open_with(folder, master, Surroundings::default()).await
     }
 
@@ -174,12 +174,13 @@ impl Agent {
         folder: &Path,
         master: MasterKeySource,
         surroundings: Surroundings,
-    ) -> Result<Self, OpenError> {
+    ) -> Result<Self, OpenAgentError> {
         let (store, head, _) = read_head(folder).await?;
         let key = stretch(master, head.passphrase).await?;
         let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
         let store = SealedStore::new(store, vault, Arc::clone(&surroundings.primitives));
-        let record: IdentityRecord = store.find(&[]).await?.ok_or_else(|| OpenError::Missing(folder.to_owned()))?.value;
+        let record: IdentityRecord =
+            store.find(&[]).await?.ok_or_else(|| OpenAgentError::Missing(folder.to_owned()))?.value;
         let identity = record.identity()?;
         Ok(Self::new(folder, identity, store, surroundings))
     }
@@ -187,8 +188,8 @@ impl Agent {
     /// The public identity of the agent in `folder`, for which neither a master key nor leave to write is needed.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::Missing`] if there is none, or one whose making was cut short.
-    pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenError> {
+    /// [`OpenAgentError`]; [`OpenAgentError::Missing`] if there is none, or one whose making was cut short.
+    pub async fn identity_in(folder: &Path) -> Result<IdentityKey, OpenAgentError> {
         Ok(look_at_head(folder).await?.identity)
     }
 
@@ -196,7 +197,7 @@ impl Agent {
     ///
     /// # Errors
     /// As [`Agent::identity_in`].
-    pub async fn lock_in(folder: &Path) -> Result<Lock, OpenError> {
+    pub async fn lock_in(folder: &Path) -> Result<Lock, OpenAgentError> {
         Ok(if look_at_head(folder).await?.passphrase.is_some() { Lock::Passphrase } else { Lock::Key })
     }
 
@@ -238,8 +239,8 @@ impl Agent {
     /// Uses the relay at `address` from now on. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`OpenError::Relay`] for an address that is none, [`OpenError::State`].
-    pub async fn connect(mut self, address: &RelayAddress) -> Result<Self, OpenError> {
+    /// [`OpenAgentError::Relay`] for an address that is none, [`OpenAgentError::State`].
+    pub async fn connect(mut self, address: &RelayAddress) -> Result<Self, OpenAgentError> {
         let origin = address.origin.trim_end_matches('/');
         let known = self.store.find::<RelayRecord>(origin.as_bytes()).await?;
         let pinned = known.map(|known| known.value.node);
@@ -299,8 +300,8 @@ pub(crate) fn ignore_conflict(result: Result<(), StoreAccessError>) -> Result<()
 }
 
 /// The head of the agent's store in `folder`; nothing is written.
-async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenError> {
-    let missing = || OpenError::Missing(folder.to_owned());
+async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenAgentError> {
+    let missing = || OpenAgentError::Missing(folder.to_owned());
     let file = folder.join(FILE_NAME);
     if !file.is_file() {
         return Err(missing());
@@ -311,8 +312,8 @@ async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenError> {
 }
 
 /// The store in `folder`, its head, and the head's version.
-pub(crate) async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead, u64), OpenError> {
-    let missing = || OpenError::Missing(folder.to_owned());
+pub(crate) async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHead, u64), OpenAgentError> {
+    let missing = || OpenAgentError::Missing(folder.to_owned());
     let file: PathBuf = folder.join(FILE_NAME);
     if !file.is_file() {
         return Err(missing());
@@ -329,14 +330,14 @@ pub(crate) async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHea
 pub(crate) async fn stretch(
     master: MasterKeySource,
     parameters: Option<PassphraseParameters>,
-) -> Result<MasterKey, OpenError> {
+) -> Result<MasterKey, OpenAgentError> {
     let provider: Box<dyn MasterKeyProvider> = match (master, parameters) {
         (MasterKeySource::Provider(provider), _) => provider,
         (MasterKeySource::Passphrase(passphrase), Some(parameters)) => {
             Box::new(PassphraseProvider::new(passphrase, parameters)?)
         }
         (MasterKeySource::Passphrase(_), None) => {
-            return Err(OpenError::MasterKey(sealpost_crypto::MasterKeyError::NotAKeyFile));
+            return Err(OpenAgentError::MasterKey(sealpost_crypto::MasterKeyError::NotAKeyFile));
         }
     };
     let key = tokio::task::spawn_blocking(move || provider.master_key()).await;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use sealpost_crypto::{
-    BodyError, BundleError, MasterKeyError, PayloadError, PrimitivesError, PublishError, RosterError, SealError,
+    BodyError, BundleError, MasterKeyError, PayloadError, PrimitivesError, RosterError, SealError, SignManifestError,
     VaultError,
 };
 use sealpost_protocol::{
@@ -35,7 +35,7 @@ impl StateError {
 /// Why there is no agent.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenAgentError {
     /// There is none in that folder.
     #[error("there is no agent in {0}")]
     Missing(PathBuf),
@@ -44,7 +44,7 @@ pub enum OpenError {
     Exists(PathBuf),
     /// The file cannot be opened.
     #[error(transparent)]
-    Database(#[from] sealpost_sqlite::OpenError),
+    Database(#[from] sealpost_sqlite::OpenDatabaseError),
     /// The folder cannot be made.
     #[error("{path}: {source}")]
     Io {
@@ -303,7 +303,7 @@ pub enum PrekeysError {
     Primitives(#[from] PrimitivesError),
     /// The keys make no manifest.
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Publish(#[from] SignManifestError),
     /// A stored row is not what it should be.
     #[error("the local store is damaged: {0}")]
     Damaged(#[from] DecodeError),
@@ -406,4 +406,4 @@ macro_rules! through_state {
     };
 }
 
-through_state!(OpenError, SendError, SyncError, PrekeysError, StatusError, CancelError, GroupError);
+through_state!(OpenAgentError, SendError, SyncError, PrekeysError, StatusError, CancelError, GroupError);

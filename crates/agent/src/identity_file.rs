@@ -14,7 +14,7 @@ use sealpost_protocol::{
 use zeroize::Zeroizing;
 
 use crate::{
-    Agent, MasterKeySource, OpenError, Surroundings,
+    Agent, MasterKeySource, OpenAgentError, Surroundings,
     agent::stretch,
     limits,
     records::{
@@ -37,8 +37,8 @@ impl IdentityFile {
     /// Opens the file.
     ///
     /// # Errors
-    /// [`OpenError::Damaged`] for what is no such file, [`OpenError::Vault`] for another passphrase.
-    pub async fn open(file: &[u8], passphrase: Zeroizing<String>) -> Result<Self, OpenError> {
+    /// [`OpenAgentError::Damaged`] for what is no such file, [`OpenAgentError::Vault`] for another passphrase.
+    pub async fn open(file: &[u8], passphrase: Zeroizing<String>) -> Result<Self, OpenAgentError> {
         let mut reader = Reader::new(file);
         if reader.bytes("identity file", LABEL.len())? != LABEL {
             return Err(DecodeError::Invalid { field: "identity file", reason: "not a file of this kind" }.into());
@@ -67,8 +67,8 @@ impl IdentityFile {
     /// Makes an agent of it in `folder`.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::Exists`] if there is one already.
-    pub async fn import(self, folder: &Path, master: MasterKeySource) -> Result<Agent, OpenError> {
+    /// [`OpenAgentError`]; [`OpenAgentError::Exists`] if there is one already.
+    pub async fn import(self, folder: &Path, master: MasterKeySource) -> Result<Agent, OpenAgentError> {
         Agent::create_as(folder, master, self.identity, self.rows, Surroundings::default()).await
     }
 }
@@ -77,8 +77,8 @@ impl Agent {
     /// The identity as one file, sealed under a passphrase of its own. Whoever has both is the agent.
     ///
     /// # Errors
-    /// [`OpenError`].
-    pub async fn export(&self, passphrase: Zeroizing<String>) -> Result<Vec<u8>, OpenError> {
+    /// [`OpenAgentError`].
+    pub async fn export(&self, passphrase: Zeroizing<String>) -> Result<Vec<u8>, OpenAgentError> {
         let primitives = self.primitives.as_ref();
         let parameters = PassphraseParameters::generate(primitives)?;
         let key = stretch(MasterKeySource::Passphrase(passphrase), Some(parameters.clone())).await?;

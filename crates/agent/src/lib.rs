@@ -68,15 +68,15 @@ pub use bodies::{
     BodyReader, FetchAnswer, ReceivingLimits, Streamed, Transfer, TransferKind, WaitingBody, WaitingReason,
 };
 pub use contacts::{Contact, Fingerprint};
-pub use error::{CancelError, GroupError, OpenError, PrekeysError, SendError, StateError, StatusError, SyncError};
+pub use error::{CancelError, GroupError, OpenAgentError, PrekeysError, SendError, StateError, StatusError, SyncError};
 pub use events::{Event, Noted};
 pub use follow::{Follower, Round};
-pub use groups::{Group, GroupChange, Standing};
+pub use groups::{Group, GroupChange, GroupStanding};
 pub use identity_file::IdentityFile;
 pub use inbox::{Arrival, InboxMessage, Received};
 pub use marks::{Marked, NotTold};
 pub use outbox::{Composed, Obstacle, Outgoing, SendOutcome, Sent, Waiting, WaitingState};
-pub use policy::Policy;
+pub use policy::SchemePolicy;
 pub use prekeys::PrekeyStatus;
 pub use printable::{printable, steers};
 pub use receipt_check::ReceiptCheck;

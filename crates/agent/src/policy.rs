@@ -20,7 +20,7 @@ use crate::{
 
 /// What an agent sends and takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub struct SchemePolicy {
     /// The weakest scheme of messages whose type has no rule, or that have none.
     pub minimum: Scheme,
     /// The weakest scheme of messages of a type.
@@ -32,13 +32,13 @@ impl Agent {
     ///
     /// # Errors
     /// [`StateError`].
-    pub async fn policy(&self) -> Result<Policy, StateError> {
+    pub async fn policy(&self) -> Result<SchemePolicy, StateError> {
         Ok(self.read_policy().await?)
     }
 
-    async fn read_policy(&self) -> Result<Policy, StoreAccessError> {
+    async fn read_policy(&self) -> Result<SchemePolicy, StoreAccessError> {
         let mut policy =
-            Policy { minimum: self.minimum_of(&[]).await?.unwrap_or(Scheme::None), types: BTreeMap::new() };
+            SchemePolicy { minimum: self.minimum_of(&[]).await?.unwrap_or(Scheme::None), types: BTreeMap::new() };
         let mut after = Vec::new();
         loop {
             let rows = self.store.list::<PolicyRecord>(&[], &after, limits::ROWS).await?;

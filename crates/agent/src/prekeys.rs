@@ -8,7 +8,7 @@ mod warnings;
 
 use sealpost_api::v1;
 use sealpost_crypto::{ManifestPrekeys, Validity};
-use sealpost_protocol::{PrekeyKind, Suite, Timestamp};
+use sealpost_protocol::{PrekeyKind, Suite, Timestamp, limits as wire};
 
 use self::keys::{keep, next};
 use crate::{
@@ -188,7 +188,7 @@ impl Agent {
     }
 
     fn is_dated_ahead_of_now(&self, known: &Versioned<ManifestRecord>) -> bool {
-        known.value.manifest.fields().created > self.clock.now().saturating_add(limits::CLOCK_AHEAD)
+        known.value.manifest.fields().created > self.clock.now().saturating_add(wire::CLOCK_AHEAD)
     }
 
     /// Within a turn another process of the agent may turn out to have done it.

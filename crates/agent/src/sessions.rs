@@ -7,8 +7,8 @@ use futures::{StreamExt, stream::FuturesOrdered};
 use sealpost_api::v1;
 use sealpost_crypto::{
     ExpectedBundle, LastResortKemPrekey, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
-    ResponderKemKey, ResponderKeys, Session, SessionId, SignedPrekey, Standing, VerifiedBundle, initiate, respond,
-    sessions_to_erase, takes_over,
+    ResponderKemKey, ResponderKeys, Session, SessionId, SessionStanding, SignedPrekey, VerifiedBundle, initiate,
+    respond, sessions_to_erase, takes_over,
 };
 use sealpost_protocol::{
     AgentId, Attempt, Bundle, Envelope, Header, IdentityKey, KemPrekeyKind, KeyId, MessageId, Opening, PrekeyKind,
@@ -349,9 +349,9 @@ fn make_room(
     joins_sending: bool,
     now: Timestamp,
 ) -> Result<(), DecodeError> {
-    let mut standings = vec![Standing { id: joins.id(), sends: joins_sending, used: now }];
+    let mut standings = vec![SessionStanding { id: joins.id(), sends: joins_sending, used: now }];
     for row in &rows {
-        standings.push(Standing {
+        standings.push(SessionStanding {
             id: session_of(row)?,
             sends: row.value.sends && !joins_sending,
             used: row.value.used,

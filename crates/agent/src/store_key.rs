@@ -9,7 +9,7 @@ use sealpost_crypto::{PassphraseParameters, Primitives, RowAddress, SystemPrimit
 use sealpost_protocol::encoding::Encode;
 
 use crate::{
-    Agent, MasterKeySource, OpenError, StateError,
+    Agent, MasterKeySource, OpenAgentError, StateError,
     agent::{VaultHead, read_head, stretch},
     store::{Area, Row, StoreAccessError, StoreError, Write},
 };
@@ -19,8 +19,8 @@ impl Agent {
     /// open with the new key, nor the other way round. It takes a few microseconds a row.
     ///
     /// # Errors
-    /// [`OpenError`]; the store is as it was.
-    pub async fn replace_store_key(folder: &Path, master: MasterKeySource) -> Result<(), OpenError> {
+    /// [`OpenAgentError`]; the store is as it was.
+    pub async fn replace_store_key(folder: &Path, master: MasterKeySource) -> Result<(), OpenAgentError> {
         let (store, head, version) = read_head(folder).await?;
         let key = stretch(master, head.passphrase.clone()).await?;
         let vault = Vault::unlock(&head.sealed_store_key, head.identity.agent_id(), &key)?;
@@ -39,12 +39,12 @@ impl Agent {
     /// Seals the store key of the agent in `folder` under another master key; only that opens it from then on.
     ///
     /// # Errors
-    /// [`OpenError`]; the store is as it was.
+    /// [`OpenAgentError`]; the store is as it was.
     pub async fn replace_master_key(
         folder: &Path,
         master: MasterKeySource,
         new: MasterKeySource,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), OpenAgentError> {
         let primitives: Arc<dyn Primitives> = Arc::new(SystemPrimitives);
         let (store, head, version) = read_head(folder).await?;
         let key = stretch(master, head.passphrase.clone()).await?;

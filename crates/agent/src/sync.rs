@@ -47,7 +47,7 @@ impl Agent {
                 break;
             }
             // However long a body takes, it is not a page.
-            pages += usize::from(!page.transfers);
+            pages += u64::from(!page.transfers);
             wait = Duration::ZERO;
         }
         damage.told_after(synced)
@@ -135,7 +135,7 @@ impl Agent {
         wait: Duration,
         damage: &mut Damage,
     ) -> Result<bool, SyncError> {
-        let stop = Stop::default();
+        let (fetching, uploading) = (Stop::default(), Stop::default());
         let slice = wait.max(limits::TRANSFER_SLICE);
         let mail = async {
             let wait_ms = u32::try_from(slice.as_millis()).unwrap_or(u32::MAX);
@@ -148,12 +148,13 @@ impl Agent {
                 tokio::time::sleep(slice).await;
             }
         };
-        let moved = async { tokio::join!(self.fetch_bodies(&stop), self.upload_bodies(uploads, &stop)) };
+        let moved = async { tokio::join!(self.fetch_bodies(&fetching), self.upload_bodies(uploads, &uploading)) };
         let (mut mail, mut moved) = (pin!(mail), pin!(moved));
         let (fetched, uploaded) = tokio::select! {
             moved = &mut moved => moved,
             () = &mut mail => {
-                stop.ask();
+                fetching.ask();
+                uploading.ask();
                 moved.await
             }
         };
@@ -166,7 +167,7 @@ impl Agent {
         due.sort_by_key(|due| due.length);
         let mut goes_on = false;
         for due in due {
-            if stop.is_asked() {
+            if stop.rests() {
                 return Ok(true);
             }
             match self.upload_body(due.id, false, stop).await {
@@ -305,7 +306,6 @@ impl Damage {
 
 /// Whether a page ended because it could hold no more: with the last entry it may have, or before one that was too long.
 fn is_full(page: &v1::ReceiveResponse) -> bool {
-    let (entries, bytes) = limits::PAGE;
     let held: usize = page.entries.iter().map(|entry| entry.header.len() + entry.envelope.len()).sum();
-    page.entries.len() >= entries || held + wire::HEADER + wire::ENVELOPE > bytes
+    page.entries.len() >= wire::PAGE_ENTRIES || held + wire::HEADER + wire::ENVELOPE > wire::PAGE_BYTES
 }

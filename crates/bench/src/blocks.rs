@@ -17,8 +17,8 @@ use std::{
 };
 
 use sealpost_blocks::{
-    BlockSize, BlockStore, CblSigner, CblVerifier, ContentOptions, DiskFiles, Handle, Keys, Options, Policy, Recovery,
-    Selection, limits,
+    BlockHandle, BlockSize, BlockStore, CblSigner, CblVerifier, ContentOptions, DiskFiles, Keys, Options, Recovery,
+    Selection, WhiteningPolicy, limits,
 };
 use serde::Serialize;
 
@@ -115,7 +115,7 @@ pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError
     let path = |name: &str| folder.path().join(name);
 
     let store = open(&path("store"))?;
-    stream(&store, mib * MIB, Policy::Pooled)?;
+    stream(&store, mib * MIB, WhiteningPolicy::Pooled)?;
     store.sync()?;
     let size = Selection::Compact.block_size((mib * MIB) as u64);
     let mut disk = Disk::new(&path("disk"), size)?;
@@ -136,7 +136,7 @@ pub fn measure_blocks(options: &BlockOptions) -> Result<BlockFigures, BenchError
             large: alone(mib * MIB)?,
         })
     };
-    let (pooled, fresh) = (overheads(Policy::Pooled)?, overheads(Policy::Fresh)?);
+    let (pooled, fresh) = (overheads(WhiteningPolicy::Pooled)?, overheads(WhiteningPolicy::Fresh)?);
     let worse = |overheads: Overheads| overheads.sixteen_mib_and_one.max(overheads.large);
     let overhead_100b = small(&path("small"), messages / 100, VERY_SMALL)?.stored;
     let Small { after_delete, compacted, .. } = small(&path("deleted"), messages, BlockSize::Small.bytes())?;
@@ -202,7 +202,7 @@ fn parts(length: usize) -> impl Iterator<Item = usize> {
     iter::repeat_n(MIB, length / MIB).chain((rest > 0).then_some(rest))
 }
 
-fn stream(store: &BlockStore, length: usize, policy: Policy) -> Outcome<Handle> {
+fn stream(store: &BlockStore, length: usize, policy: WhiteningPolicy) -> Outcome<BlockHandle> {
     let mut writer = store.writer(length as u64, ContentOptions::new(policy, 0))?;
     let part = part();
     for bytes in parts(length) {
@@ -212,8 +212,8 @@ fn stream(store: &BlockStore, length: usize, policy: Policy) -> Outcome<Handle> 
 }
 
 /// In turns with the disk.
-fn write(store: &BlockStore, mib: usize, disk: &mut Disk) -> Outcome<(f64, Handle)> {
-    let mut writer = store.writer((mib * MIB) as u64, ContentOptions::new(Policy::Pooled, 0))?;
+fn write(store: &BlockStore, mib: usize, disk: &mut Disk) -> Outcome<(f64, BlockHandle)> {
+    let mut writer = store.writer((mib * MIB) as u64, ContentOptions::new(WhiteningPolicy::Pooled, 0))?;
     let (part, mut speeds, mut left) = (part(), Speeds::default(), mib);
     loop {
         let window = windows(left).next().unwrap_or_default();
@@ -235,7 +235,7 @@ fn write(store: &BlockStore, mib: usize, disk: &mut Disk) -> Outcome<(f64, Handl
 }
 
 /// In turns with memory.
-fn read(store: &BlockStore, handle: &Handle, mib: usize, memory: &mut Memory) -> Outcome<f64> {
+fn read(store: &BlockStore, handle: &BlockHandle, mib: usize, memory: &mut Memory) -> Outcome<f64> {
     let (mut reader, mut buffer, mut speeds) = (store.reader(handle)?, vec![0; MIB], Speeds::default());
     for window in windows(mib) {
         memory.window(window);
@@ -257,7 +257,7 @@ fn read(store: &BlockStore, handle: &Handle, mib: usize, memory: &mut Memory) ->
 }
 
 /// Stored over given bytes of `count` contents alone in a store, their pool included.
-fn overhead(path: &Path, policy: Policy, length: usize, count: usize) -> Outcome<f64> {
+fn overhead(path: &Path, policy: WhiteningPolicy, length: usize, count: usize) -> Outcome<f64> {
     let store = open(path)?;
     for _ in 0..count {
         stream(&store, length, policy)?;
@@ -283,7 +283,7 @@ fn small(path: &Path, messages: usize, length: usize) -> Outcome<Small> {
     let message: Vec<u8> = part().into_iter().take(length).collect();
     let mut handles = Vec::with_capacity(messages);
     for number in 0..messages {
-        handles.push(store.append(&message, ContentOptions::new(Policy::Pooled, 0))?.to_bytes());
+        handles.push(store.append(&message, ContentOptions::new(WhiteningPolicy::Pooled, 0))?.to_bytes());
         if number % 64 == 63 {
             store.sync()?;
         }
@@ -292,7 +292,7 @@ fn small(path: &Path, messages: usize, length: usize) -> Outcome<Small> {
     let stored = folder_bytes(path)? as f64 / (messages * length) as f64;
     for (number, handle) in handles.iter().enumerate() {
         if number % 10 != 0 {
-            store.discard(&Handle::from_bytes(handle)?)?;
+            store.discard(&BlockHandle::from_bytes(handle)?)?;
         }
     }
     store.sync()?;

@@ -13,7 +13,7 @@ pub struct Address {
 
 /// How far a store has come: everything appended before it was durable when [`crate::BlockStore::sync`] returned it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark {
+pub struct DurableMark {
     segment: u32,
     slot: u32,
 }
@@ -24,7 +24,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl Mark {
+impl DurableMark {
     /// Before everything: of a ledger that has never committed one.
     pub const START: Self = Self { segment: 0, slot: 0 };
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    address::{Address, Mark},
-    handle::Handle,
+    address::{Address, DurableMark},
+    handle::BlockHandle,
     limits,
     log::BlockError,
     reader::ReadError,
@@ -28,8 +28,8 @@ pub struct Collection {
 /// only, whatever else there is.
 #[derive(Debug)]
 pub struct Needs {
-    from: Mark,
-    before: Mark,
+    from: DurableMark,
+    before: DurableMark,
     addresses: HashSet<Address>,
 }
 
@@ -57,7 +57,11 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`CollectError`]; nothing was collected then, or the file layer failed midway.
-    pub fn collect(&self, needed: impl IntoIterator<Item = Handle>, before: Mark) -> Result<Collection, CollectError> {
+    pub fn collect(
+        &self,
+        needed: impl IntoIterator<Item = BlockHandle>,
+        before: DurableMark,
+    ) -> Result<Collection, CollectError> {
         self.collect_but(needed.into_iter().map(Ok), before)
     }
 
@@ -67,8 +71,8 @@ impl BlockStore {
     /// As [`BlockStore::collect`]; [`CollectError::Needed`] with the list's first failure.
     pub fn collect_but(
         &self,
-        needed: impl IntoIterator<Item = Result<Handle, Box<dyn Error + Send + Sync>>>,
-        before: Mark,
+        needed: impl IntoIterator<Item = Result<BlockHandle, Box<dyn Error + Send + Sync>>>,
+        before: DurableMark,
     ) -> Result<Collection, CollectError> {
         let inner = self.inner();
         let before = inner.first_writer().map_or(before, |writer| writer.min(before));
@@ -87,9 +91,9 @@ impl BlockStore {
 
     /// Begins a collection of what was appended between two marks, of [`limits::COLLECTED_SEGMENTS`] segments at most.
     #[must_use]
-    pub fn needs(&self, from: Mark, before: Mark) -> Needs {
+    pub fn needs(&self, from: DurableMark, before: DurableMark) -> Needs {
         let before = self.inner().first_writer().map_or(before, |writer| writer.min(before));
-        let most = Mark::new(from.segment().saturating_add(limits::COLLECTED_SEGMENTS), 0);
+        let most = DurableMark::new(from.segment().saturating_add(limits::COLLECTED_SEGMENTS), 0);
         Needs { from, before: before.min(most), addresses: HashSet::new() }
     }
 
@@ -97,7 +101,7 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`CollectError::Unreadable`]: the collection cannot go on then.
-    pub fn need(&self, needs: &mut Needs, handle: &Handle) -> Result<(), CollectError> {
+    pub fn need(&self, needs: &mut Needs, handle: &BlockHandle) -> Result<(), CollectError> {
         if handle.lies_before(needs.from) {
             return Ok(());
         }
@@ -128,7 +132,7 @@ impl BlockStore {
 impl Needs {
     /// Where the range ends.
     #[must_use]
-    pub fn before(&self) -> Mark {
+    pub fn before(&self) -> DurableMark {
         self.before
     }
 

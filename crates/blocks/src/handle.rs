@@ -3,13 +3,13 @@
 use thiserror::Error;
 
 use crate::{
-    address::Mark,
+    address::DurableMark,
     block_id::BlockId,
     block_size::{BlockSize, Selection},
     encoding::{Fields, Short},
     limits, message_cbl,
     tuple::{NotATuple, Tuple},
-    whitening::{Policy, TupleSize},
+    whitening::{TupleSize, WhiteningPolicy},
 };
 
 const VERSION: u8 = 1;
@@ -19,7 +19,7 @@ const CHECKSUM: usize = 8;
 ///
 /// Short lists of tuples stand in the handle; longer ones in CBLs, to which the handle's tuples then lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handle {
+pub struct BlockHandle {
     pub(crate) form: Form,
     /// Levels of CBLs between the handle's tuples and the data.
     pub(crate) levels: u8,
@@ -35,7 +35,7 @@ pub struct Handle {
 /// What all tuples of a content have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
-    pub(crate) policy: Policy,
+    pub(crate) policy: WhiteningPolicy,
     pub(crate) tuple_size: TupleSize,
     pub(crate) selection: Selection,
     /// The class of all data blocks but the last.
@@ -72,7 +72,7 @@ impl From<NotATuple> for HandleError {
     }
 }
 
-impl Handle {
+impl BlockHandle {
     /// Bytes of the content.
     #[must_use]
     pub fn length(&self) -> u64 {
@@ -132,13 +132,13 @@ impl Handle {
 
     /// Whether everything of the content was appended before this mark: what lists blocks comes after them.
     #[must_use]
-    pub fn lies_before(&self, mark: Mark) -> bool {
+    pub fn lies_before(&self, mark: DurableMark) -> bool {
         self.tuples.iter().flat_map(Tuple::blocks).all(|block| mark.covers(block.address))
     }
 
     /// Where its random blocks come from.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> WhiteningPolicy {
         self.form.policy
     }
 
@@ -156,7 +156,7 @@ impl Handle {
         bytes
     }
 
-    /// Reads what [`Handle::to_bytes`] wrote.
+    /// Reads what [`BlockHandle::to_bytes`] wrote.
     ///
     /// # Errors
     /// [`HandleError`]; no other bytes are a handle.
@@ -197,8 +197,8 @@ impl Form {
     /// Tuples that one CBL holds.
     pub(crate) fn fan_out(&self) -> usize {
         match self.policy {
-            Policy::Pooled => limits::CBL_POOLED,
-            Policy::Fresh => limits::CBL_FRESH,
+            WhiteningPolicy::Pooled => limits::CBL_POOLED,
+            WhiteningPolicy::Fresh => limits::CBL_FRESH,
         }
     }
 
@@ -207,7 +207,7 @@ impl Form {
         let selection = [Selection::Compact, Selection::Fit].into_iter().find(|known| *known as u8 == selection);
         let form = || {
             Some(Self {
-                policy: Policy::from_code(policy)?,
+                policy: WhiteningPolicy::from_code(policy)?,
                 tuple_size: TupleSize::new(tuple_size)?,
                 selection: selection?,
                 block_size: BlockSize::from_code(block_size)?,

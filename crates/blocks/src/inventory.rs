@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::{
-    address::{Address, Mark},
+    address::{Address, DurableMark},
     block_size::BlockSize,
     encoding::{Fields, Short},
     record::{Kind, Record, StoreId},
@@ -163,7 +163,7 @@ impl Inventory {
     }
 
     /// The inventory as a file: it covers everything before `tail`.
-    pub(crate) fn encode(&self, store: StoreId, tail: Mark) -> Vec<u8> {
+    pub(crate) fn encode(&self, store: StoreId, tail: DurableMark) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(MAGIC);
         bytes.extend(VERSION.to_be_bytes());
@@ -194,7 +194,7 @@ impl Inventory {
     }
 
     /// Reads such a file; `None` if it is not exactly one of this store.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<(StoreId, Mark, Self)> {
+    pub(crate) fn decode(bytes: &[u8]) -> Option<(StoreId, DurableMark, Self)> {
         let (fields, hash) = bytes.split_last_chunk::<32>()?;
         if blake3::hash(fields).as_bytes() != hash {
             return None;
@@ -205,11 +205,11 @@ impl Inventory {
     }
 }
 
-fn read(fields: &mut Fields<'_>) -> Result<Option<(StoreId, Mark, Inventory)>, Short> {
+fn read(fields: &mut Fields<'_>) -> Result<Option<(StoreId, DurableMark, Inventory)>, Short> {
     if fields.array()? != MAGIC || fields.u16()? != VERSION {
         return Ok(None);
     }
-    let (store, tail) = (StoreId(fields.array()?), Mark::from_bytes(fields.array()?));
+    let (store, tail) = (StoreId(fields.array()?), DurableMark::from_bytes(fields.array()?));
     let mut inventory = Inventory::default();
     for _ in 0..fields.u32()? {
         let number = fields.u32()?;

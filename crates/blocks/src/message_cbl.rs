@@ -220,19 +220,19 @@ mod tests {
         block_size::Selection,
         conformance::TestNode,
         tuple::StoredBlock,
-        whitening::{Policy, TupleSize},
+        whitening::{TupleSize, WhiteningPolicy},
     };
 
-    fn form(policy: Policy) -> Form {
+    fn form(policy: WhiteningPolicy) -> Form {
         let (tuple_size, selection) = (TupleSize::default(), Selection::Compact);
         Form { policy, tuple_size, selection, block_size: BlockSize::Large, is_compressed: false }
     }
 
-    fn cbl(policy: Policy) -> (Cbl, Place) {
+    fn cbl(policy: WhiteningPolicy) -> (Cbl, Place) {
         let form = form(policy);
         let count = form.fan_out();
         let stored = StoredBlock { address: Address { segment: 1, slot: 2 }, id: BlockId([3; 32]) };
-        let own = (policy == Policy::Fresh).then_some(stored);
+        let own = (policy == WhiteningPolicy::Fresh).then_some(stored);
         let tuple = Tuple { size: BlockSize::Large, whitened: stored, own, epoch: 4, counter: 5 };
         let span = Span { start: 0, length: (count << 20) as u64, size: BlockSize::Small };
         let (tuples, content_hash) = (vec![tuple; count], [6; 32]);
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_full_cbl_is_a_small_block_and_every_flipped_bit_is_found() {
-        for policy in [Policy::Pooled, Policy::Fresh] {
+        for policy in [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh] {
             let (cbl, place) = cbl(policy);
             let bytes = cbl.encode(&TestNode([1; 32])).unwrap();
             assert_eq!(bytes.len(), BlockSize::Small.bytes());
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_cbl_of_another_place_is_refused_though_it_is_signed() {
-        let (cbl, place) = cbl(Policy::Pooled);
+        let (cbl, place) = cbl(WhiteningPolicy::Pooled);
         let bytes = cbl.encode(&TestNode([1; 32])).unwrap();
         let later = Span { start: place.span.length, ..place.span };
         let longer = Span { length: place.span.length + 1, ..place.span };
@@ -266,7 +266,7 @@ mod tests {
             Place { level: 2, ..place },
             Place { span: later, ..place },
             Place { span: longer, ..place },
-            Place { form: form(Policy::Fresh), ..place },
+            Place { form: form(WhiteningPolicy::Fresh), ..place },
             Place { form: Form { block_size: BlockSize::Huge, ..place.form }, ..place },
         ];
         for other in others {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn what_a_signer_signed_is_still_parsed_with_care() {
-        let (whole, place) = cbl(Policy::Pooled);
+        let (whole, place) = cbl(WhiteningPolicy::Pooled);
         let fewer = Cbl { tuples: whole.tuples[1..].to_vec(), ..whole.clone() };
         let bytes = fewer.encode(&TestNode([1; 32])).unwrap();
         assert_eq!(Cbl::decode(&bytes, place, &TestNode([1; 32])), Err(CblError::Malformed));
@@ -291,11 +291,11 @@ mod tests {
 
     #[test]
     fn there_are_as_many_levels_as_the_length_needs() {
-        let levels = |blocks: u64| Layout::new(form(Policy::Pooled), blocks << 20).levels();
+        let levels = |blocks: u64| Layout::new(form(WhiteningPolicy::Pooled), blocks << 20).levels();
         assert_eq!([0, 1, 8].map(levels), [0; 3]);
         assert_eq!([9, 16, 128].map(levels), [1; 3]);
         assert_eq!([129, 2_048].map(levels), [2; 2]);
-        let endless = Layout::new(Form { block_size: BlockSize::Small, ..form(Policy::Fresh) }, u64::MAX);
+        let endless = Layout::new(Form { block_size: BlockSize::Small, ..form(WhiteningPolicy::Fresh) }, u64::MAX);
         assert!(endless.levels() <= limits::CBL_LEVELS);
     }
 }

@@ -8,7 +8,7 @@ use std::{fmt, io, ops::Range, sync::Arc};
 use thiserror::Error;
 
 use crate::{
-    handle::{Form, Handle},
+    handle::{BlockHandle, Form},
     log::BlockError,
     message_cbl::{Cbl, CblError, Layout, Place, Span},
     store::Inner,
@@ -48,7 +48,7 @@ pub enum ReadError {
 
 /// A content that is being read. Nothing it returns is unverified; that the content is whole is known at its end.
 #[derive(Debug)]
-pub struct Reader {
+pub struct ContentReader {
     length: u64,
     source: Source,
 }
@@ -60,8 +60,8 @@ enum Source {
     Zstd(Box<crate::compression::Decompressor>),
 }
 
-impl Reader {
-    pub(crate) fn new(inner: Arc<Inner>, handle: &Handle, range: Range<u64>) -> Result<Self, ReadError> {
+impl ContentReader {
+    pub(crate) fn new(inner: Arc<Inner>, handle: &BlockHandle, range: Range<u64>) -> Result<Self, ReadError> {
         let Range { start, end } = range;
         if start > end || end > handle.length {
             return Err(ReadError::Range { start, end, length: handle.length });
@@ -114,7 +114,7 @@ impl Reader {
     }
 }
 
-impl io::Read for Reader {
+impl io::Read for ContentReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         Self::read(self, buffer).map_err(io::Error::other)
     }
@@ -155,7 +155,7 @@ impl List {
 }
 
 impl Blocks {
-    pub(crate) fn new(inner: Arc<Inner>, handle: &Handle, range: Range<u64>) -> Self {
+    pub(crate) fn new(inner: Arc<Inner>, handle: &BlockHandle, range: Range<u64>) -> Self {
         let layout = Layout::new(handle.form, handle.stored_length);
         let spans = layout.children(handle.levels, 0, handle.stored_length);
         let lists = vec![List::new(&handle.tuples, spans, handle.levels)];

@@ -9,31 +9,31 @@ use std::{
 use thiserror::Error;
 
 use crate::{
-    address::Mark,
+    address::DurableMark,
     block_id::BlockId,
     block_size::{BlockSize, Selection},
     files::Files,
     generator::{self, Entropy, Generator},
-    handle::{Form, Handle},
+    handle::{BlockHandle, Form},
     limits,
     log::{
-        BlockError, BlockSource, Compaction, Damage, Log, NewRecord, OpenError, Opened, Opening, Recovery, Repair,
-        Verification,
+        BlockError, BlockSource, Compaction, Damage, Log, NewRecord, OpenStoreError, Opened, OpeningReport, Recovery,
+        Repair, Verification,
     },
     message_cbl::{CblSigner, CblVerifier},
     pools::{Borrowed, Pools},
-    reader::{ReadError, Reader},
+    reader::{ContentReader, ReadError},
     record::{HEADER, Kind},
     tuple::{StoredBlock, Tuple},
-    whitening::{Policy, TupleSize, xor},
-    writer::{WriteError, Writer},
+    whitening::{TupleSize, WhiteningPolicy, xor},
+    writer::{ContentWriter, WriteError},
 };
 
 /// An owner-free block store over a file layer. Clones share it. All calls block on the file layer.
 ///
 /// A content is appended and has a handle; it is durable once [`BlockStore::sync`] has returned, and known to be needed
-/// once a ledger has committed the handle together with the [`Mark`] that `sync` returned. What was appended behind the
-/// last committed mark is let go of when the store is opened again.
+/// once a ledger has committed the handle together with the [`DurableMark`] that `sync` returned. What was appended
+/// behind the last committed mark is let go of when the store is opened again.
 #[derive(Clone)]
 pub struct BlockStore {
     inner: Arc<Inner>,
@@ -45,7 +45,7 @@ pub(crate) struct Inner {
     generator: Mutex<Generator>,
     pub(crate) keys: Keys,
     /// Where writers that are not finished began, by a number of their own.
-    writers: Mutex<(u64, BTreeMap<u64, Mark>)>,
+    writers: Mutex<(u64, BTreeMap<u64, DurableMark>)>,
 }
 
 /// What a store is opened with.
@@ -71,7 +71,7 @@ pub struct Keys {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ContentOptions {
     /// Where random blocks come from.
-    pub policy: Policy,
+    pub policy: WhiteningPolicy,
     /// How many blocks give one block of data.
     pub tuple_size: TupleSize,
     /// How the content is cut.
@@ -101,8 +101,8 @@ impl BlockStore {
     /// Opens the store in these files, or makes one.
     ///
     /// # Errors
-    /// [`OpenError`]; nothing is removed then.
-    pub fn open(files: Arc<dyn Files>, options: Options) -> Result<(Self, Opening), OpenError> {
+    /// [`OpenStoreError`]; nothing is removed then.
+    pub fn open(files: Arc<dyn Files>, options: Options) -> Result<(Self, OpeningReport), OpenStoreError> {
         let Options { recovery, keys, entropy } = options;
         let Opened { log, opening } = Log::open(files, recovery, entropy)?;
         let (pools, generator, writers) = (Pools::default(), Mutex::new(Generator::new(entropy)), Mutex::default());
@@ -113,7 +113,7 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`WriteError`]; what was stored of it is let go of.
-    pub fn append(&self, content: &[u8], options: ContentOptions) -> Result<Handle, WriteError> {
+    pub fn append(&self, content: &[u8], options: ContentOptions) -> Result<BlockHandle, WriteError> {
         let mut writer = self.writer(content.len() as u64, options)?;
         writer.write(content)?;
         writer.finish()
@@ -123,15 +123,15 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`WriteError::Unsupported`] for a compression that this build does not have.
-    pub fn writer(&self, length: u64, options: ContentOptions) -> Result<Writer, WriteError> {
-        Writer::new(Arc::clone(&self.inner), length, options)
+    pub fn writer(&self, length: u64, options: ContentOptions) -> Result<ContentWriter, WriteError> {
+        ContentWriter::new(Arc::clone(&self.inner), length, options)
     }
 
     /// Makes everything appended durable, with one flush.
     ///
     /// # Errors
     /// What the file layer reports. After a failed flush the store takes nothing more until it is opened again.
-    pub fn sync(&self) -> io::Result<Mark> {
+    pub fn sync(&self) -> io::Result<DurableMark> {
         self.inner.log.sync()
     }
 
@@ -139,23 +139,23 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn reader(&self, handle: &Handle) -> Result<Reader, ReadError> {
-        Reader::new(Arc::clone(&self.inner), handle, 0..handle.length())
+    pub fn reader(&self, handle: &BlockHandle) -> Result<ContentReader, ReadError> {
+        ContentReader::new(Arc::clone(&self.inner), handle, 0..handle.length())
     }
 
     /// Reads `range` of a content, counted in bytes.
     ///
     /// # Errors
     /// [`ReadError::Range`] for one that is reversed or ends behind the content.
-    pub fn range(&self, handle: &Handle, range: std::ops::Range<u64>) -> Result<Reader, ReadError> {
-        Reader::new(Arc::clone(&self.inner), handle, range)
+    pub fn range(&self, handle: &BlockHandle, range: std::ops::Range<u64>) -> Result<ContentReader, ReadError> {
+        ContentReader::new(Arc::clone(&self.inner), handle, range)
     }
 
     /// Reads a whole content into memory.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn read(&self, handle: &Handle) -> Result<Vec<u8>, ReadError> {
+    pub fn read(&self, handle: &BlockHandle) -> Result<Vec<u8>, ReadError> {
         self.reader(handle)?.to_end()
     }
 
@@ -164,7 +164,7 @@ impl BlockStore {
     ///
     /// # Errors
     /// What the file layer reports.
-    pub fn discard(&self, handle: &Handle) -> Result<(), ReadError> {
+    pub fn discard(&self, handle: &BlockHandle) -> Result<(), ReadError> {
         self.inner.discard(handle)
     }
 
@@ -173,7 +173,7 @@ impl BlockStore {
     ///
     /// # Errors
     /// [`ShredError`] if a block could not be reached: a damaged CBL hides what it lists.
-    pub fn shred(&self, handle: &Handle) -> Result<(), ShredError> {
+    pub fn shred(&self, handle: &BlockHandle) -> Result<(), ShredError> {
         self.shred_all(std::slice::from_ref(handle))
     }
 
@@ -181,7 +181,7 @@ impl BlockStore {
     ///
     /// # Errors
     /// As [`BlockStore::shred`].
-    pub fn shred_all(&self, handles: &[Handle]) -> Result<(), ShredError> {
+    pub fn shred_all(&self, handles: &[BlockHandle]) -> Result<(), ShredError> {
         self.inner.shred(handles)
     }
 
@@ -244,12 +244,12 @@ impl BlockStore {
         Ok(Some(block))
     }
 
-    /// The ids of all blocks that a content has for itself, of its data and of its lists; under [`Policy::Fresh`] each is
-    /// followed by that of its own random block. What it borrows is not among them.
+    /// The ids of all blocks that a content has for itself, of its data and of its lists; under
+    /// [`WhiteningPolicy::Fresh`] each is followed by that of its own random block. What it borrows is not among them.
     ///
     /// # Errors
     /// [`ReadError`] of a list that cannot be read.
-    pub fn block_ids(&self, handle: &Handle) -> Result<Vec<BlockId>, ReadError> {
+    pub fn block_ids(&self, handle: &BlockHandle) -> Result<Vec<BlockId>, ReadError> {
         let mut ids = Vec::new();
         self.inner.blocks_of(handle, &mut |block| ids.push(block.id))?;
         Ok(ids)
@@ -278,8 +278,8 @@ impl Inner {
         own: &mut Vec<u8>,
     ) -> Result<Tuple, WriteError> {
         let own = match form.policy {
-            Policy::Pooled => None,
-            Policy::Fresh => Some(self.put_own(size, block, own)?),
+            WhiteningPolicy::Pooled => None,
+            WhiteningPolicy::Fresh => Some(self.put_own(size, block, own)?),
         };
         let put = self.put_whitened(form, size, block);
         if let (Err(_), Some(own)) = (&put, own) {
@@ -365,11 +365,11 @@ impl Inner {
     }
 
     /// Before this, no writer that is not finished has appended anything.
-    pub(crate) fn first_writer(&self) -> Option<Mark> {
+    pub(crate) fn first_writer(&self) -> Option<DurableMark> {
         self.writers().1.values().min().copied()
     }
 
-    fn writers(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Mark>)> {
+    fn writers(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, DurableMark>)> {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -385,7 +385,7 @@ impl Options {
 impl ContentOptions {
     /// Tuples of three, `compact`, not compressed.
     #[must_use]
-    pub fn new(policy: Policy, created: u64) -> Self {
+    pub fn new(policy: WhiteningPolicy, created: u64) -> Self {
         let (tuple_size, selection, compression) = <(TupleSize, Selection, Compression)>::default();
         Self { policy, tuple_size, selection, compression, created }
     }

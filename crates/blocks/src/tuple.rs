@@ -5,7 +5,7 @@ use crate::{
     block_id::BlockId,
     block_size::BlockSize,
     encoding::{Fields, Short},
-    whitening::Policy,
+    whitening::WhiteningPolicy,
 };
 
 /// A block where it is stored, and what it must hash to.
@@ -56,12 +56,12 @@ impl Tuple {
         bytes.extend(self.counter.to_be_bytes());
     }
 
-    pub(crate) fn decode(fields: &mut Fields<'_>, policy: Policy) -> Result<Self, NotATuple> {
+    pub(crate) fn decode(fields: &mut Fields<'_>, policy: WhiteningPolicy) -> Result<Self, NotATuple> {
         let size = BlockSize::from_code(fields.u8()?).ok_or(NotATuple)?;
         let whitened = stored(fields)?;
         let own = match policy {
-            Policy::Pooled => None,
-            Policy::Fresh => Some(stored(fields)?),
+            WhiteningPolicy::Pooled => None,
+            WhiteningPolicy::Fresh => Some(stored(fields)?),
         };
         Ok(Self { size, whitened, own, epoch: fields.u32()?, counter: fields.u32()? })
     }

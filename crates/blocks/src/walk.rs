@@ -1,16 +1,14 @@
 //! Going through all blocks of a content: to let go of them, to shred them, to tell which are needed.
 
 use crate::{
-    handle::{Form, Handle},
+    handle::{BlockHandle, Form},
+    limits,
     log::BlockError,
     message_cbl::{Layout, Span},
     reader::ReadError,
     store::{Inner, ShredError},
     tuple::{StoredBlock, Tuple},
 };
-
-/// Blocks that are overwritten under one flush.
-const SHREDDED_AT_ONCE: usize = 1024;
 
 /// What a walk does with a tuple, and with a CBL that cannot be read.
 trait Visit {
@@ -29,7 +27,7 @@ impl Tuple {
 }
 
 impl Inner {
-    pub(crate) fn discard(&self, handle: &Handle) -> Result<(), ReadError> {
+    pub(crate) fn discard(&self, handle: &BlockHandle) -> Result<(), ReadError> {
         let mut discard = Discard(self);
         self.walk(handle, &mut discard)
     }
@@ -51,12 +49,12 @@ impl Inner {
     }
 
     /// All blocks that the content needs and no other does.
-    pub(crate) fn blocks_of(&self, handle: &Handle, take: &mut dyn FnMut(StoredBlock)) -> Result<(), ReadError> {
+    pub(crate) fn blocks_of(&self, handle: &BlockHandle, take: &mut dyn FnMut(StoredBlock)) -> Result<(), ReadError> {
         self.walk(handle, &mut Take(take))
     }
 
     /// Level by level, so that a repetition after a crash still finds what it did not overwrite.
-    pub(crate) fn shred(&self, handles: &[Handle]) -> Result<(), ShredError> {
+    pub(crate) fn shred(&self, handles: &[BlockHandle]) -> Result<(), ShredError> {
         let mut lost = None;
         let levels = handles.iter().map(|handle| handle.levels).max();
         for level in levels.map_or(0..0, |levels| 0..levels + 1) {
@@ -73,7 +71,7 @@ impl Inner {
         lost.map_or(Ok(()), |error| Err(ShredError(error)))
     }
 
-    fn walk(&self, handle: &Handle, visit: &mut dyn Visit) -> Result<(), ReadError> {
+    fn walk(&self, handle: &BlockHandle, visit: &mut dyn Visit) -> Result<(), ReadError> {
         let layout = Layout::new(handle.form, handle.stored_length);
         let walk = Walk { inner: self, layout, form: handle.form };
         let spans = layout.children(handle.levels, 0, handle.stored_length);
@@ -160,7 +158,7 @@ impl Visit for Shred<'_> {
         if levels == self.level {
             self.blocks.extend(tuple.blocks());
         }
-        if self.blocks.len() >= SHREDDED_AT_ONCE { self.flush() } else { Ok(()) }
+        if self.blocks.len() >= limits::SHREDDED_AT_ONCE { self.flush() } else { Ok(()) }
     }
 
     /// One that is gone was shredded or let go of before, after what it lists.

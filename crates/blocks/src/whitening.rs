@@ -12,7 +12,7 @@ pub struct TupleSize(u8);
 
 /// Where a tuple's random blocks come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
+pub enum WhiteningPolicy {
     /// All are borrowed: stored bytes are near the content's. For contents that are sealed.
     Pooled,
     /// One is the content's own: stored bytes are near twice the content's. Overwriting it leaves nothing that could
@@ -49,7 +49,7 @@ impl TupleSize {
     }
 }
 
-impl Policy {
+impl WhiteningPolicy {
     pub(crate) fn code(self) -> u8 {
         self as u8
     }

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::{
     block_size::BlockSize,
-    handle::{Form, Handle},
+    handle::{BlockHandle, Form},
     limits,
     log::BlockError,
     message_cbl::{Cbl, Layout},
@@ -15,9 +15,9 @@ use crate::{
     tuple::Tuple,
 };
 
-/// A content that is being stored. Dropped before [`Writer::finish`], it lets go of what it stored.
+/// A content that is being stored. Dropped before [`ContentWriter::finish`], it lets go of what it stored.
 #[derive(Debug)]
-pub struct Writer {
+pub struct ContentWriter {
     length: u64,
     taken: u64,
     sink: Sink,
@@ -62,7 +62,7 @@ enum Sink {
     Zstd(Box<crate::compression::Compressor>),
 }
 
-impl Writer {
+impl ContentWriter {
     pub(crate) fn new(inner: Arc<Inner>, length: u64, options: ContentOptions) -> Result<Self, WriteError> {
         let blocks = Blocks::new(inner, length, options);
         let sink = match options.compression {
@@ -95,7 +95,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn finish(self) -> Result<Handle, WriteError> {
+    pub fn finish(self) -> Result<BlockHandle, WriteError> {
         if self.taken != self.length {
             return Err(WriteError::Length { announced: self.length, given: self.taken });
         }
@@ -194,7 +194,7 @@ impl Blocks {
         self.list(level + 1, tuple)
     }
 
-    fn finish(mut self: Box<Self>, length: u64) -> Result<Handle, WriteError> {
+    fn finish(mut self: Box<Self>, length: u64) -> Result<BlockHandle, WriteError> {
         if self.block.len() > HEADER {
             self.put_block()?;
         }
@@ -214,10 +214,10 @@ impl Blocks {
         Ok(handle)
     }
 
-    fn handle(&self, length: u64, level: usize) -> Handle {
+    fn handle(&self, length: u64, level: usize) -> BlockHandle {
         let tuples = self.lists.get(level).cloned().unwrap_or_default();
         let hash = *self.hasher.finalize().as_bytes();
-        Handle { form: self.form, levels: level as u8, length, stored_length: self.stored, hash, tuples }
+        BlockHandle { form: self.form, levels: level as u8, length, stored_length: self.stored, hash, tuples }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 use sealpost_blocks::{
-    BlockStore, ContentOptions, DiskFiles, Handle, MemoryFiles, Policy, Recovery, Selection, TupleSize,
+    BlockHandle, BlockStore, ContentOptions, DiskFiles, MemoryFiles, Recovery, Selection, TupleSize, WhiteningPolicy,
     conformance::{NOW, content, options, store},
 };
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ static STORE: LazyLock<(BlockStore, TempDir)> = LazyLock::new(|| {
 });
 
 fn any_options() -> impl Strategy<Value = ContentOptions> {
-    let policy = prop_oneof![Just(Policy::Pooled), Just(Policy::Fresh)];
+    let policy = prop_oneof![Just(WhiteningPolicy::Pooled), Just(WhiteningPolicy::Fresh)];
     let selection = prop_oneof![4 => Just(Selection::Compact), 1 => Just(Selection::Fit)];
     (policy, selection, 2_u8..=10).prop_map(|(policy, selection, tuple_size)| ContentOptions {
         selection,
@@ -51,7 +51,7 @@ proptest! {
         let content = content(seed, length);
         let mut writer = store.writer(length as u64, options).unwrap();
         content.chunks(part).for_each(|part| writer.write(part).unwrap());
-        let handle = Handle::from_bytes(&writer.finish().unwrap().to_bytes()).unwrap();
+        let handle = BlockHandle::from_bytes(&writer.finish().unwrap().to_bytes()).unwrap();
         prop_assert!(store.read(&handle).unwrap() == content);
         let at = |cut: u32| (u64::from(cut) * length as u64) >> 32;
         let (start, end) = (at(cut.0.min(cut.1)), at(cut.0.max(cut.1)));
@@ -67,9 +67,9 @@ proptest! {
         fields in prop::collection::vec(any::<u8>(), 0..400), place in any::<prop::sample::Index>(), from_ours: bool,
     ) {
         let (store, _) = &*STORE;
-        let kept = store.append(b"kept", options(Policy::Fresh)).unwrap();
+        let kept = store.append(b"kept", options(WhiteningPolicy::Fresh)).unwrap();
         let mut bytes = if from_ours {
-            let mut ours = store.append(&content(1, 3_000), options(Policy::Pooled)).unwrap().to_bytes();
+            let mut ours = store.append(&content(1, 3_000), options(WhiteningPolicy::Pooled)).unwrap().to_bytes();
             ours.truncate(ours.len() - 8);
             let start = place.index(ours.len());
             for (byte, forged) in ours[start..].iter_mut().zip(fields.iter().take(6)) {
@@ -81,7 +81,7 @@ proptest! {
         };
         let checksum = blake3::hash(&bytes);
         bytes.extend(&checksum.as_bytes()[..8]);
-        if let Ok(handle) = Handle::from_bytes(&bytes) {
+        if let Ok(handle) = BlockHandle::from_bytes(&bytes) {
             let _ = store.read(&handle);
             let _ = store.range(&handle, 0..handle.length().min(10)).and_then(|range| range.to_end());
             store.discard(&handle).unwrap();
@@ -103,7 +103,7 @@ fn many_write_read_and_delete_while_the_store_is_compacted_and_verified() {
             for number in 0..60 {
                 let seed = caller << 32 | number;
                 let length = (seed * 7_919 % 600_000) as usize;
-                let policy = if number % 2 == 0 { Policy::Pooled } else { Policy::Fresh };
+                let policy = if number % 2 == 0 { WhiteningPolicy::Pooled } else { WhiteningPolicy::Fresh };
                 kept.push((seed, length, store.append(&content(seed, length), options(policy)).unwrap()));
                 store.sync().unwrap();
                 if number % 3 == 2 {
@@ -134,7 +134,7 @@ fn many_write_read_and_delete_while_the_store_is_compacted_and_verified() {
 fn tuples_and_selections_are_as_the_document_has_them() {
     let (store, _) = store(Arc::new(MemoryFiles::default()), Recovery::Everything);
     let blocks = |length, selection| {
-        let options = ContentOptions { selection, ..ContentOptions::new(Policy::Pooled, NOW) };
+        let options = ContentOptions { selection, ..ContentOptions::new(WhiteningPolicy::Pooled, NOW) };
         let before = store.stats().live_bytes - store.stats().pool_bytes;
         let handle = store.append(&content(0, length), options).unwrap();
         (handle.is_cbl(), handle.block_ids().count(), store.stats().live_bytes - store.stats().pool_bytes - before)
@@ -156,12 +156,12 @@ mod compression {
     fn a_compressed_content_comes_back_whole_and_in_ranges_and_takes_less() {
         let (store, _) = store(Arc::new(MemoryFiles::default()), Recovery::Everything);
         let text = b"the same again, and ".repeat(100_000);
-        for policy in [Policy::Pooled, Policy::Fresh] {
+        for policy in [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh] {
             let options = ContentOptions { compression: Compression::Zstd, ..options(policy) };
             let before = store.stats().stored_bytes;
             let handle = store.append(&text, options).unwrap();
             assert!(store.stats().stored_bytes - before < text.len() as u64 / 2);
-            let handle = Handle::from_bytes(&handle.to_bytes()).unwrap();
+            let handle = BlockHandle::from_bytes(&handle.to_bytes()).unwrap();
             assert_eq!(handle.length(), text.len() as u64);
             assert!(store.read(&handle).unwrap() == text);
             let range = store.range(&handle, 1_234_567..1_234_999).unwrap().to_end().unwrap();
@@ -177,12 +177,12 @@ mod compression {
     #[test]
     fn what_is_not_compressed_is_told_so() {
         let (store, _) = store(Arc::new(MemoryFiles::default()), Recovery::Everything);
-        let mut bytes = store.append(&content(1, 3_000), options(Policy::Pooled)).unwrap().to_bytes();
+        let mut bytes = store.append(&content(1, 3_000), options(WhiteningPolicy::Pooled)).unwrap().to_bytes();
         bytes[5] = 1;
         bytes.truncate(bytes.len() - 8);
         let checksum = blake3::hash(&bytes);
         bytes.extend(&checksum.as_bytes()[..8]);
-        let handle = Handle::from_bytes(&bytes).unwrap();
+        let handle = BlockHandle::from_bytes(&bytes).unwrap();
         assert!(matches!(store.read(&handle), Err(ReadError::Compression(_))));
     }
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, Files, Mark, MemoryFiles, Options, Policy, Recovery, UntouchedFiles,
+    BlockStore, ContentOptions, DurableMark, Files, MemoryFiles, Options, Recovery, UntouchedFiles, WhiteningPolicy,
     conformance::{NOW, Opener, content, keys},
 };
 
@@ -22,7 +22,7 @@ mod store {
     sealpost_blocks::store_conformance!(super::make);
 }
 
-fn open(files: Arc<dyn Files>, mark: Mark) -> BlockStore {
+fn open(files: Arc<dyn Files>, mark: DurableMark) -> BlockStore {
     BlockStore::open(files, Options::new(Recovery::Committed(mark), keys(1))).unwrap().0
 }
 
@@ -38,14 +38,14 @@ fn bytes_of(files: &dyn Files) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn whoever_looks_with_the_mark_of_another_ledger_gives_nothing_up() {
     let files = Arc::new(MemoryFiles::default());
-    let store = open(files.clone(), Mark::START);
-    let options = ContentOptions::new(Policy::Fresh, NOW);
+    let store = open(files.clone(), DurableMark::START);
+    let options = ContentOptions::new(WhiteningPolicy::Fresh, NOW);
     let handles: Vec<_> = (0..3).map(|number| store.append(&content(number, 3_000), options).unwrap()).collect();
     let mark = store.sync().unwrap();
     drop(store);
     let before = bytes_of(&*files);
 
-    let seen = open(Arc::new(UntouchedFiles::new(files.clone())), Mark::START);
+    let seen = open(Arc::new(UntouchedFiles::new(files.clone())), DurableMark::START);
     assert!(seen.verify().unwrap().damage.is_empty());
     seen.shred(&handles[0]).unwrap();
     seen.append(&content(9, 100), options).unwrap();

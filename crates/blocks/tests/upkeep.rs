@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sealpost_blocks::{
-    BlockStore, CollectError, MemoryFiles, Policy, Recovery,
+    BlockStore, CollectError, MemoryFiles, Recovery, WhiteningPolicy,
     conformance::{content, options, store},
     limits,
 };
@@ -18,7 +18,7 @@ fn several_contents_are_shredded_together_and_no_other() {
     let store = empty();
     let contents = [5_000, 200_000, 700].map(|length| content(1, length));
     let handles: Vec<_> =
-        contents.iter().map(|content| store.append(content, options(Policy::Fresh)).unwrap()).collect();
+        contents.iter().map(|content| store.append(content, options(WhiteningPolicy::Fresh)).unwrap()).collect();
     let [one, listed, kept] = handles.as_slice() else { unreachable!() };
     assert!(listed.is_cbl() && !one.is_cbl(), "lists of different depths go in one call");
     store.shred_all(&[]).unwrap();
@@ -37,7 +37,8 @@ fn several_contents_are_shredded_together_and_no_other() {
 #[test]
 fn nothing_is_collected_unless_the_list_comes_to_its_end() {
     let store = empty();
-    let [needed, orphan] = [2, 3].map(|seed| store.append(&content(seed, 20_000), options(Policy::Pooled)).unwrap());
+    let [needed, orphan] =
+        [2, 3].map(|seed| store.append(&content(seed, 20_000), options(WhiteningPolicy::Pooled)).unwrap());
     let mark = store.sync().unwrap();
     let failing = [Ok(needed.clone()), Err("the ledger is gone".into())];
     let refused = store.collect_but(failing, mark).unwrap_err();
@@ -52,14 +53,14 @@ fn nothing_is_collected_unless_the_list_comes_to_its_end() {
 #[test]
 fn a_step_of_compaction_leaves_the_growing_segment_until_much_of_it_is_dead() {
     let store = empty();
-    let kept = store.append(&content(4, 20_000), options(Policy::Pooled)).unwrap();
+    let kept = store.append(&content(4, 20_000), options(WhiteningPolicy::Pooled)).unwrap();
     let done = |dead, segments| {
         let done = store.compact_some(dead, segments).unwrap();
         done.rewritten + done.removed
     };
     let much = content(5, usize::try_from(limits::CLOSED_EARLY).unwrap() / 2);
-    let [first, second] = [0; 2].map(|_| store.append(&much, options(Policy::Pooled)).unwrap());
-    let third = store.append(&much, options(Policy::Pooled)).unwrap();
+    let [first, second] = [0; 2].map(|_| store.append(&much, options(WhiteningPolicy::Pooled)).unwrap());
+    let third = store.append(&much, options(WhiteningPolicy::Pooled)).unwrap();
     store.discard(&first).unwrap();
     assert_eq!(done(0.1, 1), 0, "a third is dead, and not yet enough");
     [second, third].iter().for_each(|handle| store.discard(handle).unwrap());

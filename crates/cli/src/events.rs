@@ -7,11 +7,8 @@ use serde::Serialize;
 use crate::{
     failure::{FORK_ADVICE, Failure},
     home::Context,
-    output,
+    limits, output,
 };
-
-/// Events told and taken at a time.
-const PAGE: usize = 100;
 
 #[derive(Default, Serialize)]
 struct Told {
@@ -58,7 +55,7 @@ pub(crate) struct Heard {
 pub(crate) async fn tell(context: &Context, agent: &Agent) -> Result<Heard, Failure> {
     let mut heard = Heard::default();
     loop {
-        let events = agent.events(PAGE).await?;
+        let events = agent.events(limits::PAGE).await?;
         for noted in &events {
             heard.lost += usize::from(matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. }));
             if let Some((told, text)) = words(context, agent, noted).await {
@@ -66,7 +63,7 @@ pub(crate) async fn tell(context: &Context, agent: &Agent) -> Result<Heard, Fail
             }
         }
         agent.take_events(&events).await?;
-        if events.len() < PAGE {
+        if events.len() < limits::PAGE {
             return Ok(heard);
         }
     }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use sealpost_agent::{
-    CancelError, GroupError, Obstacle, OpenError, PrekeysError, RelayError, SendError, StateError, StatusError,
+    CancelError, GroupError, Obstacle, OpenAgentError, PrekeysError, RelayError, SendError, StateError, StatusError,
     SyncError,
 };
 use serde::Serialize;
@@ -242,10 +242,10 @@ impl From<RelayError> for Failure {
     }
 }
 
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
+impl From<OpenAgentError> for Failure {
+    fn from(error: OpenAgentError) -> Self {
         match error {
-            OpenError::Relay(error) => error.into(),
+            OpenAgentError::Relay(error) => error.into(),
             error => Self::local_state(chain(&error)),
         }
     }

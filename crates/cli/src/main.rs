@@ -10,6 +10,7 @@ mod events;
 mod failure;
 mod home;
 mod key_files;
+mod limits;
 mod output;
 mod progress;
 mod saving;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp};
+use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp, limits as wire};
 use thiserror::Error;
 use tracing::Instrument;
 
@@ -11,8 +11,8 @@ use crate::{
     fan_out::FanOutWriter,
     limits,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, ContentPolicy, Contents,
-        ControlAcceptance, Handle, Ledger, Prekeys, StoredContents, StoredPart, UploadDescription, UploadName,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BackendError, ContentHandle, ContentPolicy, Contents,
+        ControlAcceptance, Ledger, Prekeys, StoredContents, StoredPart, UploadDescription, UploadName,
     },
     release, uploads,
 };
@@ -41,14 +41,14 @@ pub struct Accepted {
 /// the same submission again is safe.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum SendError {
+pub enum DeliveryError {
     /// The header names another sender than the caller.
     #[error("the header names another sender than the caller")]
     NotTheSender,
     /// The message's time is too far from the relay's clock.
     #[error(
         "the message's time is too far from the relay's clock, {now}: at most {} minutes ahead and {} days behind",
-        limits::CLOCK_AHEAD.as_secs() / 60,
+        wire::CLOCK_AHEAD.as_secs() / 60,
         sealpost_protocol::limits::MESSAGE_LIFE.as_secs() / 86_400
     )]
     ClockSkew {
@@ -71,7 +71,7 @@ pub enum SendError {
     Ledger(#[from] AcceptError),
 }
 
-impl SendError {
+impl DeliveryError {
     /// Its name on the wire.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -90,7 +90,7 @@ impl SendError {
     }
 }
 
-impl From<BackendError> for SendError {
+impl From<BackendError> for DeliveryError {
     fn from(error: BackendError) -> Self {
         Self::Ledger(AcceptError::Backend(error))
     }
@@ -101,12 +101,12 @@ impl DeliveryRouter {
     /// superseded by then, or by a later one.
     ///
     /// # Errors
-    /// [`SendError`].
-    pub async fn send(&self, caller: &Principal, submission: Submission) -> Result<Accepted, SendError> {
+    /// [`DeliveryError`].
+    pub async fn send(&self, caller: &Principal, submission: Submission) -> Result<Accepted, DeliveryError> {
         let at = self.clock.now();
         let message = submission.header().message();
         if message.sender != caller.agent() {
-            return Err(SendError::NotTheSender);
+            return Err(DeliveryError::NotTheSender);
         }
         if let Err(error) = check_times(&submission, at) {
             // A retry whose first answer was lost may come late: what is accepted stays accepted.
@@ -114,12 +114,12 @@ impl DeliveryRouter {
         }
         let recipients = submission.header().fields().recipients.as_slice();
         if let Some(agent) = self.prekeys.first_unknown(recipients).await? {
-            return Err(SendError::UnknownRecipient(agent));
+            return Err(DeliveryError::UnknownRecipient(agent));
         }
         self.check_upload(&submission, at).await?;
         if !self.contents.has_room().await? {
             tracing::warn!("a message was refused: the disk is nearly full");
-            return Err(SendError::StoreFull);
+            return Err(DeliveryError::StoreFull);
         }
         if submission.parts().len() > limits::FAN_OUT_PARTS && submission.is_complete() {
             // Whoever gives up waiting leaves no message half written: its places would hold back what comes after them.
@@ -131,7 +131,7 @@ impl DeliveryRouter {
         self.send_at_once(&submission, at).await
     }
 
-    async fn send_to_many(&self, submission: &Submission) -> Result<Accepted, SendError> {
+    async fn send_to_many(&self, submission: &Submission) -> Result<Accepted, DeliveryError> {
         let turn = self.fan_outs.take_turn().await;
         let at = self.clock.now();
         if self.ledger.records(submission.header().message()).await?.is_empty() {
@@ -146,7 +146,7 @@ impl DeliveryRouter {
     }
 
     /// In one transaction of the ledger.
-    async fn send_at_once(&self, submission: &Submission, at: Timestamp) -> Result<Accepted, SendError> {
+    async fn send_at_once(&self, submission: &Submission, at: Timestamp) -> Result<Accepted, DeliveryError> {
         let is_control = submission.header().fields().class == MessageClass::Control;
         let parts = 0..submission.parts().len();
         let (acceptance, handles) = store_contents(&*self.contents, submission, parts, at).await?;
@@ -198,7 +198,7 @@ impl DeliveryRouter {
 
     /// An upload becomes the body of a message only if it is what the header describes, to the last bit. One that is gone
     /// may have become just that when the same submission came first; the ledger knows.
-    async fn check_upload(&self, submission: &Submission, now: Timestamp) -> Result<(), SendError> {
+    async fn check_upload(&self, submission: &Submission, now: Timestamp) -> Result<(), DeliveryError> {
         let Some(SubmittedBody::Uploaded(id)) = submission.body() else { return Ok(()) };
         let header = submission.header();
         let Some(found) = self.ledger.upload(UploadName { owner: header.message().sender, id: *id }, now).await? else {
@@ -218,7 +218,7 @@ pub(crate) async fn store_contents(
     submission: &Submission,
     parts: Range<usize>,
     at: Timestamp,
-) -> Result<(Acceptance, Vec<Handle>), BackendError> {
+) -> Result<(Acceptance, Vec<ContentHandle>), BackendError> {
     let is_last = parts.end == submission.parts().len();
     let (inline, uploaded) = match submission.body().filter(|_| is_last) {
         None => (None, None),
@@ -251,21 +251,21 @@ pub(crate) async fn store_contents(
 }
 
 /// A store that failed may have recorded the message all the same: only a refusal frees its contents.
-pub(crate) async fn drop_refused(contents: &dyn Contents, error: &AcceptError, handles: Vec<Handle>) {
+pub(crate) async fn drop_refused(contents: &dyn Contents, error: &AcceptError, handles: Vec<ContentHandle>) {
     if !matches!(error, AcceptError::Backend(_)) {
         release::drop_unrecorded(contents, handles).await;
     }
 }
 
-fn check_times(submission: &Submission, now: Timestamp) -> Result<(), SendError> {
+fn check_times(submission: &Submission, now: Timestamp) -> Result<(), DeliveryError> {
     let fields = submission.header().fields();
     let oldest = now.saturating_sub(sealpost_protocol::limits::MESSAGE_LIFE);
-    let newest = now.saturating_add(limits::CLOCK_AHEAD);
+    let newest = now.saturating_add(wire::CLOCK_AHEAD);
     if fields.created < oldest || fields.created > newest {
-        return Err(SendError::ClockSkew { now });
+        return Err(DeliveryError::ClockSkew { now });
     }
     if fields.expires <= now {
-        return Err(SendError::Expired);
+        return Err(DeliveryError::Expired);
     }
     Ok(())
 }

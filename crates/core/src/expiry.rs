@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::Timestamp;
+use sealpost_protocol::{Timestamp, limits as wire};
 
 use crate::{
     WakeUps,
     fan_out::FanOutWriter,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, Contents, Handle, Ledger, Prekeys},
+    ports::{BackendError, ContentHandle, Contents, Ledger, Prekeys},
     release,
 };
 
@@ -94,7 +94,7 @@ impl Expiry {
         }
     }
 
-    async fn let_go(&self, released: Vec<Handle>) {
+    async fn let_go(&self, released: Vec<ContentHandle>) {
         release::let_go(&*self.ledger, &*self.contents, released).await;
     }
 
@@ -111,7 +111,7 @@ impl Expiry {
     }
 
     async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
-        let before = now.saturating_sub(limits::REMEMBERED);
+        let before = now.saturating_sub(wire::REMEMBERED);
         while add(&mut swept.forgotten, self.ledger.forget(before, limits::SWEEP_ROWS).await?) {}
         Ok(())
     }

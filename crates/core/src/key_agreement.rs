@@ -63,7 +63,7 @@ impl PublishError {
 /// Why there is no manifest.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum ManifestError {
+pub enum ManifestLookupError {
     /// The agent has published nothing here.
     #[error("the agent has published no prekeys at this relay")]
     UnknownAgent,
@@ -84,7 +84,7 @@ pub enum ManifestError {
 pub enum ClaimError {
     /// There is no manifest, or none that is valid.
     #[error(transparent)]
-    Manifest(#[from] ManifestError),
+    Manifest(#[from] ManifestLookupError),
     /// The requester's limit, or the store.
     #[error(transparent)]
     Store(#[from] ClaimKeysError),
@@ -102,7 +102,7 @@ impl ClaimError {
     }
 }
 
-impl ManifestError {
+impl ManifestLookupError {
     /// Its name on the wire.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
@@ -135,9 +135,9 @@ impl KeyAgreement {
     /// An agent's manifest; consumes nothing.
     ///
     /// # Errors
-    /// [`ManifestError`].
-    pub async fn manifest(&self, agent: AgentId) -> Result<SignedManifest, ManifestError> {
-        self.prekeys.manifest(agent).await?.ok_or(ManifestError::UnknownAgent)
+    /// [`ManifestLookupError`].
+    pub async fn manifest(&self, agent: AgentId) -> Result<SignedManifest, ManifestLookupError> {
+        self.prekeys.manifest(agent).await?.ok_or(ManifestLookupError::UnknownAgent)
     }
 
     /// Hands the caller a bundle to open a session with `target`; a one-time key goes out exactly once.
@@ -147,10 +147,10 @@ impl KeyAgreement {
     pub async fn claim(&self, caller: &Principal, id: ClaimId, target: AgentId) -> Result<Bundle, ClaimError> {
         let now = self.clock.now();
         if self.manifest(target).await?.fields().expires <= now {
-            return Err(ManifestError::Expired { now }.into());
+            return Err(ManifestLookupError::Expired { now }.into());
         }
         let claim = Claim { requester: caller.agent(), id, target, at: now };
-        self.prekeys.claim(claim).await?.ok_or(ManifestError::UnknownAgent.into())
+        self.prekeys.claim(claim).await?.ok_or(ManifestLookupError::UnknownAgent.into())
     }
 
     /// The caller's unused one-time keys.
@@ -163,7 +163,7 @@ impl KeyAgreement {
 
     fn check_lives(&self, upload: &PrekeyUpload) -> Result<(), PublishError> {
         let now = self.clock.now();
-        let latest = now.saturating_add(crate::limits::CLOCK_AHEAD);
+        let latest = now.saturating_add(wire::CLOCK_AHEAD);
         let fields = upload.manifest.fields();
         let lives = [(fields.created, fields.expires), (fields.signed_prekey.created, fields.signed_prekey.expires)]
             .into_iter()

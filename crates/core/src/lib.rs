@@ -31,13 +31,13 @@ mod uploads;
 mod wake_ups;
 
 pub use admission::{MailboxFill, MessageDecision};
-pub use delivery_router::{Accepted, DeliveryRouter, SendError};
+pub use delivery_router::{Accepted, DeliveryError, DeliveryRouter};
 pub use delivery_status::{DeliveryRecord, PartDecision, ReceiptConflict};
 pub use expiry::{Expiry, ExpirySweep};
-pub use key_agreement::{ClaimError, KeyAgreement, ManifestError, PublishError};
+pub use key_agreement::{ClaimError, KeyAgreement, ManifestLookupError, PublishError};
 pub use life_clock::{Monotonic, Uptime};
 pub use mailbox::{MailboxEntry, Mailboxes, NoRoom, Page, PageRequest, ReceiveError, Room};
-pub use message_query::{BodyContent, BodyPart, Feed, MessageContent, MessageQuery, MessageStatus, QueryError};
+pub use message_query::{BodyContent, BodyPart, Feed, MessageContent, MessageQuery, MessageView, QueryError};
 pub use principal::Principal;
 pub use readiness::{NotReady, Readiness};
 pub use receipts::{Countersigned, Receipts, ReceiptsError};

@@ -9,7 +9,7 @@ use crate::{
     Bell, Principal, WakeUps,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, Change, ContentForm, Contents, GiveUp, Ledger, Reader, Standing},
+    ports::{AgentStanding, BackendError, Change, ContentForm, Contents, GiveUp, Ledger, MessageReader},
     release,
 };
 
@@ -44,7 +44,7 @@ pub enum QueryError {
 
 /// What a caller sees of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageStatus {
+pub struct MessageView {
     /// All deliveries for its sender, its own for a recipient; ascending by recipient.
     pub deliveries: Vec<DeliveryStatus>,
     /// How that is stored which the caller may read.
@@ -102,9 +102,9 @@ impl MessageQuery {
     ///
     /// # Errors
     /// [`QueryError`].
-    pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<MessageStatus, QueryError> {
+    pub async fn status(&self, caller: &Principal, message: MessageRef) -> Result<MessageView, QueryError> {
         let deliveries = self.deliveries(caller, message).await?;
-        Ok(MessageStatus { deliveries, content: self.content(caller, message).await? })
+        Ok(MessageView { deliveries, content: self.content(caller, message).await? })
     }
 
     async fn deliveries(&self, caller: &Principal, message: MessageRef) -> Result<Vec<DeliveryStatus>, QueryError> {
@@ -136,8 +136,8 @@ impl MessageQuery {
         Ok(MessageContent { body, part: handles.part.and_then(|handle| self.contents.describe(&handle)) })
     }
 
-    async fn reader(&self, caller: &Principal) -> Result<Reader, BackendError> {
-        Ok(Reader { agent: caller.agent(), now: self.life_clock.reading_time().await? })
+    async fn reader(&self, caller: &Principal) -> Result<MessageReader, BackendError> {
+        Ok(MessageReader { agent: caller.agent(), now: self.life_clock.reading_time().await? })
     }
 
     /// What was lost is said to be lost, whoever found that out; a life that is over ends with the answer, as with a status.
@@ -188,7 +188,7 @@ impl MessageQuery {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub async fn standing(&self, caller: &Principal) -> Result<Standing, BackendError> {
+    pub async fn standing(&self, caller: &Principal) -> Result<AgentStanding, BackendError> {
         self.ledger.standing(caller.agent()).await
     }
 
@@ -197,7 +197,7 @@ impl MessageQuery {
     /// # Errors
     /// [`BackendError`].
     pub async fn changes(&self, caller: &Principal, after: u64) -> Result<Vec<Change>, BackendError> {
-        self.ledger.changes(caller.agent(), after, limits::FEED_CHANGES).await
+        self.ledger.changes(caller.agent(), after, wire::FEED_CHANGES).await
     }
 
     /// The caller's feed of changes after `after`.
@@ -225,13 +225,13 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Vec<Change>, BackendError> {
         loop {
             let ring = self.bell.next_ring();
-            let changes = self.ledger.changes(self.caller.agent(), self.after, limits::FEED_CHANGES).await?;
+            let changes = self.ledger.changes(self.caller.agent(), self.after, wire::FEED_CHANGES).await?;
             if let Some(last) = changes.last() {
                 self.after = last.change_seq;
                 return Ok(changes);
             }
             // Whoever should have rung may have been stopped after its change was made.
-            let _heard = tokio::time::timeout(limits::RECEIVE_WAIT, ring).await;
+            let _heard = tokio::time::timeout(wire::RECEIVE_WAIT, ring).await;
         }
     }
 }

@@ -5,11 +5,11 @@
 
 use crate::{
     limits,
-    ports::{BackendError, Contents, Handle, Ledger},
+    ports::{BackendError, ContentHandle, Contents, Ledger},
 };
 
 /// Discards what the ledger has just released. What fails now is left to the next sweep.
-pub(crate) async fn let_go(ledger: &dyn Ledger, contents: &dyn Contents, released: Vec<Handle>) {
+pub(crate) async fn let_go(ledger: &dyn Ledger, contents: &dyn Contents, released: Vec<ContentHandle>) {
     if !released.is_empty()
         && let Err(error) = discard(ledger, contents, released).await
     {
@@ -19,7 +19,7 @@ pub(crate) async fn let_go(ledger: &dyn Ledger, contents: &dyn Contents, release
 
 /// Discards contents that the ledger never had. One that cannot be discarded now costs space until the next collection,
 /// and no message.
-pub(crate) async fn drop_unrecorded(contents: &dyn Contents, handles: Vec<Handle>) {
+pub(crate) async fn drop_unrecorded(contents: &dyn Contents, handles: Vec<ContentHandle>) {
     if !handles.is_empty()
         && let Err(error) = contents.discard(handles).await
     {
@@ -41,7 +41,11 @@ pub(crate) async fn let_go_of_rest(ledger: &dyn Ledger, contents: &dyn Contents)
     }
 }
 
-async fn discard(ledger: &dyn Ledger, contents: &dyn Contents, released: Vec<Handle>) -> Result<(), BackendError> {
+async fn discard(
+    ledger: &dyn Ledger,
+    contents: &dyn Contents,
+    released: Vec<ContentHandle>,
+) -> Result<(), BackendError> {
     contents.discard(released.clone()).await?;
     ledger.discarded(released).await
 }

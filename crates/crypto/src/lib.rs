@@ -62,7 +62,8 @@ pub use payload::{
 };
 pub use prekeys::{
     Kind, LastResortKem, LastResortKemPrekey, ManifestPrekeys, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem,
-    OneTimeKemPrekey, PrivateKey, PrivatePrekey, PublishError, Sealing, SealingPrekey, Signed, SignedPrekey, Validity,
+    OneTimeKemPrekey, PrivateKey, PrivatePrekey, Sealing, SealingPrekey, SignManifestError, Signed, SignedPrekey,
+    Validity,
 };
 pub use primitives::{Primitives, PrimitivesError, SystemPrimitives};
 pub use recipient_keys::{UnwrapError, unwrap_key, wrap_key};
@@ -70,7 +71,7 @@ pub use restored_copy::{Progress, RestoredCopy, check_progress};
 pub use secret::{ContentKey, GroupSecret, SecretBytes, SharedSecret, encode_secret};
 pub use session::{OpenError, Role, SealError, Session};
 pub use session_ad::SessionId;
-pub use session_life::{AfterRefusal, Refusal, Standing, after_refusal, sessions_to_erase, takes_over};
+pub use session_life::{AfterRefusal, Refusal, SessionStanding, after_refusal, sessions_to_erase, takes_over};
 pub use shared_key::GroupKey;
 pub use vault::{Generation, RowAddress, SEALED_ROW_OVERHEAD, Vault, VaultError};
 pub use x3dh::{

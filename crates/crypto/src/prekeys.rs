@@ -193,7 +193,7 @@ pub struct ManifestPrekeys {
 /// Why there is no signed manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
-pub enum PublishError {
+pub enum SignManifestError {
     /// The keys do not make a manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -226,13 +226,13 @@ impl ManifestPrekeys {
     /// The manifest that publishes them. `version` must exceed that of every earlier manifest of the agent.
     ///
     /// # Errors
-    /// [`PublishError`].
+    /// [`SignManifestError`].
     pub fn publish(
         &self,
         signer: &dyn Signer,
         version: u64,
         validity: Validity,
-    ) -> Result<SignedManifest, PublishError> {
+    ) -> Result<SignedManifest, SignManifestError> {
         let manifest = Manifest::new(ManifestFields {
             identity: signer.identity_key(),
             suites: self.suites.iter().copied().map(SuiteId::from).collect(),

@@ -1,7 +1,7 @@
 //! The sessions of one peer: which of them sends, how long the others are kept, and what a refusal does to them.
 //!
-//! An agent stores each session with its [`Standing`]. At most one sends; it is never given up for its age alone, for
-//! that would drain the one-time keys of a peer that is merely away. The others only receive.
+//! An agent stores each session with its [`SessionStanding`]. At most one sends; it is never given up for its age
+//! alone, for that would drain the one-time keys of a peer that is merely away. The others only receive.
 
 use std::cmp::Reverse;
 
@@ -15,7 +15,7 @@ use crate::{
 
 /// What decides about a session, beside the session itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct SessionStanding {
     /// Its name.
     pub id: SessionId,
     /// Whether messages to the peer are sealed in it.
@@ -43,10 +43,10 @@ pub fn takes_over(opened: &Session, sending: Option<(&Session, Timestamp)>, now:
 ///
 /// Ask once per sync, and whenever a session has joined or another one sends.
 #[must_use]
-pub fn sessions_to_erase(standings: &[Standing], now: Timestamp) -> Vec<SessionId> {
-    let mut receiving: Vec<&Standing> = standings.iter().filter(|standing| !standing.sends).collect();
+pub fn sessions_to_erase(standings: &[SessionStanding], now: Timestamp) -> Vec<SessionId> {
+    let mut receiving: Vec<&SessionStanding> = standings.iter().filter(|standing| !standing.sends).collect();
     receiving.sort_by_key(|standing| Reverse(standing.used));
-    let in_use = |standing: &Standing| now.since(standing.used) < limits::RECEIVING_SESSION_LIFE;
+    let in_use = |standing: &SessionStanding| now.since(standing.used) < limits::RECEIVING_SESSION_LIFE;
     let kept = receiving.iter().take(limits::RECEIVING_SESSIONS).take_while(|standing| in_use(standing)).count();
     receiving.into_iter().skip(kept).map(|standing| standing.id).collect()
 }

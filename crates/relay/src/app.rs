@@ -95,7 +95,7 @@ pub(crate) mod tests {
         Ports,
         conformance::HandClock,
         memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
-        ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents},
+        ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents},
     };
     use sealpost_protocol::LedgerId;
     use tokio::sync::oneshot;
@@ -130,15 +130,15 @@ pub(crate) mod tests {
             self.0.0.append(policy, contents).await
         }
 
-        async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+        async fn read(&self, handles: Vec<ContentHandle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
             self.0.0.read(handles).await
         }
 
-        fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+        fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
             self.0.0.describe(handle)
         }
 
-        async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+        async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
             self.0.0.discard(handles).await
         }
 

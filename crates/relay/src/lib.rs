@@ -25,7 +25,7 @@ pub use operators::{Operations, OperatorError, Restored, restore};
 pub use origin::NotAnOrigin;
 pub use relay::{Relay, StartError};
 pub use sealpost_storage::{
-    BackupReport, BlocksReport, CollectionReport, Damaged, FindingKind, Findings, LockError, OpenError, RepairReport,
-    StoredContent, Subject, VerificationReport,
+    BackupReport, BlocksReport, CollectionReport, ContentLocation, Damaged, FindingKind, Findings, LockError,
+    OpenDataDirectoryError, RepairReport, Subject, VerificationReport,
 };
 pub use transport::TlsError;

@@ -12,8 +12,8 @@ use std::{
 use sealpost_core::ports::BackendError;
 use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
 use sealpost_storage::{
-    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Embedded, EmbeddedContents,
-    OpenContentsError, OpenError, RepairReport, StoredContent, VerificationReport, is_inside, restore_files,
+    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, ContentLocation, Embedded, EmbeddedContents,
+    OpenContentsError, OpenDataDirectoryError, RepairReport, VerificationReport, is_inside, restore_files,
 };
 use thiserror::Error;
 
@@ -40,7 +40,7 @@ pub enum OperatorError {
     NoData(PathBuf),
     /// The ledger cannot be opened.
     #[error(transparent)]
-    Ledger(#[from] OpenError),
+    Ledger(#[from] OpenDataDirectoryError),
     /// The contents cannot be opened.
     #[error(transparent)]
     Contents(#[from] OpenContentsError),
@@ -192,7 +192,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`OperatorError::Backend`].
-    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<StoredContent>, OperatorError> {
+    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<ContentLocation>, OperatorError> {
         Ok(self.contents.contents_of(message).await?)
     }
 
@@ -378,8 +378,8 @@ mod tests {
         let backup = folder.path().join("backup");
         Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
         let refused = Operations::offline(&backup).await;
-        assert!(matches!(refused, Err(OperatorError::Ledger(OpenError::Backup(_)))), "{refused:?}");
-        assert!(matches!(Embedded::open(&backup), Err(OpenError::Backup(_))));
+        assert!(matches!(refused, Err(OperatorError::Ledger(OpenDataDirectoryError::Backup(_)))), "{refused:?}");
+        assert!(matches!(Embedded::open(&backup), Err(OpenDataDirectoryError::Backup(_))));
         restore(backup, folder.path().join("target")).await.unwrap();
     }
 
@@ -400,10 +400,10 @@ mod tests {
         };
         let before = files();
         let refused = Operations::offline(&data_dir).await.unwrap_err();
-        assert!(matches!(refused, OperatorError::Ledger(OpenError::Emptied(_))), "{refused:?}");
+        assert!(matches!(refused, OperatorError::Ledger(OpenDataDirectoryError::Emptied(_))), "{refused:?}");
         let text = refused.to_string();
         assert!(text.contains("sealpost restore") && text.contains("remove the file"), "{text}");
-        assert!(matches!(Embedded::open(&data_dir), Err(OpenError::Emptied(_))));
+        assert!(matches!(Embedded::open(&data_dir), Err(OpenDataDirectoryError::Emptied(_))));
         assert_eq!((files(), fs::metadata(data_dir.join("ledger.sqlite3")).unwrap().len()), (before, 0));
         fs::remove_file(data_dir.join("ledger.sqlite3")).unwrap();
         Embedded::open(&data_dir).unwrap();
@@ -457,7 +457,7 @@ mod tests {
         let refused = restore(backup.clone(), folder.path().join("target")).await.unwrap_err();
         assert!(matches!(refused, OperatorError::Backup(BackupError::Unfinished(_))), "{refused:?}");
         let refused = Operations::offline(&backup).await.unwrap_err();
-        assert!(matches!(refused, OperatorError::Ledger(OpenError::UnfinishedBackup(_))), "{refused:?}");
+        assert!(matches!(refused, OperatorError::Ledger(OpenDataDirectoryError::UnfinishedBackup(_))), "{refused:?}");
         fs::remove_dir_all(&backup).unwrap();
         operations.back_up(backup).await.unwrap();
     }

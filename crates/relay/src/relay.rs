@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use sealpost_core::{Ports, Services, Uptime};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
-use sealpost_storage::{Embedded, OpenContentsError, OpenError};
+use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 
@@ -37,7 +37,7 @@ pub enum StartError {
     Config(#[from] ConfigError),
     /// The store cannot be opened.
     #[error(transparent)]
-    Storage(#[from] OpenError),
+    Storage(#[from] OpenDataDirectoryError),
     /// The contents cannot be opened.
     #[error(transparent)]
     Contents(#[from] OpenContentsError),

@@ -17,7 +17,7 @@ use crate::{
 
 /// Why a database was not opened.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum OpenDatabaseError {
     /// The file is an SQLite database, but not one of ours. It is as it was.
     #[error("the database belongs to another application (its id is {found}, expected {expected})")]
     Foreign {
@@ -68,19 +68,19 @@ pub enum OpenError {
     Thread(#[source] io::Error),
 }
 
-impl From<rusqlite::Error> for OpenError {
+impl From<rusqlite::Error> for OpenDatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         if is_no_space(&error) { Self::NoSpace } else { Self::Sqlite(error) }
     }
 }
 
 /// Opens the connection that may change the database, with the schema brought up to date.
-pub(crate) fn open_writer(path: &Path, schema: Schema, options: OpenOptions) -> Result<Connection, OpenError> {
-    create_file(path).map_err(OpenError::File)?;
+pub(crate) fn open_writer(path: &Path, schema: Schema, options: OpenOptions) -> Result<Connection, OpenDatabaseError> {
+    create_file(path).map_err(OpenDatabaseError::File)?;
     for log in ["-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(log);
-        make_private(Path::new(&name)).map_err(OpenError::File)?;
+        make_private(Path::new(&name)).map_err(OpenDatabaseError::File)?;
     }
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     schema.inspect(&*connection.transaction()?)?;
@@ -119,12 +119,12 @@ fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 ///
 /// Of all statements this one does not wait for a lock, whatever the busy timeout: of two processes that create one
 /// file at the same moment, one fails. A transaction does wait, so an empty one tells when it is worth trying again.
-fn use_write_ahead_log(connection: &Connection) -> Result<(), OpenError> {
+fn use_write_ahead_log(connection: &Connection) -> Result<(), OpenDatabaseError> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
             Ok(mode) if mode.eq_ignore_ascii_case("wal") => return Ok(()),
-            Ok(mode) => return Err(OpenError::NoWriteAheadLog { mode }),
+            Ok(mode) => return Err(OpenDatabaseError::NoWriteAheadLog { mode }),
             Err(error) if is_busy(&error) && Instant::now() < deadline => {
                 connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
             }

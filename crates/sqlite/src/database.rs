@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{Connection, Transaction};
 
 use crate::{
-    connection::{OpenError, open_writer},
+    connection::{OpenDatabaseError, open_writer},
     job::JobError,
     limits::{CHECKPOINT_PAGES, QUEUE, READERS},
     readers::Readers,
@@ -59,12 +59,12 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Foreign`] and [`OpenError::NewerSchema`] for a file this schema may not touch, otherwise what
-    /// SQLite or the operating system refused.
-    pub fn open(path: &Path, schema: Schema, options: OpenOptions) -> Result<Self, OpenError> {
+    /// [`OpenDatabaseError::Foreign`] and [`OpenDatabaseError::NewerSchema`] for a file this schema may not touch,
+    /// otherwise what SQLite or the operating system refused.
+    pub fn open(path: &Path, schema: Schema, options: OpenOptions) -> Result<Self, OpenDatabaseError> {
         let connection = open_writer(path, schema, options)?;
         let readers = Arc::new(Readers::open(path.to_owned(), options.readers)?);
-        let writer = Writer::start(connection, QUEUE).map_err(OpenError::Thread)?;
+        let writer = Writer::start(connection, QUEUE).map_err(OpenDatabaseError::Thread)?;
         Ok(Self { shared: Arc::new(Shared { readers, writer }) })
     }
 

@@ -52,7 +52,7 @@ impl JobError {
 /// What the writer sees of a job: it has no types, so that jobs of all kinds share a queue.
 pub(crate) trait Job: Send {
     /// Does the work: once, and once more if the changes of its group were taken back.
-    fn run(&mut self, transaction: &Transaction<'_>) -> Verdict;
+    fn run(&mut self, transaction: &Transaction<'_>) -> Changes;
 
     /// Tells the caller, who hears what the job came to if the group was committed and the group's failure if not.
     fn answer(self: Box<Self>, group: Result<(), JobError>);
@@ -60,7 +60,7 @@ pub(crate) trait Job: Send {
 
 /// What should become of a job's changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Changes {
     Keep,
     Undo,
 }
@@ -92,16 +92,16 @@ where
     T: Send,
     E: From<JobError> + Send,
 {
-    fn run(&mut self, transaction: &Transaction<'_>) -> Verdict {
+    fn run(&mut self, transaction: &Transaction<'_>) -> Changes {
         // Unwind safe: of what the closure can reach, only the transaction outlives it, and that is rolled back.
         let result = catch_unwind(AssertUnwindSafe(|| (self.work)(transaction))).unwrap_or_else(|_| {
             tracing::error!("a write job panicked; its changes are rolled back");
             Err(JobError::Panicked.into())
         });
-        let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+        let changes = if result.is_ok() { Changes::Keep } else { Changes::Undo };
         self.ended_transaction = result.is_err() && transaction.is_autocommit();
         self.result = Some(result);
-        verdict
+        changes
     }
 
     fn answer(self: Box<Self>, group: Result<(), JobError>) {

@@ -48,7 +48,7 @@ mod readers;
 mod schema;
 mod writer;
 
-pub use connection::OpenError;
+pub use connection::OpenDatabaseError;
 pub use database::{Database, OpenOptions};
 pub use directory_lock::{DirectoryLock, Holder, LockError};
 pub use disk_space::free_bytes;

@@ -13,7 +13,7 @@ pub fn is_no_space(error: &rusqlite::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{JobError, OpenError};
+    use crate::{JobError, OpenDatabaseError};
 
     fn failure(code: std::ffi::c_int) -> rusqlite::Error {
         rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
@@ -24,8 +24,10 @@ mod tests {
         for code in [ffi::SQLITE_FULL, 4874] {
             assert!(matches!(JobError::from(failure(code)), JobError::NoSpace), "{code}");
             assert!(matches!(JobError::transaction(failure(code)), JobError::NoSpace), "{code}");
-            let refused = OpenError::from(failure(code));
-            assert!(matches!(refused, OpenError::NoSpace) && refused.to_string() == "no space is left on the disk");
+            let refused = OpenDatabaseError::from(failure(code));
+            assert!(
+                matches!(refused, OpenDatabaseError::NoSpace) && refused.to_string() == "no space is left on the disk"
+            );
         }
     }
 
@@ -33,7 +35,7 @@ mod tests {
     fn what_is_no_full_disk_is_not_told_as_one() {
         for code in [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_CORRUPT, ffi::SQLITE_BUSY] {
             assert!(matches!(JobError::from(failure(code)), JobError::Statement(_)), "{code}");
-            assert!(matches!(OpenError::from(failure(code)), OpenError::Sqlite(_)), "{code}");
+            assert!(matches!(OpenDatabaseError::from(failure(code)), OpenDatabaseError::Sqlite(_)), "{code}");
         }
     }
 }

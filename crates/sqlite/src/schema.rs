@@ -7,7 +7,7 @@ use std::fmt;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::connection::OpenError;
+use crate::connection::OpenDatabaseError;
 
 /// What a database must be before anything is written to it.
 #[derive(Clone, Copy, Debug)]
@@ -23,23 +23,23 @@ pub struct Schema {
 impl Schema {
     /// The number of migrations `connection` has had, or why this schema may not use it. Changes nothing; the answer is
     /// good for as long as the transaction it is asked in.
-    pub(crate) fn inspect(&self, connection: &Connection) -> Result<usize, OpenError> {
+    pub(crate) fn inspect(&self, connection: &Connection) -> Result<usize, OpenDatabaseError> {
         let found = ApplicationId(connection.pragma_query_one(None, "application_id")?);
         let version: i32 = connection.pragma_query_one(None, "user_version")?;
         if found == ApplicationId::NONE && version == 0 && is_empty(connection)? {
             return Ok(0);
         }
         if found != self.application_id || found == ApplicationId::NONE {
-            return Err(OpenError::Foreign { found, expected: self.application_id });
+            return Err(OpenDatabaseError::Foreign { found, expected: self.application_id });
         }
         match usize::try_from(version) {
             Ok(applied) if applied <= self.migrations.len() => Ok(applied),
-            _ => Err(OpenError::NewerSchema { found: version, known: self.migrations.len() }),
+            _ => Err(OpenDatabaseError::NewerSchema { found: version, known: self.migrations.len() }),
         }
     }
 
     /// Applies what is missing. Safe against others who open the same file: each step is chosen under the write lock.
-    pub(crate) fn migrate(&self, connection: &mut Connection) -> Result<(), OpenError> {
+    pub(crate) fn migrate(&self, connection: &mut Connection) -> Result<(), OpenDatabaseError> {
         connection.pragma_update(None, "foreign_keys", false)?;
         while self.migrate_once(connection)? {}
         connection.pragma_update(None, "foreign_keys", true)?;
@@ -47,18 +47,19 @@ impl Schema {
     }
 
     /// Applies the next migration; false when there is none.
-    fn migrate_once(&self, connection: &mut Connection) -> Result<bool, OpenError> {
+    fn migrate_once(&self, connection: &mut Connection) -> Result<bool, OpenDatabaseError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let applied = self.inspect(&transaction)?;
         let Some(migration) = self.migrations.get(applied) else {
             return Ok(false);
         };
         let version = applied + 1;
-        self.apply(&transaction, migration, version).map_err(|source| OpenError::Migration { version, source })?;
+        self.apply(&transaction, migration, version)
+            .map_err(|source| OpenDatabaseError::Migration { version, source })?;
         if has_broken_references(&transaction)? {
-            return Err(OpenError::BrokenReferences { version });
+            return Err(OpenDatabaseError::BrokenReferences { version });
         }
-        transaction.commit().map_err(|source| OpenError::Migration { version, source })?;
+        transaction.commit().map_err(|source| OpenDatabaseError::Migration { version, source })?;
         tracing::info!(version, "applied a migration");
         Ok(true)
     }

@@ -22,7 +22,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::mpsc;
 
 use crate::{
-    job::{Job, JobError, Verdict, WriteJob},
+    job::{Changes, Job, JobError, WriteJob},
     join_on_drop::JoinOnDrop,
     limits::GROUP,
 };
@@ -123,7 +123,7 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, JobError> {
 fn run_together(transaction: &Transaction<'_>, group: &mut [Box<dyn Job>]) -> Result<bool, JobError> {
     for job in group {
         let before = transaction.total_changes();
-        if run(transaction, job.as_mut())? == Verdict::Undo && transaction.total_changes() != before {
+        if run(transaction, job.as_mut())? == Changes::Undo && transaction.total_changes() != before {
             return Ok(false);
         }
     }
@@ -132,15 +132,15 @@ fn run_together(transaction: &Transaction<'_>, group: &mut [Box<dyn Job>]) -> Re
 
 fn run_in_savepoint(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<(), JobError> {
     execute(transaction, "SAVEPOINT job")?;
-    if run(transaction, job)? == Verdict::Undo {
+    if run(transaction, job)? == Changes::Undo {
         execute(transaction, "ROLLBACK TO job")?;
     }
     execute(transaction, "RELEASE job")
 }
 
-fn run(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<Verdict, JobError> {
-    let verdict = job.run(transaction);
-    if transaction.is_autocommit() { Err(JobError::RolledBack) } else { Ok(verdict) }
+fn run(transaction: &Transaction<'_>, job: &mut dyn Job) -> Result<Changes, JobError> {
+    let changes = job.run(transaction);
+    if transaction.is_autocommit() { Err(JobError::RolledBack) } else { Ok(changes) }
 }
 
 fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), JobError> {

@@ -19,7 +19,7 @@ use std::{
 use rusqlite::Connection;
 use sealpost_core::{
     conformance::Agent,
-    ports::{Acceptance, BodyQuota, ContentsMark, Handle, Ledger, PageQuery, Prekeys, StoredPart},
+    ports::{Acceptance, BodyQuota, ContentHandle, ContentsMark, Ledger, PageQuery, Prekeys, StoredPart},
 };
 use sealpost_protocol::{
     AgentId, Attempt, Header, HeaderFields, MessageClass, MessageId, MessageRef, PartHash, Priority, Recipients,
@@ -191,7 +191,7 @@ fn message(number: u64) -> Acceptance {
         attempt: Attempt::FIRST,
         hash: PartHash([7; 32]),
         length: content.len() as u64,
-        content: Handle(content),
+        content: ContentHandle(content),
     };
     let (header, quota) = (Header::new(fields).unwrap(), BodyQuota { uploads: 0, bytes: 0 });
     Acceptance {

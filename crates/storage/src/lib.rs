@@ -6,10 +6,11 @@
 
 #[cfg(feature = "embedded")]
 mod embedded;
+mod limits;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{
-    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, Damaged, Embedded, EmbeddedContents,
-    FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenError, RepairReport, Restoring,
-    StoredContent, Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
+    BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, ContentLocation, Damaged, Embedded,
+    EmbeddedContents, FindingKind, Findings, LedgerIdentity, LockError, OpenContentsError, OpenDataDirectoryError,
+    RepairReport, Restoring, Subject, VerificationReport, create_file, is_inside, make_private, restore_files,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealpost_agent::{Event, Group, GroupChange, GroupError, Standing};
+use sealpost_agent::{Event, Group, GroupChange, GroupError, GroupStanding};
 use sealpost_api::v1;
 use sealpost_crypto::{EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Roster, SystemPrimitives};
 use sealpost_protocol::{AgentId, GroupId};
@@ -92,7 +92,7 @@ async fn a_group_is_founded_grows_shrinks_and_its_keys_go_to_members_alone() {
     assert_eq!((team.members.len(), team.epoch), (2, 1), "removing begins an epoch");
     assert_eq!(bob.group(team.id).await.unwrap(), team);
     assert_eq!((epochs(bob, team.id), epochs(carol, team.id)), (vec![0, 1], vec![0]));
-    assert_eq!(carol.group(team.id).await.unwrap().standing, Standing::Removed);
+    assert_eq!(carol.group(team.id).await.unwrap().standing, GroupStanding::Removed);
     assert!(events(carol).await.contains(&Event::RemovedFromGroup { group: team.id, founder: alice.id() }));
 
     let team = settle(alice.rotate_group(team.id).await.unwrap(), &[bob, carol]).await;
@@ -106,7 +106,7 @@ async fn a_member_that_leaves_forgets_the_keys_and_the_founder_begins_an_epoch_w
     let (trio, team) = Trio::with_group().await;
     let (alice, bob, carol) = (&trio.alice, &trio.bob, &trio.carol);
     let left = settle(carol.leave_group(team).await.unwrap(), &[alice, alice, bob, carol]).await;
-    assert_eq!((left.standing, epochs(carol, team)), (Standing::Left, vec![]));
+    assert_eq!((left.standing, epochs(carol, team)), (GroupStanding::Left, vec![]));
     assert!(events(alice).await.contains(&Event::LeftGroup { group: team, member: carol.id() }));
     let team_now = alice.group(team).await.unwrap();
     assert_eq!((team_now.members.clone(), team_now.epoch), (sorted(vec![alice.id(), bob.id()]), 1));
@@ -114,7 +114,7 @@ async fn a_member_that_leaves_forgets_the_keys_and_the_founder_begins_an_epoch_w
     assert!(matches!(carol.leave_group(team).await, Err(GroupError::Ended)));
 
     settle(alice.add_to_group(team, &[carol.id()]).await.unwrap(), &[bob, carol]).await;
-    assert_eq!((carol.group(team).await.unwrap().standing, epochs(carol, team)), (Standing::Member, vec![1]));
+    assert_eq!((carol.group(team).await.unwrap().standing, epochs(carol, team)), (GroupStanding::Member, vec![1]));
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_founder_that_leaves_dissolves_its_group() {
     let (trio, team) = Trio::with_group().await;
     settle(trio.alice.leave_group(team).await.unwrap(), &[&trio.bob, &trio.carol]).await;
     for (agent, standing) in
-        [(&trio.alice, Standing::Left), (&trio.bob, Standing::Removed), (&trio.carol, Standing::Removed)]
+        [(&trio.alice, GroupStanding::Left), (&trio.bob, GroupStanding::Removed), (&trio.carol, GroupStanding::Removed)]
     {
         assert_eq!(agent.group(team).await.unwrap().standing, standing);
     }
@@ -355,7 +355,7 @@ async fn all_strangers_together_leave_room_for_the_groups_of_others() {
     founder.bob.send_text(friend.id(), "hello").await;
     let team = friend.create_group("friends", &[founder.bob.id()]).await.unwrap().group;
     founder.bob.sync_inbox().await;
-    assert_eq!(founder.bob.group(team.id).await.unwrap().standing, Standing::Member);
+    assert_eq!(founder.bob.group(team.id).await.unwrap().standing, GroupStanding::Member);
     assert_eq!(founder.bob.groups().await.unwrap().len(), joined + 1);
 }
 
@@ -366,9 +366,9 @@ async fn the_end_of_an_earlier_membership_ends_no_later_one() {
     assert_eq!(founder.hands_over(founder.roster(1, &[bob]), &key).await, taken());
     let ends = |since| GroupNotice::End(EndedMembership { group: key.group, since });
     assert_eq!(founder.says(ends(0)).await, taken());
-    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, Standing::Member);
+    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, GroupStanding::Member);
     assert_eq!(founder.says(ends(1)).await, taken());
-    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, Standing::Removed);
+    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, GroupStanding::Removed);
     assert_eq!(founder.hands_over(founder.roster(2, &[bob]), &key).await, taken(), "told, and of no effect");
-    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, Standing::Removed);
+    assert_eq!(founder.bob.group(key.group).await.unwrap().standing, GroupStanding::Removed);
 }

@@ -259,11 +259,12 @@ impl Stage {
 
     /// Hands an entry out, which is refused. Returns what was uploaded for it.
     async fn refused(&mut self, entry: v1::MailboxEntry) -> Option<v1::UploadPrekeysRequest> {
-        let mut script = self.relay.script();
-        let before = script.uploaded.take();
-        script.receipts.clear();
-        script.mailbox = vec![entry];
-        drop(script);
+        let before = {
+            let mut script = self.relay.script();
+            script.receipts.clear();
+            script.mailbox = vec![entry];
+            script.uploaded.take()
+        };
         round(&self.alice).await;
         let mut script = self.relay.script();
         let verdict = script.receipts.first().expect("a receipt").verdict;

@@ -57,14 +57,17 @@ impl Agent {
         let mut failed = None;
         for awaited in self.awaited_bodies().await? {
             let sender = awaited.message.sender;
-            if stop.is_asked() {
+            if stop.rests() {
                 return Ok(true);
             }
             if self.fetch_holds.hold(&[sender]) {
                 continue;
             }
             match self.fetch(&awaited, stop).await {
-                Ok(Fetched::Done) => self.fetch_holds.remove(&[sender]),
+                Ok(Fetched::Done) => {
+                    stop.moved();
+                    self.fetch_holds.remove(&[sender]);
+                }
                 Ok(Fetched::InPart) => return Ok(true),
                 Ok(Fetched::Waits) => self.fetch_holds.add(&[sender], self.random()?),
                 Err(error) if error.relay().is_some_and(RelayError::is_passing) => return Err(error),

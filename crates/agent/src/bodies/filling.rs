@@ -95,7 +95,7 @@ impl Filling<'_> {
         let mut place = first;
         loop {
             while on_their_way.len() < limits::PIECES_AT_A_TIME
-                && !stop.is_asked()
+                && !stop.rests()
                 && let Some(place) = places.next()
             {
                 on_their_way.push_back(self.agent.piece(*message, description, place));
@@ -109,6 +109,7 @@ impl Filling<'_> {
             if let Advanced::Larger(length) = self.mend(advanced, transfer.done).await? {
                 return Ok(Filled::Larger(length));
             }
+            stop.moved();
             self.agent.transfers.show(transfer);
         }
         if transfer.done < length {
@@ -139,7 +140,7 @@ impl Filling<'_> {
     async fn look_through(&self, end: u64, stop: &Stop) -> Result<Option<Advanced>, SyncError> {
         let mut at = lock(&self.following).followed();
         while at < end {
-            if stop.is_asked() {
+            if stop.rests() {
                 return Ok(None);
             }
             at = at.saturating_add(limits::READ_AT_A_TIME).min(end);
@@ -147,6 +148,7 @@ impl Filling<'_> {
             if let larger @ Advanced::Larger(_) = self.mend(advanced, at).await? {
                 return Ok(Some(larger));
             }
+            stop.moved();
         }
         Ok(Some(Advanced::Opened))
     }

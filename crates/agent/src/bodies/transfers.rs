@@ -61,16 +61,49 @@ impl Transfers {
     }
 }
 
-/// Asks transfers to rest once the pieces that are on their way are through.
+/// Asks transfers of one direction to rest once the pieces that are on their way are through. Something moves all the same:
+/// where there is mail at every turn, a transfer that rested before its first piece would never come to an end.
 #[derive(Debug, Default)]
-pub(crate) struct Stop(AtomicBool);
+pub(crate) struct Stop {
+    is_asked: AtomicBool,
+    has_moved: AtomicBool,
+}
 
 impl Stop {
     pub(crate) fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_asked.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Notes that a step was done that need not be done again.
+    pub(crate) fn moved(&self) {
+        self.has_moved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to rest now.
+    pub(crate) fn rests(&self) -> bool {
+        self.is_asked.load(Ordering::Relaxed) && self.has_moved.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Stop;
+
+    #[test]
+    fn what_is_asked_to_rest_moves_first() {
+        let stop = Stop::default();
+        stop.ask();
+        assert!(!stop.rests(), "nothing has moved");
+        stop.moved();
+        assert!(stop.rests());
+    }
+
+    #[test]
+    fn what_moves_goes_on_unasked() {
+        let stop = Stop::default();
+        stop.moved();
+        assert!(!stop.rests());
+        stop.ask();
+        assert!(stop.rests());
     }
 }

@@ -143,15 +143,16 @@ impl Agent {
         let mut on_their_way = FuturesUnordered::new();
         loop {
             while on_their_way.len() < limits::PIECES_AT_A_TIME
-                && !stop.is_asked()
+                && !stop.rests()
                 && let Some(offset) = offsets.next()
             {
                 on_their_way.push(upload_piece(relay, upload, offset));
             }
             match on_their_way.next().await {
                 Some(length) => transfer.done += length?,
-                None => return Ok(!stop.is_asked()),
+                None => return Ok(!stop.rests()),
             }
+            stop.moved();
             self.transfers.show(transfer);
         }
     }

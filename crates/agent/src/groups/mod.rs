@@ -19,7 +19,7 @@ use sealpost_protocol::{
     limits as wire,
 };
 
-pub use self::standing::Standing;
+pub use self::standing::GroupStanding;
 use crate::{
     Agent, GroupError,
     conflicts::retry_conflicts,
@@ -43,7 +43,7 @@ pub struct Group {
     /// The epoch of the newest key.
     pub epoch: u32,
     /// Whether this agent belongs to it.
-    pub standing: Standing,
+    pub standing: GroupStanding,
 }
 
 impl fmt::Debug for Group {
@@ -99,7 +99,7 @@ impl Agent {
         let key = GroupKey::generate(self.primitives.as_ref(), id, 0)?;
         let mut changes = Changes::default();
         self.forget_one_that_ended(&known, &mut changes).await?;
-        let record = GroupRecord { founder: self.id(), roster, epoch: 0, standing: Standing::Member };
+        let record = GroupRecord { founder: self.id(), roster, epoch: 0, standing: GroupStanding::Member };
         changes.insert(id.0, &record);
         changes.insert(group_key_key(id, 0), &GroupKeyRecord { key: key.encode(), retired: None });
         let messages = self.hand_over(&mut changes, &record, &key)?;
@@ -184,7 +184,7 @@ impl Agent {
         if known.founder != self.id() {
             return Err(GroupError::NotFounder);
         }
-        if known.standing != Standing::Member {
+        if known.standing != GroupStanding::Member {
             return Err(GroupError::Ended);
         }
         let id = known.roster.group(&known.founder);
@@ -235,7 +235,7 @@ impl Agent {
     /// have begun: members refuse what contradicts a roster or key that they have.
     pub(crate) async fn outpace_copies(&self, changes: &mut Changes) -> Result<(), GroupError> {
         for row in self.group_rows().await? {
-            if row.value.founder == self.id() && row.value.standing == Standing::Member {
+            if row.value.founder == self.id() && row.value.standing == GroupStanding::Member {
                 match self.change_into(changes, &row, &Change::Rotate(limits::COPY_GAP)).await {
                     Err(GroupError::Exhausted) => {
                         tracing::warn!(key = ?row.key, "a group has had all its epochs, and is left as it is");
@@ -249,11 +249,11 @@ impl Agent {
 
     async fn try_leave_group(&self, id: GroupId) -> Result<Vec<MessageId>, GroupError> {
         let row = self.group_row(id).await?;
-        if row.value.standing != Standing::Member {
+        if row.value.standing != GroupStanding::Member {
             return Err(GroupError::Ended);
         }
         let mut changes = Changes::default();
-        changes.replace(&row, &GroupRecord { standing: Standing::Left, ..row.value.clone() });
+        changes.replace(&row, &GroupRecord { standing: GroupStanding::Left, ..row.value.clone() });
         for key in self.store.list::<GroupKeyRecord>(&id.0, &[], limits::GROUP_EPOCHS).await? {
             changes.delete(&key);
         }

@@ -14,7 +14,7 @@
 use sealpost_crypto::{EndedMembership, GroupNotice, HandOver};
 use sealpost_protocol::{AgentId, GroupId, RefusalReason, encoding::DecodeError};
 
-use super::{Change, Standing, epoch_of};
+use super::{Change, GroupStanding, epoch_of};
 use crate::{
     Agent, Event, GroupError, SendError, SyncError, limits,
     records::{GroupKeyRecord, GroupRecord, group_key_key},
@@ -51,7 +51,7 @@ impl Agent {
         let membership = *roster.member(&self.id()).ok_or(REFUSED)?;
         let group = key.group;
         let record =
-            GroupRecord { founder, roster: roster.clone(), epoch: key.epoch.into(), standing: Standing::Member };
+            GroupRecord { founder, roster: roster.clone(), epoch: key.epoch.into(), standing: GroupStanding::Member };
         let known = self.store.find::<GroupRecord>(&group.0).await?;
         let Some(known) = known else {
             let rows = self.group_rows().await?;
@@ -61,7 +61,7 @@ impl Agent {
             self.keep_group_key(founder, hand_over, false, changes).await?;
             return Ok(self.note(changes, Event::JoinedGroup { group, founder })?);
         };
-        if known.value.standing != Standing::Member {
+        if known.value.standing != GroupStanding::Member {
             let ended = known.value.roster.member(&self.id()).map_or(0, |member| member.since);
             if membership.since > ended {
                 self.check_room(founder, &self.group_rows().await?).await?;
@@ -145,7 +145,7 @@ impl Agent {
             return Err(REFUSED);
         }
         let membership = known.value.roster.member(&who).filter(|member| member.since == ended.since);
-        if known.value.standing != Standing::Member || membership.is_none() {
+        if known.value.standing != GroupStanding::Member || membership.is_none() {
             return Ok(());
         }
         if sender == founder {
@@ -161,7 +161,7 @@ impl Agent {
         group: GroupId,
         changes: &mut Changes,
     ) -> Result<(), NotOpened> {
-        changes.replace(known, &GroupRecord { standing: Standing::Removed, ..known.value.clone() });
+        changes.replace(known, &GroupRecord { standing: GroupStanding::Removed, ..known.value.clone() });
         self.retire_group_keys(changes, group, u32::MAX).await?;
         Ok(self.note(changes, Event::RemovedFromGroup { group, founder: known.value.founder })?)
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sealpost_protocol::{AgentId, GroupId};
 
-use super::Standing;
+use super::GroupStanding;
 use crate::{
     Agent, SyncError, limits,
     records::{GroupKeyRecord, GroupRecord, group_key_key},
@@ -79,12 +79,12 @@ impl Agent {
 
 /// The groups that the agent belongs to.
 pub(super) fn memberships(known: &[Versioned<GroupRecord>]) -> impl Iterator<Item = &GroupRecord> {
-    known.iter().map(|row| &row.value).filter(|group| group.standing == Standing::Member)
+    known.iter().map(|row| &row.value).filter(|group| group.standing == GroupStanding::Member)
 }
 
 fn one_to_forget(known: &[Versioned<GroupRecord>]) -> Option<&Versioned<GroupRecord>> {
     let is_full = known.len() >= limits::KEPT_GROUPS;
-    known.iter().find(|row| is_full && row.value.standing != Standing::Member)
+    known.iter().find(|row| is_full && row.value.standing != GroupStanding::Member)
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    fn row(number: usize, standing: Standing) -> Versioned<GroupRecord> {
+    fn row(number: usize, standing: GroupStanding) -> Versioned<GroupRecord> {
         let founder = AgentId::from_array([1; 32]);
         let members = vec![Member { agent: founder, since: 1 }];
         let roster = Roster::new([7; 16], GroupName::new("team").unwrap(), 1, members).unwrap();
@@ -103,12 +103,12 @@ mod tests {
 
     #[test]
     fn an_ended_membership_makes_way_once_too_many_are_kept_and_a_membership_never() {
-        let mut rows: Vec<_> = (1..limits::KEPT_GROUPS).map(|number| row(number, Standing::Member)).collect();
-        rows.push(row(0, Standing::Left));
+        let mut rows: Vec<_> = (1..limits::KEPT_GROUPS).map(|number| row(number, GroupStanding::Member)).collect();
+        rows.push(row(0, GroupStanding::Left));
         assert_eq!(one_to_forget(&rows[1..]).map(|row| &row.key), None, "there is room");
         assert_eq!(one_to_forget(&rows).map(|row| row.key.clone()), Some(0_usize.to_be_bytes().to_vec()));
         rows.pop();
-        rows.push(row(0, Standing::Member));
+        rows.push(row(0, GroupStanding::Member));
         assert_eq!(one_to_forget(&rows).map(|row| &row.key), None);
     }
 }

@@ -4,7 +4,7 @@ use sealpost_protocol::encoding::{Decode, DecodeError, Encode, Reader, Writer};
 
 /// Whether an agent belongs to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum GroupStanding {
     /// It does.
     Member,
     /// It has left; the founder has dissolved the group if it is the one.
@@ -13,7 +13,7 @@ pub enum Standing {
     Removed,
 }
 
-impl Standing {
+impl GroupStanding {
     /// Its name in text formats.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -25,7 +25,7 @@ impl Standing {
     }
 }
 
-impl Encode for Standing {
+impl Encode for GroupStanding {
     fn encode(&self, writer: &mut Writer) {
         writer.u8(match self {
             Self::Member => 0,
@@ -35,7 +35,7 @@ impl Encode for Standing {
     }
 }
 
-impl Decode for Standing {
+impl Decode for GroupStanding {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match reader.u8()? {
             0 => Ok(Self::Member),

@@ -4,13 +4,13 @@ use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes, encode
 use sealpost_protocol::{
     Attempt, ErrorCode, Header, MessageId, Timestamp,
     encoding::{Decode, DecodeError, Encode},
+    limits as wire,
 };
 
 use super::refusals::is_final;
 use crate::{
     Agent, RelayError, SendError,
     bodies::Spooled,
-    limits,
     records::{BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord},
     schemes::DraftScheme,
     store::{Changes, Versioned},
@@ -99,7 +99,7 @@ impl Agent {
 
 /// Whether a relay whose clock shows `now` refuses a message for its time.
 fn is_ahead(id: MessageId, now: Timestamp) -> bool {
-    id.timestamp() > now.saturating_add(limits::CLOCK_AHEAD)
+    id.timestamp() > now.saturating_add(wire::CLOCK_AHEAD)
 }
 
 /// What is sealed for each recipient under the ratchet: the payload, or the key of the body.
@@ -118,5 +118,5 @@ pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendErr
 
 /// A payload as it is stored.
 pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
-    encode_secret(payload.content.as_bytes().len() + limits::METADATA, |writer| payload.encode(writer))
+    encode_secret(payload.content.as_bytes().len() + sealpost_crypto::limits::METADATA, |writer| payload.encode(writer))
 }

@@ -2,7 +2,7 @@
 
 use sealpost_api::v1;
 use sealpost_crypto::{Kind, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem, OneTimeKemPrekey, PrivatePrekey, Validity};
-use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp};
+use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp, limits as wire};
 
 use super::MANIFEST_KINDS;
 use crate::{
@@ -35,7 +35,7 @@ impl Agent {
         ids: &mut NextKeyIds,
         [missing_curve, missing_kem]: [usize; 2],
     ) -> Result<(), PrekeysError> {
-        let validity = Validity::lasting(self.clock.now(), limits::ONE_TIME_LIFE);
+        let validity = Validity::lasting(self.clock.now(), wire::ONE_TIME_PREKEY_LIFE);
         let primitives = self.primitives.as_ref();
         let curve: Vec<OneTimeCurvePrekey> =
             PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;
@@ -69,7 +69,7 @@ impl Agent {
     }
 
     fn is_dated_ahead<K: Kind>(&self, key: &PrivatePrekey<K>) -> bool {
-        key.validity().created() > self.clock.now().saturating_add(limits::CLOCK_AHEAD)
+        key.validity().created() > self.clock.now().saturating_add(wire::CLOCK_AHEAD)
     }
 
     /// Drops keys that a wrong clock has dated ahead, and says how many others are still to go out.

@@ -3,7 +3,7 @@
 use sealpost_crypto::Roster;
 
 use super::*;
-use crate::groups::Standing;
+use crate::groups::GroupStanding;
 
 record! {
     /// A group that the agent belongs to, or has belonged to; by its id.
@@ -13,7 +13,7 @@ record! {
         roster: Roster => value,
         /// The newest whose key is known.
         epoch: u64 => number,
-        standing: Standing => value,
+        standing: GroupStanding => value,
     }
 }
 

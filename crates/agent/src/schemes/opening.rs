@@ -13,7 +13,7 @@ use sealpost_protocol::{BodyAccess, Header, PrekeyKind, RefusalReason, SharedAcc
 
 use super::ReceivedScheme;
 use crate::{
-    Agent, Standing,
+    Agent, GroupStanding,
     records::{BodyKeyRecord, BodyRecord, GroupRecord},
     sessions::NotOpened,
     store::Changes,
@@ -62,7 +62,7 @@ impl Agent {
     async fn derive_shared(&self, header: &Header, access: &SharedAccess) -> Result<BodyKeyRecord, NotOpened> {
         let message = header.message();
         let group = self.store.find::<GroupRecord>(&access.group.0).await?.ok_or(UNKNOWN_KEY)?.value;
-        if group.standing == Standing::Left {
+        if group.standing == GroupStanding::Left {
             return Err(NOT_MEMBER);
         }
         let failed = |error: crate::GroupError| NotOpened::Failed(error.into());

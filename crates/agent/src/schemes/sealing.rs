@@ -5,7 +5,7 @@ use sealpost_protocol::{AgentId, Attempt, BodyAccess, Header, MessageRef, Sender
 
 use super::{DraftScheme, OutgoingScheme};
 use crate::{
-    Agent, GroupError, SendError, Standing,
+    Agent, GroupError, GroupStanding, SendError,
     records::{BodyKeyRecord, ContentRecord, DraftRecord, PartRecord},
     store::Changes,
 };
@@ -29,7 +29,7 @@ impl Agent {
                     return Err(SendError::GroupHasRecipients);
                 }
                 let row = self.group_row(group).await.map_err(SendError::Group)?;
-                if row.value.standing != Standing::Member {
+                if row.value.standing != GroupStanding::Member {
                     return Err(SendError::Group(GroupError::Ended));
                 }
                 let members = row.value.roster.members().iter().map(|member| member.agent);

@@ -18,8 +18,8 @@ pub mod store;
 use std::sync::Arc;
 
 use crate::{
-    BlockStore, CblSigner, CblVerifier, ContentOptions, Files, Keys, Opening, Options, Policy, Recovery, Selection,
-    TupleSize,
+    BlockStore, CblSigner, CblVerifier, ContentOptions, Files, Keys, OpeningReport, Options, Recovery, Selection,
+    TupleSize, WhiteningPolicy,
 };
 
 /// Opens a place once more; what was opened before is dropped.
@@ -71,13 +71,13 @@ pub fn keys(seed: u8) -> Keys {
 
 /// Opens a store of node 1.
 #[must_use]
-pub fn store(files: Arc<dyn Files>, recovery: Recovery) -> (BlockStore, Opening) {
+pub fn store(files: Arc<dyn Files>, recovery: Recovery) -> (BlockStore, OpeningReport) {
     BlockStore::open(files, Options::new(recovery, keys(1))).unwrap()
 }
 
 /// Contents of this policy, the rest as by default.
 #[must_use]
-pub fn options(policy: Policy) -> ContentOptions {
+pub fn options(policy: WhiteningPolicy) -> ContentOptions {
     ContentOptions::new(policy, NOW)
 }
 
@@ -85,7 +85,7 @@ pub fn options(policy: Policy) -> ContentOptions {
 pub fn all_options() -> impl Iterator<Item = ContentOptions> {
     let sizes = (2..=10).filter_map(TupleSize::new);
     sizes.flat_map(|tuple_size| {
-        [Policy::Pooled, Policy::Fresh].into_iter().flat_map(move |policy| {
+        [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh].into_iter().flat_map(move |policy| {
             [Selection::Compact, Selection::Fit].map(|selection| ContentOptions {
                 tuple_size,
                 selection,

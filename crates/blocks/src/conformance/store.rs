@@ -2,8 +2,8 @@
 
 use super::{Opener, all_options, content, keys, options, store};
 use crate::{
-    BlockError, BlockStore, CblError, CollectError, ContentOptions, DamagedPart, Files as _, Handle, Mark, OpenError,
-    Options, Policy, ReadError, Recovery, Selection, WriteError,
+    BlockError, BlockHandle, BlockStore, CblError, CollectError, ContentOptions, DamagedPart, DurableMark, Files as _,
+    OpenStoreError, Options, ReadError, Recovery, Selection, WhiteningPolicy, WriteError,
 };
 
 /// Makes every check of the suite a test.
@@ -34,7 +34,7 @@ macro_rules! store_conformance {
     };
 }
 
-const POLICIES: [Policy; 2] = [Policy::Pooled, Policy::Fresh];
+const POLICIES: [WhiteningPolicy; 2] = [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh];
 
 fn everything(open: &Opener) -> BlockStore {
     store(open(), Recovery::Everything).0
@@ -50,7 +50,7 @@ pub fn contents_of_many_lengths_come_back_under_every_option(open: &Opener) {
         for length in lengths {
             let content = content(seed as u64, *length);
             let handle = store.append(&content, options).unwrap();
-            let again = Handle::from_bytes(&handle.to_bytes()).unwrap();
+            let again = BlockHandle::from_bytes(&handle.to_bytes()).unwrap();
             assert_eq!(again, handle);
             assert!(handle.to_bytes().len() < 1_024);
             assert!(store.read(&again).unwrap() == content, "{length} bytes under {options:?}");
@@ -121,7 +121,7 @@ pub fn what_was_synced_survives_and_what_no_ledger_knows_is_let_go_of(open: &Ope
         assert!(store.sync().unwrap() > mark);
         (acknowledged, late, mark)
     };
-    let mark = Mark::from_bytes(mark.to_bytes());
+    let mark = DurableMark::from_bytes(mark.to_bytes());
     for round in 0..2 {
         let (store, opening) = store(open(), Recovery::Committed(mark));
         assert_eq!(opening.dropped > 0, round == 0);
@@ -139,7 +139,7 @@ pub fn a_closed_store_is_opened_without_reading_segments(open: &Opener) {
     let store = everything(open);
     let mut handles = Vec::new();
     for seed in 0..5 {
-        handles.push(store.append(&content(seed, 17 << 20), options(Policy::Pooled)).unwrap());
+        handles.push(store.append(&content(seed, 17 << 20), options(WhiteningPolicy::Pooled)).unwrap());
     }
     let mark = store.sync().unwrap();
     let before = store.stats();
@@ -232,7 +232,7 @@ pub fn compaction_gives_space_back_and_keeps_every_handle(open: &Opener) {
 fn reopened_with_what_is_kept(
     open: &Opener,
     store: BlockStore,
-    handles: &[Handle],
+    handles: &[BlockHandle],
     length: usize,
     is_kept: fn(usize) -> bool,
 ) -> BlockStore {
@@ -278,7 +278,7 @@ pub fn a_shredded_content_cannot_be_put_together(open: &Opener) {
 
 pub fn an_unfinished_content_leaves_nothing(open: &Opener) {
     let store = everything(open);
-    store.append(&content(1, 100), options(Policy::Pooled)).unwrap();
+    store.append(&content(1, 100), options(WhiteningPolicy::Pooled)).unwrap();
     for policy in POLICIES {
         let mut writer = store.writer(200_000, options(policy)).unwrap();
         writer.write(&content(2, 150_000)).unwrap();
@@ -294,10 +294,10 @@ pub fn orphans_are_collected_and_what_is_needed_stays(open: &Opener) {
     let append = |seed, policy| store.append(&content(seed, 60_000), options(policy)).unwrap();
     let needed: Vec<_> = POLICIES.map(|policy| append(1, policy)).into();
     let _orphans: Vec<_> = POLICIES.map(|policy| append(2, policy)).into();
-    let mut unfinished = store.writer(60_000, options(Policy::Fresh)).unwrap();
+    let mut unfinished = store.writer(60_000, options(WhiteningPolicy::Fresh)).unwrap();
     unfinished.write(&content(3, 50_000)).unwrap();
     let mark = store.sync().unwrap();
-    let later = append(4, Policy::Pooled);
+    let later = append(4, WhiteningPolicy::Pooled);
     let collection = store.collect(needed.clone(), mark).unwrap();
     assert!(collection.collected >= 3 * 60 && collection.needed >= 3 * 59, "{collection:?}");
     assert_eq!(store.collect(needed.clone(), mark).unwrap().collected, 0);
@@ -312,7 +312,7 @@ pub fn orphans_are_collected_and_what_is_needed_stays(open: &Opener) {
 
 pub fn pools_end_with_what_borrowed_from_them(open: &Opener) {
     let store = everything(open);
-    let handle = store.append(&content(1, 60_000), options(Policy::Pooled)).unwrap();
+    let handle = store.append(&content(1, 60_000), options(WhiteningPolicy::Pooled)).unwrap();
     assert!(store.stats().pool_bytes > 0);
     store.collect([handle.clone()], store.sync().unwrap()).unwrap();
     assert!(store.read(&handle).unwrap() == content(1, 60_000), "something borrows");
@@ -320,15 +320,15 @@ pub fn pools_end_with_what_borrowed_from_them(open: &Opener) {
     let mark = store.sync().unwrap();
     store.collect([], mark).unwrap();
     assert_eq!((store.stats().pool_bytes, store.stats().live_bytes), (0, 0));
-    let again = store.append(&content(2, 60_000), options(Policy::Pooled)).unwrap();
+    let again = store.append(&content(2, 60_000), options(WhiteningPolicy::Pooled)).unwrap();
     assert!(store.read(&again).unwrap() == content(2, 60_000));
 }
 
 pub fn a_length_that_was_not_announced_is_refused(open: &Opener) {
     let store = everything(open);
-    let mut writer = store.writer(10, options(Policy::Pooled)).unwrap();
+    let mut writer = store.writer(10, options(WhiteningPolicy::Pooled)).unwrap();
     assert!(matches!(writer.write(&[0; 11]), Err(WriteError::Length { announced: 10, given: 11 })));
-    let mut writer = store.writer(10, options(Policy::Pooled)).unwrap();
+    let mut writer = store.writer(10, options(WhiteningPolicy::Pooled)).unwrap();
     writer.write(&[0; 9]).unwrap();
     assert!(matches!(writer.finish(), Err(WriteError::Length { announced: 10, given: 9 })));
 }
@@ -336,7 +336,7 @@ pub fn a_length_that_was_not_announced_is_refused(open: &Opener) {
 pub fn another_node_s_cbl_is_refused(open: &Opener) {
     let handle = {
         let store = everything(open);
-        let handle = store.append(&content(1, 60_000), options(Policy::Pooled)).unwrap();
+        let handle = store.append(&content(1, 60_000), options(WhiteningPolicy::Pooled)).unwrap();
         store.close().unwrap();
         handle
     };
@@ -347,25 +347,25 @@ pub fn another_node_s_cbl_is_refused(open: &Opener) {
 pub fn a_ledger_that_is_ahead_is_refused(open: &Opener) {
     let ahead = {
         let store = everything(open);
-        store.append(&content(1, 2_000), options(Policy::Pooled)).unwrap();
+        store.append(&content(1, 2_000), options(WhiteningPolicy::Pooled)).unwrap();
         let mark = store.sync().unwrap();
         store.close().unwrap();
         let slot = u64::from_be_bytes(mark.to_bytes()) + 100;
-        Mark::from_bytes(slot.to_be_bytes())
+        DurableMark::from_bytes(slot.to_be_bytes())
     };
     let opened = BlockStore::open(open(), Options::new(Recovery::Committed(ahead), keys(1)));
-    assert!(matches!(opened, Err(OpenError::BehindMark)));
+    assert!(matches!(opened, Err(OpenStoreError::BehindMark)));
 }
 
 pub fn damage_to_every_kind_of_part_is_found_and_mended_from_a_copy(open: &Opener) {
-    let many = |store: &BlockStore| -> Vec<Handle> {
+    let many = |store: &BlockStore| -> Vec<BlockHandle> {
         let options = |seed: u64| ContentOptions { selection: Selection::Fit, ..options(POLICIES[seed as usize % 2]) };
         (0..5).map(|seed| store.append(&content(seed, 17 << 20), options(seed)).unwrap()).collect()
     };
     let (handles, copies) = {
         let store = everything(open);
         let handles = many(&store);
-        let ids: Vec<_> = handles.iter().flat_map(Handle::block_ids).collect();
+        let ids: Vec<_> = handles.iter().flat_map(BlockHandle::block_ids).collect();
         let copies: std::collections::HashMap<_, _> =
             ids.iter().map(|id| (*id, store.block(*id).unwrap().unwrap())).collect();
         store.close().unwrap();
@@ -420,7 +420,7 @@ pub fn damage_in_a_small_segment_is_found_and_mended_from_a_copy(open: &Opener) 
     let files = open();
     let store = store(files.clone(), Recovery::Everything).0;
     let handles = POLICIES.map(|policy| store.append(&content(1, 20_000), options(policy)).unwrap());
-    let gone = store.append(&content(2, 20_000), options(Policy::Pooled)).unwrap();
+    let gone = store.append(&content(2, 20_000), options(WhiteningPolicy::Pooled)).unwrap();
     store.discard(&gone).unwrap();
     assert_eq!(store.compact(0.0).unwrap().rewritten, 1);
     let copy = std::sync::Arc::new(crate::MemoryFiles::default());

@@ -4,7 +4,7 @@ use std::{io, sync::PoisonError};
 
 use super::{Active, Log, State, segment_name, table_name};
 use crate::{
-    address::{Address, Mark},
+    address::{Address, DurableMark},
     block_id::BlockId,
     block_size::BlockSize,
     inventory::Segment,
@@ -73,7 +73,7 @@ impl Log {
     }
 
     /// Makes all that was appended durable, with one flush, and tells how far that is.
-    pub(crate) fn sync(&self) -> io::Result<Mark> {
+    pub(crate) fn sync(&self) -> io::Result<DurableMark> {
         let _held = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (segment, end, mark) = {
             let mut state = self.state();

@@ -23,13 +23,13 @@ use std::{
 pub(crate) use appending::NewRecord;
 pub use compaction::Compaction;
 pub(crate) use opening::Opened;
-pub use opening::{OpenError, Opening, Recovery};
+pub use opening::{OpenStoreError, OpeningReport, Recovery};
 pub use reading::BlockError;
 pub use repair::{BlockSource, Repair};
 pub use verification::{Damage, DamagedPart, Verification};
 
 use crate::{
-    address::Mark,
+    address::DurableMark,
     files::Files,
     inventory::Inventory,
     record::{StoreId, UNIT},
@@ -80,8 +80,8 @@ impl Active {
         self.written + self.pending.len() as u64
     }
 
-    fn mark(&self) -> Mark {
-        Mark::new(self.segment, (self.end() / UNIT) as u32)
+    fn mark(&self) -> DurableMark {
+        DurableMark::new(self.segment, (self.end() / UNIT) as u32)
     }
 }
 
@@ -104,7 +104,7 @@ impl Log {
     }
 
     /// How far appending has come.
-    pub(crate) fn end(&self) -> Mark {
+    pub(crate) fn end(&self) -> DurableMark {
         self.state().active.mark()
     }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::{Active, BlockError, FileKind, Log, STATE, State, discarding, parse_name, segment_name, table_name};
 use crate::{
-    address::{Address, Mark},
+    address::{Address, DurableMark},
     files::{self, Files},
     generator::Entropy,
     inventory::{Inventory, Segment},
@@ -27,9 +27,9 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recovery {
     /// What was appended before the mark that the ledger committed; the rest is let go of.
-    Committed(Mark),
+    Committed(DurableMark),
     /// The same, though the files may end before the mark: what lay between is lost, and nothing new takes its place.
-    WhatIsLeft(Mark),
+    WhatIsLeft(DurableMark),
     /// Everything that is whole: for stores without a ledger.
     Everything,
 }
@@ -37,7 +37,7 @@ pub enum Recovery {
 /// Why a store was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenStoreError {
     /// The file layer failed.
     #[error("the store's files failed")]
     Files(#[from] io::Error),
@@ -54,7 +54,7 @@ pub enum OpenError {
 
 /// What opening found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Opening {
+pub struct OpeningReport {
     /// Whether the inventory's file was missing or damaged, and everything was read from the segments. What was let go
     /// of long ago may be there again until the next collection.
     pub is_rebuilt: bool,
@@ -71,7 +71,7 @@ pub struct Opening {
 /// An open log, and how it was opened.
 pub(crate) struct Opened {
     pub(crate) log: Log,
-    pub(crate) opening: Opening,
+    pub(crate) opening: OpeningReport,
 }
 
 /// Generations of a segment that are there, with the length of each file.
@@ -90,11 +90,11 @@ struct Recovered {
     active: Option<Active>,
     /// The last segment in which something may have been appended, whether or not it is there.
     last_used: u32,
-    opening: Opening,
+    opening: OpeningReport,
 }
 
 impl Log {
-    pub(crate) fn open(files: Arc<dyn Files>, recovery: Recovery, entropy: Entropy) -> Result<Opened, OpenError> {
+    pub(crate) fn open(files: Arc<dyn Files>, recovery: Recovery, entropy: Entropy) -> Result<Opened, OpenStoreError> {
         let listing = files.list()?;
         let segments = generations(&listing);
         let state = match files::read_whole(&*files, STATE) {
@@ -107,11 +107,11 @@ impl Log {
             Some(state) => state,
             None => (
                 store_of(&*files, &segments)?.map_or_else(|| new_store(entropy), Ok)?,
-                Mark::START,
+                DurableMark::START,
                 Inventory::default(),
             ),
         };
-        let opening = Opening { is_rebuilt, ..Opening::default() };
+        let opening = OpeningReport { is_rebuilt, ..OpeningReport::default() };
         let (discards, dropped, active, last_used) = (Vec::new(), Vec::new(), None, 0);
         let mut recovered =
             Recovered { files, store, inventory, segments, discards, dropped, active, last_used, opening };
@@ -123,7 +123,7 @@ impl Log {
 
 impl Recovered {
     /// Takes the generation that the inventory names; where it names none, the newest that was finished.
-    fn choose_generations(&mut self, tail: Mark) -> Result<(), OpenError> {
+    fn choose_generations(&mut self, tail: DurableMark) -> Result<(), OpenStoreError> {
         for (number, generations) in &self.segments {
             if *number >= tail.segment() && !self.inventory.segments.contains_key(number) || self.opening.is_rebuilt {
                 let is_finished = |generation: &&u32| **generation == 0 || self.has_table(*number, **generation);
@@ -160,14 +160,14 @@ impl Recovered {
     }
 
     /// Reads the segments from the inventory's end or the ledger's mark on, whichever comes first.
-    fn read_tail(&mut self, tail: Mark, recovery: Recovery) -> Result<(), OpenError> {
+    fn read_tail(&mut self, tail: DurableMark, recovery: Recovery) -> Result<(), OpenStoreError> {
         let first = match recovery {
             Recovery::Committed(mark) | Recovery::WhatIsLeft(mark) => tail.segment().min(mark.segment()),
             Recovery::Everything => tail.segment(),
         };
         let numbers: Vec<u32> = self.inventory.segments.range(first..).map(|(number, _)| *number).collect();
         let recovery = match recovery {
-            Recovery::Committed(mark) if mark > self.physical_end() => return Err(OpenError::BehindMark),
+            Recovery::Committed(mark) if mark > self.physical_end() => return Err(OpenStoreError::BehindMark),
             Recovery::WhatIsLeft(mark) => {
                 if mark > self.physical_end() {
                     self.opening.is_short = true;
@@ -184,15 +184,21 @@ impl Recovered {
     }
 
     /// How far the newest segment's file reaches.
-    fn physical_end(&self) -> Mark {
+    fn physical_end(&self) -> DurableMark {
         let last = self.inventory.segments.last_key_value();
         let length = |number, generation| self.segments.get(number).and_then(|files| files.get(generation)).copied();
-        last.map_or(Mark::START, |(number, segment)| {
-            Mark::new(*number, (length(number, &segment.generation).unwrap_or(0) / UNIT) as u32)
+        last.map_or(DurableMark::START, |(number, segment)| {
+            DurableMark::new(*number, (length(number, &segment.generation).unwrap_or(0) / UNIT) as u32)
         })
     }
 
-    fn read_segment(&mut self, number: u32, tail: Mark, recovery: Recovery, is_last: bool) -> Result<(), OpenError> {
+    fn read_segment(
+        &mut self,
+        number: u32,
+        tail: DurableMark,
+        recovery: Recovery,
+        is_last: bool,
+    ) -> Result<(), OpenStoreError> {
         self.opening.segments_read += 1;
         let generation = self.inventory.segments.get(&number).map_or(0, |segment| segment.generation);
         let end = self.segments.get(&number).and_then(|files| files.get(&generation)).copied().unwrap_or(0);
@@ -270,20 +276,20 @@ impl Recovered {
         }
     }
 
-    fn has_header(&self, name: &str, segment: u32, generation: u32, end: u64) -> Result<bool, OpenError> {
+    fn has_header(&self, name: &str, segment: u32, generation: u32, end: u64) -> Result<bool, OpenStoreError> {
         let mut header = [0; HEADER];
         if end < HEADER as u64 {
             return Ok(false);
         }
         self.files.read(name, 0, &mut header)?;
         match record::decode_segment(&header, segment, generation) {
-            Some(store) if store != self.store => Err(OpenError::Foreign(name.to_owned())),
+            Some(store) if store != self.store => Err(OpenStoreError::Foreign(name.to_owned())),
             other => Ok(other.is_some()),
         }
     }
 
     /// Opens the log, applies what the tail said, and removes what a crash left over.
-    fn finish(mut self, listing: &[(String, u64)]) -> Result<Opened, OpenError> {
+    fn finish(mut self, listing: &[(String, u64)]) -> Result<Opened, OpenStoreError> {
         let last = self.inventory.segments.last_key_value().map_or(0, |(number, _)| *number).max(self.last_used);
         let active = self.active.take();
         let is_fresh = active.is_none();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, Files, Handle, Mark, MemoryFiles, OpenError, Options, Policy, Recovery,
+    BlockHandle, BlockStore, ContentOptions, DurableMark, Files, MemoryFiles, OpenStoreError, Options, Recovery,
+    WhiteningPolicy,
     conformance::{NOW, content, keys, store},
 };
 
@@ -12,17 +13,17 @@ const SECOND: &str = "00000002-00000000.segment";
 const LENGTH: usize = 5_000;
 
 /// Contents of a store, by their seeds.
-type Kept = Vec<(u64, Handle)>;
+type Kept = Vec<(u64, BlockHandle)>;
 
 fn append(store: &BlockStore, kept: &mut Kept, seeds: std::ops::Range<u64>) {
     for seed in seeds {
-        let policy = if seed % 2 == 0 { Policy::Pooled } else { Policy::Fresh };
+        let policy = if seed % 2 == 0 { WhiteningPolicy::Pooled } else { WhiteningPolicy::Fresh };
         kept.push((seed, store.append(&content(seed, LENGTH), ContentOptions::new(policy, NOW)).unwrap()));
     }
 }
 
 /// A store of two segments, of which the first is closed.
-fn two_segments() -> (Arc<MemoryFiles>, Kept, Mark) {
+fn two_segments() -> (Arc<MemoryFiles>, Kept, DurableMark) {
     let (files, mut kept) = (Arc::new(MemoryFiles::default()), Kept::new());
     let (first, _) = store(files.clone(), Recovery::Everything);
     append(&first, &mut kept, 0..6);
@@ -58,7 +59,7 @@ fn length(files: &MemoryFiles, name: &str) -> usize {
 
 /// The contents that can be read; each as it was.
 fn readable(store: &BlockStore, kept: &Kept) -> Kept {
-    let is_whole = |(seed, handle): &&(u64, Handle)| match store.read(handle) {
+    let is_whole = |(seed, handle): &&(u64, BlockHandle)| match store.read(handle) {
         Ok(found) => found == content(*seed, LENGTH),
         Err(_) => false,
     };
@@ -130,7 +131,7 @@ fn a_store_that_ends_before_the_mark_is_opened_only_if_the_loss_is_accepted() {
     for cut in (0..whole).step_by(1_499).map(Some).chain([None]) {
         let files = copy_cut(&files, SECOND, cut);
         let open = |recovery| BlockStore::open(files.clone(), Options::new(recovery, keys(1)));
-        assert!(matches!(open(Recovery::Committed(mark)), Err(OpenError::BehindMark)), "cut to {cut:?}");
+        assert!(matches!(open(Recovery::Committed(mark)), Err(OpenStoreError::BehindMark)), "cut to {cut:?}");
         let (opened, opening) = open(Recovery::WhatIsLeft(mark)).unwrap();
         assert!(opening.is_short);
         let left = readable(&opened, &kept);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, DiskFiles, Handle, Mark, Options, Policy, Recovery,
+    BlockHandle, BlockStore, ContentOptions, DiskFiles, DurableMark, Options, Recovery, WhiteningPolicy,
     conformance::{NOW, content, keys},
 };
 
@@ -17,7 +17,7 @@ const DIRECTORY: &str = "SEALPOST_BLOCKS_TEST_DIRECTORY";
 const MARK: &str = "SEALPOST_BLOCKS_TEST_MARK";
 const ROUNDS: usize = 8;
 
-fn open(directory: &Path, mark: Mark) -> BlockStore {
+fn open(directory: &Path, mark: DurableMark) -> BlockStore {
     let files = Arc::new(DiskFiles::open(directory).unwrap());
     BlockStore::open(files, Options::new(Recovery::Committed(mark), keys(1))).unwrap().0
 }
@@ -30,8 +30,8 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
-fn mark(text: &str) -> Mark {
-    Mark::from_bytes(unhex(text).try_into().unwrap())
+fn mark(text: &str) -> DurableMark {
+    DurableMark::from_bytes(unhex(text).try_into().unwrap())
 }
 
 fn length(seed: u64) -> usize {
@@ -47,7 +47,7 @@ fn child() {
     let first = u64::from(std::process::id()) << 20;
     let mut mine = Vec::new();
     for seed in first.. {
-        let policy = if seed % 2 == 0 { Policy::Pooled } else { Policy::Fresh };
+        let policy = if seed % 2 == 0 { WhiteningPolicy::Pooled } else { WhiteningPolicy::Fresh };
         let handle = store.append(&content(seed, length(seed)), ContentOptions::new(policy, NOW)).unwrap();
         let mark = store.sync().unwrap();
         writeln!(out, "\ncommitted {seed} {} {}", hex(&handle.to_bytes()), hex(&mark.to_bytes())).unwrap();
@@ -68,7 +68,7 @@ fn child() {
 fn what_a_killed_process_committed_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_owned();
-    let (mut last, mut contents) = (Mark::START, Vec::<(u64, Handle)>::new());
+    let (mut last, mut contents) = (DurableMark::START, Vec::<(u64, BlockHandle)>::new());
     for round in 0..ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "killed::child", "--nocapture", "--test-threads=1"])
@@ -87,11 +87,11 @@ fn what_a_killed_process_committed_is_there() {
             match words.as_slice() {
                 ["committed", seed, handle, until] => {
                     last = last.max(mark(until));
-                    contents.push((seed.parse().unwrap(), Handle::from_bytes(&unhex(handle)).unwrap()));
+                    contents.push((seed.parse().unwrap(), BlockHandle::from_bytes(&unhex(handle)).unwrap()));
                     seen += 1;
                 }
                 ["deleted", handle] => {
-                    let handle = Handle::from_bytes(&unhex(handle)).unwrap();
+                    let handle = BlockHandle::from_bytes(&unhex(handle)).unwrap();
                     contents.retain(|(_, other)| *other != handle);
                 }
                 _ => {}
@@ -119,7 +119,7 @@ fn is_whole(line: &str) -> bool {
     let words: Vec<_> = line.split(' ').collect();
     match words.as_slice() {
         ["committed", _, _, mark] => mark.len() == 16,
-        ["deleted", handle] => handle.len() % 2 == 0 && Handle::from_bytes(&unhex(handle)).is_ok(),
+        ["deleted", handle] => handle.len() % 2 == 0 && BlockHandle::from_bytes(&unhex(handle)).is_ok(),
         _ => true,
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, Handle, Mark, Policy, Recovery, Selection, TupleSize,
+    BlockHandle, BlockStore, ContentOptions, DurableMark, Recovery, Selection, TupleSize, WhiteningPolicy,
     conformance::{NOW, content, keys},
 };
 
@@ -15,15 +15,15 @@ const LOOKED_FOR: usize = 4;
 /// What the ledger has committed: the handles, what each content is, and the mark.
 #[derive(Debug, Default, Clone)]
 struct Ledger {
-    contents: BTreeMap<u64, (Handle, usize)>,
-    mark: Option<Mark>,
+    contents: BTreeMap<u64, (BlockHandle, usize)>,
+    mark: Option<DurableMark>,
     /// Deleted from the ledger, to be let go of by the store: repeated after a crash.
     deleted: Vec<Deleted>,
 }
 
 #[derive(Debug, Clone)]
 struct Deleted {
-    handle: Handle,
+    handle: BlockHandle,
     /// What of it must be gone once it is shredded; none if it is let go of.
     shredded: Option<Footprint>,
 }
@@ -42,7 +42,7 @@ struct Run {
 
 impl Run {
     fn open(&self) -> BlockStore {
-        let recovery = Recovery::Committed(self.ledger.mark.unwrap_or(Mark::START));
+        let recovery = Recovery::Committed(self.ledger.mark.unwrap_or(DurableMark::START));
         let options = sealpost_blocks::Options::new(recovery, keys(1));
         let (store, opening) = BlockStore::open(self.files.clone(), options).unwrap();
         assert!(opening.missing_segments.is_empty());
@@ -50,7 +50,7 @@ impl Run {
     }
 
     fn options(&mut self) -> ContentOptions {
-        let policy = if self.random.bool() { Policy::Pooled } else { Policy::Fresh };
+        let policy = if self.random.bool() { WhiteningPolicy::Pooled } else { WhiteningPolicy::Fresh };
         ContentOptions {
             tuple_size: TupleSize::new(self.random.u8(2..=4)).unwrap(),
             selection: if self.random.u8(0..8) == 0 { Selection::Fit } else { Selection::Compact },

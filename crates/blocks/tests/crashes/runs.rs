@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sealpost_blocks::{BlockStore, Handle, Policy, ReadError};
+use sealpost_blocks::{BlockHandle, BlockStore, ReadError, WhiteningPolicy};
 
 /// Bytes that a run has: enough that none is there by chance.
 const RUN: usize = 16;
@@ -46,13 +46,13 @@ pub(crate) struct Footprint {
 impl Footprint {
     /// The blocks of a content, of at most so many tuples; nothing of tuples of two, whose whitened blocks are, where they are
     /// padded, the very random blocks that others borrow.
-    pub(crate) fn of(store: &BlockStore, handle: &Handle, tuples: usize) -> Result<Self, ReadError> {
+    pub(crate) fn of(store: &BlockStore, handle: &BlockHandle, tuples: usize) -> Result<Self, ReadError> {
         let mut footprint = Self::default();
         if handle.tuple_size().get() == 2 {
             return Ok(footprint);
         }
         let ids = store.block_ids(handle)?;
-        let blocks = if handle.policy() == Policy::Fresh { 2 } else { 1 };
+        let blocks = if handle.policy() == WhiteningPolicy::Fresh { 2 } else { 1 };
         // The last of all are those of lists.
         for (place, id) in ids.iter().enumerate().rev().take(tuples * blocks) {
             let block = store.block(*id).map_err(ReadError::Block)?.unwrap();
@@ -63,7 +63,7 @@ impl Footprint {
     }
 
     /// All of it.
-    pub(crate) fn of_all(store: &BlockStore, handle: &Handle) -> Self {
+    pub(crate) fn of_all(store: &BlockStore, handle: &BlockHandle) -> Self {
         Self::of(store, handle, usize::MAX / 2).unwrap()
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sealpost_blocks::{
-    BlockStore, Files, Handle, Mark, Policy, Recovery,
+    BlockHandle, BlockStore, DurableMark, Files, Recovery, WhiteningPolicy,
     conformance::{content, options, store as open},
 };
 
@@ -15,11 +15,11 @@ const CRASHES: u64 = 12;
 
 fn empty() -> (Arc<ForgetfulFiles>, BlockStore) {
     let files = Arc::new(ForgetfulFiles::new());
-    let (store, _) = open(files.clone(), Recovery::Committed(Mark::START));
+    let (store, _) = open(files.clone(), Recovery::Committed(DurableMark::START));
     (files, store)
 }
 
-fn append(store: &BlockStore, seed: u64, length: usize, policy: Policy) -> Handle {
+fn append(store: &BlockStore, seed: u64, length: usize, policy: WhiteningPolicy) -> BlockHandle {
     store.append(&content(seed, length), options(policy)).unwrap()
 }
 
@@ -27,16 +27,18 @@ fn append(store: &BlockStore, seed: u64, length: usize, policy: Policy) -> Handl
 fn no_crash_brings_back_a_block_that_was_shredded() {
     for seed in 0..CRASHES {
         let (files, store) = empty();
-        let mut all: Vec<Handle> = Vec::new();
-        for (number, policy) in [Policy::Fresh, Policy::Pooled].into_iter().cycle().take(4).enumerate() {
+        let mut all: Vec<BlockHandle> = Vec::new();
+        for (number, policy) in
+            [WhiteningPolicy::Fresh, WhiteningPolicy::Pooled].into_iter().cycle().take(4).enumerate()
+        {
             if number == 2 {
                 // What came before is in a compacted segment, the rest in the one that grows.
-                store.discard(&append(&store, 1, 20_000, Policy::Pooled)).unwrap();
+                store.discard(&append(&store, 1, 20_000, WhiteningPolicy::Pooled)).unwrap();
                 assert_eq!(store.compact(0.0).unwrap().rewritten, 1);
             }
             all.push(append(&store, number as u64, 40_000, policy));
         }
-        let kept = append(&store, 9, 40_000, Policy::Fresh);
+        let kept = append(&store, 9, 40_000, WhiteningPolicy::Fresh);
         let mark = store.sync().unwrap();
         let mut footprint = Footprint::default();
         for handle in &all {
@@ -63,7 +65,7 @@ fn no_crash_brings_back_a_block_that_was_shredded() {
 fn a_shredding_that_a_crash_interrupts_is_made_good_by_its_repetition() {
     for power in (0..180).step_by(7) {
         let (files, store) = empty();
-        let handle = append(&store, 1, 40_000, Policy::Fresh);
+        let handle = append(&store, 1, 40_000, WhiteningPolicy::Fresh);
         let mark = store.sync().unwrap();
         let footprint = Footprint::of_all(&store, &handle);
         files.fail_after(power);
@@ -83,8 +85,8 @@ fn a_shredding_that_a_crash_interrupts_is_made_good_by_its_repetition() {
 #[test]
 fn compaction_leaves_no_random_block_in_the_file_that_it_removes() {
     let (files, store) = empty();
-    let kept = append(&store, 1, 40_000, Policy::Fresh);
-    let gone = append(&store, 2, 40_000, Policy::Fresh);
+    let kept = append(&store, 1, 40_000, WhiteningPolicy::Fresh);
+    let gone = append(&store, 2, 40_000, WhiteningPolicy::Fresh);
     store.sync().unwrap();
     let mut footprint = Footprint::of_all(&store, &kept);
     footprint.extend(Footprint::of_all(&store, &gone));
@@ -101,9 +103,9 @@ fn compaction_leaves_no_random_block_in_the_file_that_it_removes() {
 fn a_compaction_that_meets_damage_leaves_no_copy_of_a_random_block() {
     let (files, store) = empty();
     // More than is copied at once, so that some of it is in the new file when the damage is met.
-    let handle = append(&store, 1, 2 << 20, Policy::Fresh);
-    let damaged = append(&store, 2, 10_000, Policy::Pooled);
-    store.discard(&append(&store, 3, 10_000, Policy::Pooled)).unwrap();
+    let handle = append(&store, 1, 2 << 20, WhiteningPolicy::Fresh);
+    let damaged = append(&store, 2, 10_000, WhiteningPolicy::Pooled);
+    store.discard(&append(&store, 3, 10_000, WhiteningPolicy::Pooled)).unwrap();
     store.sync().unwrap();
     let footprint = Footprint::of_all(&store, &handle);
     let block = store.block(store.block_ids(&damaged).unwrap()[0]).unwrap().unwrap();
@@ -122,8 +124,8 @@ fn what_a_shredded_content_borrowed_is_lent_to_no_other_after_a_crash() {
     for seed in 0..CRASHES {
         let (files, store) = empty();
         // What is stored of zeros is what they borrowed.
-        let zeros = |store: &BlockStore| store.append(&[0; 5_000], options(Policy::Pooled)).unwrap();
-        let kept = append(&store, 1, 1_000, Policy::Pooled);
+        let zeros = |store: &BlockStore| store.append(&[0; 5_000], options(WhiteningPolicy::Pooled)).unwrap();
+        let kept = append(&store, 1, 1_000, WhiteningPolicy::Pooled);
         let gone = zeros(&store);
         let mark = store.sync().unwrap();
         let borrowed = Footprint::of_all(&store, &gone);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealpost_blocks::{
-    Files, Mark, Policy, Recovery,
+    DurableMark, Files, Recovery, WhiteningPolicy,
     conformance::{content, options, store},
 };
 
@@ -12,7 +12,7 @@ use crate::forgetful::ForgetfulFiles;
 const SEGMENTS: usize = 5;
 
 /// The segment that a mark, or the name of a segment's file, is of.
-fn segment_of(mark: Mark) -> u64 {
+fn segment_of(mark: DurableMark) -> u64 {
     u64::from_be_bytes(mark.to_bytes()) >> 32
 }
 
@@ -25,12 +25,12 @@ fn segments(files: &dyn Files) -> Vec<u64> {
 fn a_start_after_a_crash_reads_the_segments_from_the_last_committed_mark_on_and_no_other() {
     for committed in 0..SEGMENTS {
         let files = Arc::new(ForgetfulFiles::new());
-        let (first, _) = store(files.clone(), Recovery::Committed(Mark::START));
+        let (first, _) = store(files.clone(), Recovery::Committed(DurableMark::START));
         let mut marks = Vec::new();
         let mut handles = Vec::new();
         for number in 0..SEGMENTS as u64 {
-            handles.push(first.append(&content(number, 20_000), options(Policy::Fresh)).unwrap());
-            let dead = first.append(&content(number, 5_000), options(Policy::Fresh)).unwrap();
+            handles.push(first.append(&content(number, 20_000), options(WhiteningPolicy::Fresh)).unwrap());
+            let dead = first.append(&content(number, 5_000), options(WhiteningPolicy::Fresh)).unwrap();
             marks.push(first.sync().unwrap());
             if number + 1 < SEGMENTS as u64 {
                 // The growing segment is closed and written anew without this.

@@ -3,8 +3,8 @@
 use std::{io, sync::Arc};
 
 use sealpost_blocks::{
-    BlockStore, ContentOptions, DamagedPart, DiskFiles, Files, Handle, MemoryFiles, OpenError, Options, Policy,
-    Recovery,
+    BlockHandle, BlockStore, ContentOptions, DamagedPart, DiskFiles, Files, MemoryFiles, OpenStoreError, Options,
+    Recovery, WhiteningPolicy,
     conformance::{NOW, content, keys, store},
 };
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ fn on_disk() -> (Arc<dyn Files>, Option<TempDir>) {
     (Arc::new(DiskFiles::open(directory.path()).unwrap()), Some(directory))
 }
 
-const POLICIES: [Policy; 2] = [Policy::Pooled, Policy::Fresh];
+const POLICIES: [WhiteningPolicy; 2] = [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh];
 
 fn read_file(files: &dyn Files, name: &str) -> Vec<u8> {
     let length = files.list().unwrap().into_iter().find(|(other, _)| other == name).unwrap().1;
@@ -42,7 +42,7 @@ fn copy_to(make: Make, files: &dyn Files) -> (Arc<dyn Files>, Option<TempDir>) {
     copy
 }
 
-fn append(store: &BlockStore, seed: u64, length: usize) -> [Handle; 2] {
+fn append(store: &BlockStore, seed: u64, length: usize) -> [BlockHandle; 2] {
     POLICIES.map(|policy| store.append(&content(seed, length), ContentOptions::new(policy, NOW)).unwrap())
 }
 
@@ -112,11 +112,11 @@ fn what_a_torn_tail_leaves_between_records_is_given_back() {
 }
 
 /// A store with contents, CBLs, pools, a compacted segment and its table.
-fn sample(files: Arc<dyn Files>) -> (Arc<dyn Files>, Vec<[Handle; 2]>) {
+fn sample(files: Arc<dyn Files>) -> (Arc<dyn Files>, Vec<[BlockHandle; 2]>) {
     let (first, _) = store(files.clone(), Recovery::Everything);
-    let large = first.append(&content(9, 64 << 20), ContentOptions::new(Policy::Pooled, NOW)).unwrap();
+    let large = first.append(&content(9, 64 << 20), ContentOptions::new(WhiteningPolicy::Pooled, NOW)).unwrap();
     let handles = (0..3).map(|seed| append(&first, seed, 30_000)).collect();
-    first.append(&content(8, 64 << 20), ContentOptions::new(Policy::Pooled, NOW)).unwrap();
+    first.append(&content(8, 64 << 20), ContentOptions::new(WhiteningPolicy::Pooled, NOW)).unwrap();
     first.discard(&large).unwrap();
     first.compact(0.0).unwrap();
     first.close().unwrap();
@@ -230,12 +230,12 @@ fn every_flipped_bit_of_a_handle_is_refused() {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Handle::from_bytes(&flipped).is_err(), "bit {bit}");
+            assert!(BlockHandle::from_bytes(&flipped).is_err(), "bit {bit}");
         }
         for length in 0..bytes.len() {
-            assert!(Handle::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
+            assert!(BlockHandle::from_bytes(&bytes[..length]).is_err(), "{length} bytes");
         }
-        assert!(Handle::from_bytes(&[bytes, vec![0]].concat()).is_err());
+        assert!(BlockHandle::from_bytes(&[bytes, vec![0]].concat()).is_err());
     }
 }
 
@@ -252,7 +252,7 @@ fn a_segment_of_another_store_is_refused() {
     let stranger = read_file(&*theirs, "00000001-00000000.segment");
     ours.replace("00000001-00000000.segment", &stranger).unwrap();
     let opened = BlockStore::open(ours, Options::new(Recovery::Everything, keys(1)));
-    assert!(matches!(opened, Err(OpenError::Foreign(name)) if name == "00000001-00000000.segment"));
+    assert!(matches!(opened, Err(OpenStoreError::Foreign(name)) if name == "00000001-00000000.segment"));
 }
 
 /// A layer whose flushes fail.
@@ -297,11 +297,11 @@ fn after_a_failed_flush_nothing_is_acknowledged_until_the_store_is_opened_again(
     assert!(broken.sync().is_err());
     files.1.store(false, std::sync::atomic::Ordering::SeqCst);
     assert!(broken.sync().is_err(), "the failed flush may have thrown the bytes away");
-    assert!(broken.append(b"x", ContentOptions::new(Policy::Pooled, NOW)).is_err());
+    assert!(broken.append(b"x", ContentOptions::new(WhiteningPolicy::Pooled, NOW)).is_err());
     assert!(broken.read(&handles[0]).is_ok(), "reading goes on");
     drop(broken);
     let (again, _) = store(files, Recovery::Committed(mark));
     assert!(handles.iter().all(|handle| again.read(handle).unwrap() == content(1, 3_000)));
-    again.append(b"x", ContentOptions::new(Policy::Pooled, NOW)).unwrap();
+    again.append(b"x", ContentOptions::new(WhiteningPolicy::Pooled, NOW)).unwrap();
     again.sync().unwrap();
 }

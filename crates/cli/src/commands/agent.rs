@@ -1,6 +1,6 @@
 //! `sealpost agent`: make, list and show agents.
 
-use sealpost_agent::{Agent, OpenError, PrekeysError};
+use sealpost_agent::{Agent, OpenAgentError, PrekeysError};
 use serde::Serialize;
 
 use super::{contacts, identity};
@@ -81,12 +81,12 @@ async fn list(context: &Context) -> Result<(), Failure> {
 async fn show(context: &Context, name: String) -> Result<Shown, Failure> {
     let folder = context.folder(&name)?;
     let identity = match Agent::identity_in(&folder).await {
-        Err(OpenError::Missing(_)) if folder.exists() => {
+        Err(OpenAgentError::Missing(_)) if folder.exists() => {
             return Err(Failure::local_state(format!(
                 "the agent {name} is unfinished: `sealpost agent new {name}`, or `agent import`, makes the rest"
             )));
         }
-        Err(OpenError::Missing(_)) => return Err(Failure::local_state(format!("there is no agent {name}"))),
+        Err(OpenAgentError::Missing(_)) => return Err(Failure::local_state(format!("there is no agent {name}"))),
         result => result?,
     };
     let identity_key = identity.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();

@@ -3,7 +3,7 @@
 use http::Method;
 use sealpost_protocol::MessageId;
 use sealpost_relay::{
-    BlocksReport, CollectionReport, Damaged, Findings, RepairReport, StoredContent, VerificationReport,
+    BlocksReport, CollectionReport, ContentLocation, Damaged, Findings, RepairReport, VerificationReport,
 };
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::{
 
 #[derive(Serialize)]
 struct Contents {
-    contents: Vec<StoredContent>,
+    contents: Vec<ContentLocation>,
 }
 
 pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(), Failure> {
@@ -78,7 +78,7 @@ async fn collect(place: &Place) -> Result<CollectionReport, Failure> {
 }
 
 async fn contents(place: &UrlPlace, what: &str) -> Result<Contents, Failure> {
-    if let Some(content) = bytes_of(what).and_then(|bytes| StoredContent::of(&bytes)) {
+    if let Some(content) = bytes_of(what).and_then(|bytes| ContentLocation::of(&bytes)) {
         return Ok(Contents { contents: vec![content] });
     }
     let message: MessageId = what.parse().map_err(|_| Failure::usage("that is neither a message's id nor a handle"))?;
@@ -152,8 +152,8 @@ fn damage_as_text(what: &str, damaged: &[Damaged]) -> String {
     damaged.iter().map(line).collect()
 }
 
-fn urls_as_text(contents: &[StoredContent]) -> String {
-    let line = |content: &StoredContent| {
+fn urls_as_text(contents: &[ContentLocation]) -> String {
+    let line = |content: &ContentLocation| {
         let whose = content.recipient.as_ref().map_or("body".to_owned(), |recipient| format!("part of {recipient}"));
         let whose = if content.sender.is_some() { whose } else { "content".to_owned() };
         format!("{whose}, {} bytes, {}\n{}", content.length, content.policy, content.url)
@@ -171,6 +171,6 @@ mod tests {
         for text in ["0", "0g", "ü0", "0190d3a8-0000-7000-8000-000000000001"] {
             assert_eq!(bytes_of(text), None, "{text}");
         }
-        assert!(StoredContent::of(&[0, 255]).is_none());
+        assert!(ContentLocation::of(&[0, 255]).is_none());
     }
 }

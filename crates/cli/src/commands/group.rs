@@ -1,6 +1,6 @@
 //! `sealpost group`: founding groups, their members, their keys.
 
-use sealpost_agent::{Agent, Group, GroupChange, Standing};
+use sealpost_agent::{Agent, Group, GroupChange, GroupStanding};
 use sealpost_protocol::AgentId;
 use serde::Serialize;
 
@@ -98,8 +98,8 @@ pub(crate) async fn find(agent: &Agent, text: &str) -> Result<Group, Failure> {
         return Ok(agent.group(id).await?);
     }
     let mut named: Vec<_> = agent.groups().await?.into_iter().filter(|group| group.name == text).collect();
-    if named.iter().any(|group| group.standing == Standing::Member) {
-        named.retain(|group| group.standing == Standing::Member);
+    if named.iter().any(|group| group.standing == GroupStanding::Member) {
+        named.retain(|group| group.standing == GroupStanding::Member);
     }
     match named.pop() {
         None => Err(Failure::usage(format!("{text:?} is neither a group's id nor the name of a group of this agent"))),

@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use sealpost_relay::{LockError, OpenError, Operations, OperatorError};
+use sealpost_relay::{LockError, OpenDataDirectoryError, Operations, OperatorError};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -101,7 +101,7 @@ pub(super) async fn ask<T: DeserializeOwned>(
 pub(super) fn failed(error: OperatorError) -> Failure {
     let text = chain(&error);
     match error {
-        OperatorError::Ledger(OpenError::Lock(LockError::Locked { .. })) => Failure::local_state(format!(
+        OperatorError::Ledger(OpenDataDirectoryError::Lock(LockError::Locked { .. })) => Failure::local_state(format!(
             "{text}; if that is a relay, give --admin with the address that it was started with as --admin-listen"
         )),
         _ => Failure::local_state(text),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::ports::{ContentPolicy, Contents, Handle};
+use crate::ports::{ContentHandle, ContentPolicy, Contents};
 
 /// Makes every check of the suite a test: `contents_conformance!(make)`, where `make` is an async function that returns
 /// an empty adapter and something to keep until the check is over.
@@ -28,7 +28,7 @@ pub async fn contents_come_back_in_the_order_asked_for(contents: Arc<dyn Content
     let stored = [b"first".to_vec(), b"second".to_vec(), b"third".to_vec()];
     let handles = append(&*contents, stored.to_vec()).await;
     assert_eq!(read(&*contents, handles.clone()).await, stored);
-    let backwards: Vec<Handle> = handles.into_iter().rev().collect();
+    let backwards: Vec<ContentHandle> = handles.into_iter().rev().collect();
     assert_eq!(read(&*contents, backwards).await, [b"third".to_vec(), b"second".to_vec(), b"first".to_vec()]);
     assert_eq!(read(&*contents, Vec::new()).await, Vec::<Vec<u8>>::new());
 }
@@ -74,7 +74,7 @@ pub async fn contents_stored_at_once_stay_apart(contents: Arc<dyn Contents>) {
 }
 
 /// Contents that are all there.
-async fn read(contents: &dyn Contents, handles: Vec<Handle>) -> Vec<Vec<u8>> {
+async fn read(contents: &dyn Contents, handles: Vec<ContentHandle>) -> Vec<Vec<u8>> {
     contents.read(handles).await.unwrap().into_iter().map(Option::unwrap).collect()
 }
 
@@ -119,12 +119,12 @@ pub async fn a_handle_alone_tells_how_its_content_lies(contents: Arc<dyn Content
 pub async fn what_is_no_handle_tells_nothing(contents: Arc<dyn Contents>) {
     let handle = append(&*contents, vec![b"content".to_vec()]).await.remove(0);
     for length in 0..handle.0.len() {
-        assert_eq!(contents.describe(&Handle(handle.0[..length].to_vec())), None);
+        assert_eq!(contents.describe(&ContentHandle(handle.0[..length].to_vec())), None);
     }
-    assert_eq!(contents.describe(&Handle([&handle.0[..], &[0]].concat())), None);
+    assert_eq!(contents.describe(&ContentHandle([&handle.0[..], &[0]].concat())), None);
 }
 
 /// Stored under the policy whose blocks are nobody else's.
-async fn append(contents: &dyn Contents, all: Vec<Vec<u8>>) -> Vec<Handle> {
+async fn append(contents: &dyn Contents, all: Vec<Vec<u8>>) -> Vec<ContentHandle> {
     contents.append(ContentPolicy::Fresh, all).await.unwrap().handles
 }

@@ -26,7 +26,8 @@ use super::{Agent, COUNTERSIGNATURE, Letter, NOW, ReceiptBook};
 use crate::{
     DeliveryRecord,
     ports::{
-        AcceptanceOutcome, Change, Handle, Ledger, MessageHandles, PageQuery, Reader, RecordedReceipts, WaitingEntry,
+        AcceptanceOutcome, Change, ContentHandle, Ledger, MessageHandles, MessageReader, PageQuery, RecordedReceipts,
+        WaitingEntry,
     },
 };
 
@@ -211,7 +212,7 @@ async fn say(ledger: &dyn Ledger, recipient: &Agent, letter: &Letter, verdict: V
 }
 
 /// Sweeps to the end in the smallest steps; returns whom it told and what it released.
-async fn sweep(ledger: &dyn Ledger, now: Timestamp) -> (Vec<AgentId>, Vec<Handle>) {
+async fn sweep(ledger: &dyn Ledger, now: Timestamp) -> (Vec<AgentId>, Vec<ContentHandle>) {
     let (mut agents, mut released, mut from) = (Vec::new(), Vec::new(), Some(0));
     while let Some(position) = from {
         let step = ledger.expire(now, position, 1).await.unwrap();
@@ -238,7 +239,7 @@ fn ids(agents: &[&Agent]) -> BTreeSet<AgentId> {
 }
 
 /// Handles in an order of their own.
-fn sorted(handles: impl IntoIterator<Item = Handle>) -> Vec<Vec<u8>> {
+fn sorted(handles: impl IntoIterator<Item = ContentHandle>) -> Vec<Vec<u8>> {
     let mut handles: Vec<_> = handles.into_iter().map(|handle| handle.0).collect();
     handles.sort();
     handles
@@ -268,8 +269,8 @@ async fn everything(ledger: &dyn Ledger, letters: &[&Letter]) -> Everything {
     seen
 }
 
-fn reads_at(agent: &Agent, now: Timestamp) -> Reader {
-    Reader { agent: agent.id(), now }
+fn reads_at(agent: &Agent, now: Timestamp) -> MessageReader {
+    MessageReader { agent: agent.id(), now }
 }
 
 /// Where everything of a letter lies that `reader` may read.
@@ -278,6 +279,6 @@ async fn handles(ledger: &dyn Ledger, letter: &Letter, reader: &Agent) -> Messag
 }
 
 /// Where a body of one piece lies, if `reader` may read it.
-async fn body(ledger: &dyn Ledger, message: MessageRef, reader: &Agent) -> Option<Handle> {
+async fn body(ledger: &dyn Ledger, message: MessageRef, reader: &Agent) -> Option<ContentHandle> {
     ledger.body_piece(message, reads_at(reader, NOW), 0).await.unwrap().and_then(|piece| piece.content)
 }

@@ -12,7 +12,8 @@ use super::{Agent, NOW};
 use crate::{
     Part, Submission, SubmittedBody,
     ports::{
-        Acceptance, AcceptedBody, BodyQuota, ContentsMark, ControlAcceptance, Handle, StoredPart, UploadDescription,
+        Acceptance, AcceptedBody, BodyQuota, ContentHandle, ContentsMark, ControlAcceptance, StoredPart,
+        UploadDescription,
     },
 };
 
@@ -269,19 +270,19 @@ impl Letter {
 
     /// Where the acceptance says that the part of `recipient` lies.
     #[must_use]
-    pub fn part_handle(&self, recipient: &Agent) -> Handle {
+    pub fn part_handle(&self, recipient: &Agent) -> ContentHandle {
         self.part_handle_of(recipient.id())
     }
 
-    fn part_handle_of(&self, recipient: AgentId) -> Handle {
+    fn part_handle_of(&self, recipient: AgentId) -> ContentHandle {
         let attempt = self.attempt.number();
-        Handle(format!("part {}/{}/{recipient}/{attempt}/{}", self.sender, self.number, self.copy).into_bytes())
+        ContentHandle(format!("part {}/{}/{recipient}/{attempt}/{}", self.sender, self.number, self.copy).into_bytes())
     }
 
     /// Where the acceptance says that the body lies.
     #[must_use]
-    pub fn body_handle(&self) -> Option<Handle> {
-        let handle = Handle(format!("body {}/{}/{}", self.sender, self.number, self.copy).into_bytes());
+    pub fn body_handle(&self) -> Option<ContentHandle> {
+        let handle = ContentHandle(format!("body {}/{}/{}", self.sender, self.number, self.copy).into_bytes());
         self.body.is_some().then_some(handle)
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sealpost_protocol::{AgentId, PieceHash, Timestamp};
 
 use crate::ports::{
-    AcceptError, Acceptance, AcceptedBody, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece,
+    AcceptError, Acceptance, AcceptedBody, AddPieceError, BeginUploadError, BodyQuota, ContentHandle, StoredPiece,
     UploadDescription, UploadName, UploadPlace, UploadRecord,
 };
 
@@ -13,7 +13,7 @@ use crate::ports::{
 #[derive(Debug, Clone)]
 pub(super) struct Body {
     pub(super) length: u64,
-    pub(super) pieces: Vec<Handle>,
+    pub(super) pieces: Vec<ContentHandle>,
 }
 
 /// Uploads by name.
@@ -24,7 +24,7 @@ pub(super) struct UploadTable(BTreeMap<UploadName, Upload>);
 struct Upload {
     description: UploadDescription,
     expires: Timestamp,
-    pieces: BTreeMap<u64, (PieceHash, Handle)>,
+    pieces: BTreeMap<u64, (PieceHash, ContentHandle)>,
 }
 
 impl Upload {
@@ -33,7 +33,7 @@ impl Upload {
         UploadRecord { description: self.description, expires: self.expires, pieces }
     }
 
-    fn into_handles(self) -> Vec<Handle> {
+    fn into_handles(self) -> Vec<ContentHandle> {
         self.pieces.into_values().map(|(_, content)| content).collect()
     }
 }
@@ -76,7 +76,7 @@ impl UploadTable {
         name: UploadName,
         piece: StoredPiece,
         expires: Timestamp,
-    ) -> Result<Option<Handle>, AddPieceError> {
+    ) -> Result<Option<ContentHandle>, AddPieceError> {
         let upload = self.0.get_mut(&name).ok_or(AddPieceError::Unknown)?;
         if piece.is_there(upload.pieces.get(&piece.place).map(|(hash, _)| *hash))? {
             return Ok(Some(piece.content));
@@ -96,11 +96,11 @@ impl UploadTable {
         Some(UploadPlace { description: upload.description, expires: upload.expires, piece })
     }
 
-    pub(super) fn cancel(&mut self, name: UploadName) -> Vec<Handle> {
+    pub(super) fn cancel(&mut self, name: UploadName) -> Vec<ContentHandle> {
         self.0.remove(&name).map(Upload::into_handles).unwrap_or_default()
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp) -> Option<Vec<Handle>> {
+    pub(super) fn expire(&mut self, now: Timestamp) -> Option<Vec<ContentHandle>> {
         let (name, _) = self.0.iter().find(|(_, upload)| upload.expires <= now)?;
         let name = *name;
         Some(self.cancel(name))

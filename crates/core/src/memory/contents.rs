@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::ports::{BackendError, ContentForm, ContentPolicy, Contents, ContentsMark, Handle, StoredContents};
+use crate::ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, ContentsMark, StoredContents};
 
 /// Contents by handle. Each is one block, of its own length and of nothing else.
 #[derive(Debug, Default)]
@@ -25,12 +25,12 @@ const POOLED: u8 = 1;
 const FRESH: u8 = 2;
 
 /// A number of its own, and what there is to say of the content.
-fn handle(number: u64, length: u64, policy: ContentPolicy) -> Handle {
+fn handle(number: u64, length: u64, policy: ContentPolicy) -> ContentHandle {
     let policy = match policy {
         ContentPolicy::Pooled => POOLED,
         ContentPolicy::Fresh => FRESH,
     };
-    Handle([&number.to_be_bytes()[..], &length.to_be_bytes(), &[policy]].concat())
+    ContentHandle([&number.to_be_bytes()[..], &length.to_be_bytes(), &[policy]].concat())
 }
 
 #[async_trait]
@@ -50,12 +50,12 @@ impl Contents for MemoryContents {
         Ok(StoredContents { handles: contents.into_iter().map(store).collect(), mark: ContentsMark::default() })
     }
 
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+    async fn read(&self, handles: Vec<ContentHandle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(handles.iter().map(|handle| state.contents.get(&handle.0).cloned()).collect())
     }
 
-    fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+    fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
         let (number, rest) = handle.0.split_first_chunk::<8>()?;
         let (length, policy) = rest.split_first_chunk()?;
         let policy = match policy {
@@ -77,7 +77,7 @@ impl Contents for MemoryContents {
         })
     }
 
-    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for handle in handles {
             state.contents.remove(&handle.0);

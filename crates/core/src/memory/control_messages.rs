@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, MessageId, PartHash, Timestamp};
 
-use crate::ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry};
+use crate::ports::{AcceptError, AcceptanceOutcome, ContentHandle, ControlAcceptance, PageQuery, WaitingEntry};
 
 /// Control messages by recipient and sender, and the last id of each sender.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ struct ControlMessage {
     header: Vec<u8>,
     header_hash: HeaderHash,
     part: PartHash,
-    content: Handle,
+    content: ContentHandle,
 }
 
 impl ControlTable {
@@ -79,15 +79,15 @@ impl ControlTable {
         mine.filter(|message| message.place > after && message.expires > now).map(entry).collect()
     }
 
-    pub(super) fn take(&mut self, recipient: AgentId, until: u64) -> Vec<Handle> {
+    pub(super) fn take(&mut self, recipient: AgentId, until: u64) -> Vec<ContentHandle> {
         self.remove(|(to, _), message| *to == recipient && message.place <= until)
     }
 
-    pub(super) fn lose(&mut self, recipient: AgentId, place: u64) -> Vec<Handle> {
+    pub(super) fn lose(&mut self, recipient: AgentId, place: u64) -> Vec<ContentHandle> {
         self.remove(|(to, _), message| *to == recipient && message.place == place)
     }
 
-    pub(super) fn expire(&mut self, now: Timestamp, rows: usize) -> Vec<Handle> {
+    pub(super) fn expire(&mut self, now: Timestamp, rows: usize) -> Vec<ContentHandle> {
         let mut left = rows;
         self.remove(|_, message| {
             let goes = message.expires <= now && left > 0;
@@ -100,7 +100,7 @@ impl ControlTable {
         self.last.get(&sender).copied()
     }
 
-    fn remove(&mut self, mut goes: impl FnMut(&(AgentId, AgentId), &ControlMessage) -> bool) -> Vec<Handle> {
+    fn remove(&mut self, mut goes: impl FnMut(&(AgentId, AgentId), &ControlMessage) -> bool) -> Vec<ContentHandle> {
         let mut removed = Vec::new();
         self.waiting.retain(|name, message| {
             let goes = goes(name, message);

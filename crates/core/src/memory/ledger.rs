@@ -13,11 +13,11 @@ use super::bodies::Body;
 use crate::{
     DeliveryRecord,
     ports::{
-        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
-        BodyHandles, BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader,
-        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
-        UploadRecord, Uploads, WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, AgentStanding, BackendError,
+        BeginUploadError, BodyHandles, BodyPiece, BodyQuota, Change, ContentHandle, ControlAcceptance, ControlMessages,
+        EndedRetention, ExpireStep, FanOutId, FanOuts, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles,
+        MessageReader, PageQuery, RecordReceiptsError, RecordedReceipts, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 
@@ -141,9 +141,9 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+    async fn standing(&self, agent: AgentId) -> Result<AgentStanding, BackendError> {
         let state = self.state();
-        Ok(Standing { receipt_head: state.heads.get(&agent).copied(), last_control: state.control.last_of(agent) })
+        Ok(AgentStanding { receipt_head: state.heads.get(&agent).copied(), last_control: state.control.last_of(agent) })
     }
 
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError> {
@@ -155,7 +155,7 @@ impl Ledger for MemoryLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         let state = self.state();
@@ -170,7 +170,7 @@ impl Ledger for MemoryLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         let state = self.state();
@@ -245,11 +245,11 @@ impl Ledger for MemoryLedger {
         Ok(ended)
     }
 
-    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn released(&self, limit: usize) -> Result<Vec<ContentHandle>, BackendError> {
         Ok(self.state().released.iter().take(limit).cloned().collect())
     }
 
-    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discarded(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         self.state().released.retain(|known| !handles.contains(known));
         Ok(())
     }
@@ -296,7 +296,7 @@ impl Uploads for MemoryLedger {
         name: UploadName,
         piece: StoredPiece,
         expires: Timestamp,
-    ) -> Result<Option<Handle>, AddPieceError> {
+    ) -> Result<Option<ContentHandle>, AddPieceError> {
         let mut state = self.state();
         let unused = state.uploads.add_piece(name, piece, expires)?;
         state.released.extend(unused.clone());
@@ -316,14 +316,14 @@ impl Uploads for MemoryLedger {
         Ok(self.state().uploads.find(name, now))
     }
 
-    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<ContentHandle>, BackendError> {
         let mut state = self.state();
         let released = state.uploads.cancel(name);
         state.released.extend(released.iter().cloned());
         Ok(released)
     }
 
-    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<ContentHandle>>, BackendError> {
         let mut state = self.state();
         let released = state.uploads.expire(now);
         state.released.extend(released.iter().flatten().cloned());
@@ -342,14 +342,14 @@ impl ControlMessages for MemoryLedger {
         })
     }
 
-    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<ContentHandle>, BackendError> {
         let mut state = self.state();
         let released = state.control.take(recipient, until);
         state.released.extend(released.iter().cloned());
         Ok(released)
     }
 
-    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<ContentHandle>, BackendError> {
         let mut state = self.state();
         let released = state.control.expire(now, rows);
         state.released.extend(released.iter().cloned());

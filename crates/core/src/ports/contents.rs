@@ -9,7 +9,7 @@ use super::BackendError;
 
 /// From what stored content is rebuilt; means something to the adapter that made it, and is kept in the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handle(pub Vec<u8>);
+pub struct ContentHandle(pub Vec<u8>);
 
 /// What hides a content in the store, and what is left of it when it is let go of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub struct ContentsMark {
 #[derive(Debug, Clone)]
 pub struct StoredContents {
     /// From what each is rebuilt, in order.
-    pub handles: Vec<Handle>,
+    pub handles: Vec<ContentHandle>,
     /// For the ledger, with the handles.
     pub mark: ContentsMark,
 }
@@ -90,14 +90,14 @@ pub trait Contents: Send + Sync {
 
     /// Reads contents back, in order. `None` stands for one that is gone or damaged for good, and keeps the others from
     /// nobody; what may be there the next time is a failure of the store.
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError>;
+    async fn read(&self, handles: Vec<ContentHandle>) -> Result<Vec<Option<Vec<u8>>>, BackendError>;
 
     /// How a content lies here, without a look at it: it may be gone. `None` for what is no handle of this store.
-    fn describe(&self, handle: &Handle) -> Option<ContentForm>;
+    fn describe(&self, handle: &ContentHandle) -> Option<ContentForm>;
 
     /// Lets go of contents that the ledger no longer names, durably; those with random blocks of their own are overwritten.
     /// Unknown handles are no error.
-    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError>;
+    async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError>;
 
     /// Gives back some of the space of what was let go of: one step, whose length does not depend on how much there is.
     /// Returns whether there was something to do.

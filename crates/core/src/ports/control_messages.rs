@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::{AgentId, Header, Timestamp};
 
-use super::{AcceptError, AcceptanceOutcome, BackendError, ContentsMark, Handle, StoredPart};
+use super::{AcceptError, AcceptanceOutcome, BackendError, ContentHandle, ContentsMark, StoredPart};
 
 /// A control message to be recorded; its part is stored already.
 #[derive(Debug, Clone)]
@@ -30,8 +30,8 @@ pub trait ControlMessages: Send + Sync {
     async fn accept_control(&self, message: ControlAcceptance) -> Result<AcceptanceOutcome, AcceptError>;
 
     /// Takes those out of a mailbox that stand in it up to `until`. Returns what they leave behind.
-    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError>;
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<ContentHandle>, BackendError>;
 
     /// Takes out up to `rows` whose life has ended by `now`. Returns what they leave behind; nothing when there are no more.
-    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError>;
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<ContentHandle>, BackendError>;
 }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use sealpost_protocol::AgentId;
 
-use super::{AcceptError, Acceptance, AcceptanceOutcome, BackendError, Handle};
+use super::{AcceptError, Acceptance, AcceptanceOutcome, BackendError, ContentHandle};
 
 /// A fan-out that has begun. Means something to the ledger that gave it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct AbandonStep {
     /// For whom there may be something to see that stood behind what is gone.
     pub agents: Vec<AgentId>,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
 }
 
 /// Fan-outs; a part of the ledger, since they end as messages.

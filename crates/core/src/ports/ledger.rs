@@ -7,7 +7,7 @@ use sealpost_protocol::{
 };
 use thiserror::Error;
 
-use super::{BackendError, BodyQuota, ContentsMark, ControlMessages, FanOuts, Handle, Uploads};
+use super::{BackendError, BodyQuota, ContentHandle, ContentsMark, ControlMessages, FanOuts, Uploads};
 use crate::{DeliveryRecord, ReceiptConflict};
 
 /// A message to be recorded; its contents are stored already.
@@ -35,7 +35,7 @@ pub struct Acceptance {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcceptedBody {
     /// It came with the message, in one piece.
-    Inline(Handle),
+    Inline(ContentHandle),
     /// It was uploaded before, is complete, and its hash is the one that the header names.
     Uploaded(UploadId),
 }
@@ -46,12 +46,12 @@ pub struct BodyPiece {
     /// Bytes of the whole body.
     pub length: u64,
     /// Where the piece lies; `None` beyond the last.
-    pub content: Option<Handle>,
+    pub content: Option<ContentHandle>,
 }
 
 /// Who reads, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reader {
+pub struct MessageReader {
     /// Who.
     pub agent: AgentId,
     /// Messages whose life ends by then are over: nobody reads anything of them.
@@ -64,7 +64,7 @@ pub struct MessageHandles {
     /// The body, if [`Ledger::body_piece`] shows it.
     pub body: Option<BodyHandles>,
     /// The agent's own part, while it is there; for the sender of a message to one other, that one's.
-    pub part: Option<Handle>,
+    pub part: Option<ContentHandle>,
 }
 
 /// Where the beginning of a body lies.
@@ -73,7 +73,7 @@ pub struct BodyHandles {
     /// Bytes of the whole body.
     pub length: u64,
     /// Its first pieces, in order.
-    pub first: Vec<Handle>,
+    pub first: Vec<ContentHandle>,
 }
 
 /// One recipient's part, stored.
@@ -88,7 +88,7 @@ pub struct StoredPart {
     /// The bytes of header and part, for the mailbox's quota and its pages.
     pub length: u64,
     /// Where the part lies.
-    pub content: Handle,
+    pub content: ContentHandle,
 }
 
 /// What recording a message did.
@@ -99,7 +99,7 @@ pub struct AcceptanceOutcome {
     /// Recipients for whom something now waits that did not before.
     pub queued: Vec<AgentId>,
     /// Handles that the ledger did not take, because it had the same already.
-    pub unused: Vec<Handle>,
+    pub unused: Vec<ContentHandle>,
 }
 
 /// Why a message was not recorded; nothing has changed then, unless it is a [`BackendError`].
@@ -162,7 +162,7 @@ pub struct WaitingEntry {
     /// What the part hashed to when it was accepted.
     pub part: PartHash,
     /// Where the part lies.
-    pub content: Handle,
+    pub content: ContentHandle,
 }
 
 /// What giving up lost entries did.
@@ -171,7 +171,7 @@ pub struct LostEntries {
     /// Senders to whom it is news.
     pub senders: Vec<AgentId>,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
 }
 
 /// Why a message is given up for all for whom it still waits.
@@ -185,7 +185,7 @@ pub enum GiveUp {
         /// Which piece, from 0.
         place: u64,
         /// Where it lay.
-        content: Handle,
+        content: ContentHandle,
     },
 }
 
@@ -195,7 +195,7 @@ pub struct GivenUp {
     /// Sender and recipients to whom it is news.
     pub agents: Vec<AgentId>,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
 }
 
 /// What recording receipts did.
@@ -204,7 +204,7 @@ pub struct RecordedReceipts {
     /// Senders to whom it is news.
     pub senders: Vec<AgentId>,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
     /// Receipts that say nothing the ledger could record; the others of their batch stand.
     pub refused: Vec<RefusedReceipt>,
 }
@@ -271,7 +271,7 @@ pub struct ExpireStep {
     /// Senders and recipients to whom it is news.
     pub agents: Vec<AgentId>,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
 }
 
 /// Messages whose contents were kept to the end of their lives.
@@ -280,7 +280,7 @@ pub struct EndedRetention {
     /// How many they were.
     pub messages: usize,
     /// Contents that nobody needs any more.
-    pub released: Vec<Handle>,
+    pub released: Vec<ContentHandle>,
 }
 
 /// The latest state of one (message, recipient), as the feed of changes shows it.
@@ -302,7 +302,7 @@ pub struct Change {
 
 /// What the ledger has of an agent's own doing: an agent whose store is behind it has an old copy of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct AgentStanding {
     /// The head of its last batch of receipts, under both signatures.
     pub receipt_head: Option<CountersignedHead>,
     /// The highest id of a control message that was accepted from it. What else it sent its feed of changes tells.
@@ -348,7 +348,7 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     ) -> Result<RecordedReceipts, RecordReceiptsError>;
 
     /// How far the ledger has an agent's own doing.
-    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError>;
+    async fn standing(&self, agent: AgentId) -> Result<AgentStanding, BackendError>;
 
     /// Everything recorded of a message, ascending by recipient; empty if it is unknown or forgotten.
     async fn records(&self, message: MessageRef) -> Result<Vec<DeliveryRecord>, BackendError>;
@@ -358,13 +358,17 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError>;
 
     /// Where that lies of a message which `reader` may read, with up to `pieces` of the body. Nothing for an unknown message.
-    async fn handles(&self, message: MessageRef, reader: Reader, pieces: usize)
-    -> Result<MessageHandles, BackendError>;
+    async fn handles(
+        &self,
+        message: MessageRef,
+        reader: MessageReader,
+        pieces: usize,
+    ) -> Result<MessageHandles, BackendError>;
 
     /// Changes that concern `agent`, ascending and greater than `after`: of what it sent, of what waits for it, and of
     /// what was lost of that.
@@ -378,10 +382,10 @@ pub trait Ledger: Uploads + ControlMessages + FanOuts {
     async fn end_retention(&self, now: Timestamp, rows: usize) -> Result<EndedRetention, BackendError>;
 
     /// Up to `limit` contents that were released and not yet reported as discarded.
-    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError>;
+    async fn released(&self, limit: usize) -> Result<Vec<ContentHandle>, BackendError>;
 
     /// Forgets that these were released: they are discarded.
-    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError>;
+    async fn discarded(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError>;
 
     /// Records when the last sweep was, by a wall clock that was believed.
     async fn note_sweep(&self, at: Timestamp) -> Result<(), BackendError>;

@@ -10,13 +10,13 @@ mod prekeys;
 mod uploads;
 
 pub use backend::BackendError;
-pub use contents::{ContentForm, ContentPolicy, Contents, ContentsMark, Handle, StoredContents};
+pub use contents::{ContentForm, ContentHandle, ContentPolicy, Contents, ContentsMark, StoredContents};
 pub use control_messages::{ControlAcceptance, ControlMessages};
 pub use fan_outs::{AbandonStep, FanOutId, FanOuts};
 pub use ledger::{
-    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, BodyHandles, BodyPiece, Change, EndedRetention,
-    ExpireStep, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles, PageQuery, Reader, ReceiptRefusal,
-    RecordReceiptsError, RecordedReceipts, RefusedReceipt, Standing, StoredPart, WaitingEntry,
+    AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, AgentStanding, BodyHandles, BodyPiece, Change,
+    EndedRetention, ExpireStep, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles, MessageReader, PageQuery,
+    ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
 pub use uploads::{

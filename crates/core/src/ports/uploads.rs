@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sealpost_protocol::{AgentId, BodyDescription, PieceHash, Scheme, Timestamp, UploadId};
 use thiserror::Error;
 
-use super::{BackendError, ContentsMark, Handle};
+use super::{BackendError, ContentHandle, ContentsMark};
 
 /// The full name of an upload: ids are unique per owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ pub struct StoredPiece {
     /// Its hash in that place.
     pub hash: PieceHash,
     /// Where it lies.
-    pub content: Handle,
+    pub content: ContentHandle,
     /// What it came with.
     pub mark: ContentsMark,
 }
@@ -117,7 +117,7 @@ pub trait Uploads: Send + Sync {
         name: UploadName,
         piece: StoredPiece,
         expires: Timestamp,
-    ) -> Result<Option<Handle>, AddPieceError>;
+    ) -> Result<Option<ContentHandle>, AddPieceError>;
 
     /// One place of an upload that has not expired by `now`; how much else has come costs nothing.
     async fn upload_place(
@@ -131,8 +131,8 @@ pub trait Uploads: Send + Sync {
     async fn upload(&self, name: UploadName, now: Timestamp) -> Result<Option<UploadRecord>, BackendError>;
 
     /// Forgets an upload and gives back what has come of it; nothing if there is none.
-    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError>;
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<ContentHandle>, BackendError>;
 
     /// Forgets an upload that has expired by `now`, and gives back what has come of it; `None` if there is none.
-    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError>;
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<ContentHandle>>, BackendError>;
 }

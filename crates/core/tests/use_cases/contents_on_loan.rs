@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use sealpost_core::{
     memory::MemoryContents,
-    ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents},
+    ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents},
 };
 
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl Contents for ContentsOnLoan {
         Ok(stored)
     }
 
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+    async fn read(&self, handles: Vec<ContentHandle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         self.check()?;
         let mut contents = self.contents.read(handles).await?;
         for content in &mut contents {
@@ -91,11 +91,11 @@ impl Contents for ContentsOnLoan {
         Ok(contents)
     }
 
-    fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+    fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
         self.contents.describe(handle)
     }
 
-    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         self.check()?;
         for handle in &handles {
             assert!(self.lent.lock().unwrap().remove(&handle.0), "given back twice: {handle:?}");

@@ -7,11 +7,11 @@ use sealpost_core::{
     DeliveryRecord,
     memory::MemoryLedger,
     ports::{
-        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep, FanOutId,
-        FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader, RecordReceiptsError,
-        RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads,
-        WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, AgentStanding, BackendError,
+        BeginUploadError, BodyPiece, BodyQuota, Change, ContentHandle, ControlAcceptance, ControlMessages,
+        EndedRetention, ExpireStep, FanOutId, FanOuts, GiveUp, GivenUp, Ledger, LostEntries, MessageHandles,
+        MessageReader, PageQuery, RecordReceiptsError, RecordedReceipts, StoredPiece, UploadDescription, UploadName,
+        UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -98,7 +98,7 @@ impl Ledger for FailingLedger {
         Ok(done)
     }
 
-    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+    async fn standing(&self, agent: AgentId) -> Result<AgentStanding, BackendError> {
         self.reads()?.standing(agent).await
     }
 
@@ -109,7 +109,7 @@ impl Ledger for FailingLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.reads()?.body_piece(message, reader, place).await
@@ -118,7 +118,7 @@ impl Ledger for FailingLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         self.reads()?.handles(message, reader, pieces).await
@@ -136,11 +136,11 @@ impl Ledger for FailingLedger {
         self.writes()?.end_retention(now, rows).await
     }
 
-    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn released(&self, limit: usize) -> Result<Vec<ContentHandle>, BackendError> {
         self.reads()?.released(limit).await
     }
 
-    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discarded(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         self.writes()?.discarded(handles).await
     }
 
@@ -174,7 +174,7 @@ impl Uploads for FailingLedger {
         name: UploadName,
         piece: StoredPiece,
         expires: Timestamp,
-    ) -> Result<Option<Handle>, AddPieceError> {
+    ) -> Result<Option<ContentHandle>, AddPieceError> {
         let done = self.writes()?.add_piece(name, piece, expires).await?;
         self.answers()?;
         Ok(done)
@@ -193,11 +193,11 @@ impl Uploads for FailingLedger {
         self.reads()?.upload(name, now).await
     }
 
-    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<ContentHandle>, BackendError> {
         self.writes()?.cancel_upload(name).await
     }
 
-    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<ContentHandle>>, BackendError> {
         self.writes()?.expire_upload(now).await
     }
 }
@@ -210,11 +210,11 @@ impl ControlMessages for FailingLedger {
         Ok(done)
     }
 
-    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<ContentHandle>, BackendError> {
         self.writes()?.take_control(recipient, until).await
     }
 
-    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<ContentHandle>, BackendError> {
         self.writes()?.expire_control(now, rows).await
     }
 }

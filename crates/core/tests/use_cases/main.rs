@@ -22,7 +22,7 @@ use std::{sync::Arc, time::Duration};
 use contents_on_loan::{ContentsOnLoan, Damage};
 use failing_ledger::FailingLedger;
 use sealpost_core::{
-    Accepted, ExpirySweep, Page, PageRequest, Ports, Principal, SendError, Services,
+    Accepted, DeliveryError, ExpirySweep, Page, PageRequest, Ports, Principal, Services,
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryPrekeys,
 };
@@ -63,7 +63,7 @@ impl Relay {
         Self { services: Arc::new(Services::new(self.ports.clone())), ..self }
     }
 
-    async fn send(&self, sender: &Agent, letter: &Letter) -> Result<Accepted, SendError> {
+    async fn send(&self, sender: &Agent, letter: &Letter) -> Result<Accepted, DeliveryError> {
         self.services.delivery_router.send(&principal(sender), letter.submission()).await
     }
 

@@ -1,6 +1,6 @@
 //! Sending: what is accepted, what is refused, and what is left behind.
 
-use sealpost_core::{conformance::NOW, limits};
+use sealpost_core::conformance::NOW;
 use sealpost_protocol::{ErrorCode, Priority, limits as wire};
 
 use super::*;
@@ -35,7 +35,7 @@ async fn a_message_s_time_must_be_near_the_relay_s() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;
     let millisecond = Duration::from_millis(1);
-    let newest = NOW.saturating_add(limits::CLOCK_AHEAD);
+    let newest = NOW.saturating_add(wire::CLOCK_AHEAD);
     let oldest = NOW.saturating_sub(wire::MESSAGE_LIFE);
     let too_new = Letter::new(&alice, &[&bob]).created(newest.saturating_add(millisecond));
     assert_eq!(refusal(&relay, &alice, &too_new).await, ErrorCode::ClockSkew);
@@ -57,7 +57,7 @@ async fn every_recipient_must_be_known_here() {
     let relay = Relay::of(&[&bob]).await;
     let letter = Letter::new(&alice, &[&bob, &carol]);
     let refused = relay.send(&alice, &letter).await.expect_err("carol is unknown");
-    assert!(matches!(refused, SendError::UnknownRecipient(agent) if agent == carol.id()), "{refused}");
+    assert!(matches!(refused, DeliveryError::UnknownRecipient(agent) if agent == carol.id()), "{refused}");
     assert_eq!(refusal(&relay, &alice, &letter).await, ErrorCode::UnknownRecipient);
     assert_eq!(relay.receive(&bob).await.entries, [], "bob gets nothing either");
     relay.services.key_agreement.publish(&principal(&carol), carol.upload(1, [])).await.unwrap();

@@ -98,7 +98,7 @@ async fn a_body_with_another_hash_than_announced_is_no_body() {
     relay.append(&alice, wire::BODY_PIECE, vec![8; letter.pieces()[0].len()]).await.unwrap();
     assert_eq!(relay.missing(&alice).await, []);
     let refused = relay.send(&alice, &letter).await.unwrap_err();
-    assert!(matches!(refused, SendError::Ledger(AcceptError::UnknownUpload)), "{refused:?}");
+    assert!(matches!(refused, DeliveryError::Ledger(AcceptError::UnknownUpload)), "{refused:?}");
     assert_eq!(refused.code(), ErrorCode::NotFound);
     relay.services.uploading.cancel(&principal(&alice), ID).await.unwrap();
     assert_eq!(relay.contents.count(), 0);

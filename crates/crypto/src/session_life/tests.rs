@@ -70,8 +70,8 @@ fn the_peer_s_session_takes_over_where_it_cannot_have_crossed_ours() {
 fn receiving_sessions_go_by_age_and_by_number_and_a_sending_one_never() {
     let life = limits::RECEIVING_SESSION_LIFE;
     let hours = |count: u64| after(Duration::from_secs(3600 * count));
-    let standing = |byte, sends, used| Standing { id: id(byte), sends, used };
-    let mut standings: Vec<Standing> = (1..=4).map(|byte| standing(byte, false, hours(byte.into()))).collect();
+    let standing = |byte, sends, used| SessionStanding { id: id(byte), sends, used };
+    let mut standings: Vec<SessionStanding> = (1..=4).map(|byte| standing(byte, false, hours(byte.into()))).collect();
     standings.insert(1, standing(9, true, NOW));
     assert_eq!(sessions_to_erase(&standings, hours(5)), []);
     standings.push(standing(5, false, hours(5)));

@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
-    ClaimError, ManifestError, NotReady, PublishError, QueryError, ReceiptsError, ReceiveError, SendError,
+    ClaimError, DeliveryError, ManifestLookupError, NotReady, PublishError, QueryError, ReceiptsError, ReceiveError,
     SubmissionError, UploadError,
     ports::{BackendError, ClaimKeysError},
 };
@@ -97,16 +97,18 @@ impl From<ClaimError> for Refusal {
     }
 }
 
-impl From<ManifestError> for Refusal {
-    fn from(error: ManifestError) -> Self {
+impl From<ManifestLookupError> for Refusal {
+    fn from(error: ManifestLookupError) -> Self {
         Self::from_error(error.code(), &error)
     }
 }
 
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
+impl From<DeliveryError> for Refusal {
+    fn from(error: DeliveryError) -> Self {
         let hint = match error {
-            SendError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
+            DeliveryError::ClockSkew { now } => {
+                Some(Hint::Clock { now, allowed: sealpost_protocol::limits::CLOCK_AHEAD })
+            }
             _ => None,
         };
         Self::from_error(error.code(), &error).with_hint(hint)
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_detail_that_quotes_a_whole_request_is_cut() {
-        let quoted = "é".repeat(limits::REQUEST_BYTES);
+        let quoted = "é".repeat(sealpost_protocol::limits::REQUEST_BYTES);
         let refusal = Refusal::new(ErrorCode::Malformed, quoted);
         assert_eq!(refusal.detail.chars().count(), limits::DETAIL_CHARACTERS);
     }

@@ -13,7 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use sealpost_sqlite::{ApplicationId, Database, JobError, OpenError, OpenOptions, Schema};
+use sealpost_sqlite::{ApplicationId, Database, JobError, OpenDatabaseError, OpenOptions, Schema};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -22,7 +22,7 @@ const ID: ApplicationId = ApplicationId::new(*b"TEST");
 const SCHEMA: Schema =
     Schema { application_id: ID, migrations: &["CREATE TABLE item (id INTEGER PRIMARY KEY, body BLOB) STRICT"] };
 
-fn open(directory: &Path) -> Result<Database, OpenError> {
+fn open(directory: &Path) -> Result<Database, OpenDatabaseError> {
     Database::open(&directory.join("test.db"), SCHEMA, OpenOptions::default())
 }
 

@@ -15,7 +15,7 @@ const TWO_STEPS: Schema = Schema {
     ],
 };
 
-fn open_two_steps(path: &Path) -> Result<Database, OpenError> {
+fn open_two_steps(path: &Path) -> Result<Database, OpenDatabaseError> {
     Database::open(path, TWO_STEPS, OpenOptions::default())
 }
 
@@ -54,7 +54,7 @@ fn a_newer_schema_is_refused_and_the_file_left_as_it_was() -> TestResult {
     Connection::open(&path)?.pragma_update(None, "user_version", 3)?;
     let before = fs::read(&path)?;
     let refused = open_two_steps(&path);
-    assert!(matches!(refused, Err(OpenError::NewerSchema { found: 3, known: 2 })));
+    assert!(matches!(refused, Err(OpenDatabaseError::NewerSchema { found: 3, known: 2 })));
     assert!(fs::read(&path)? == before);
     Ok(())
 }
@@ -65,7 +65,7 @@ fn another_application_s_database_is_refused_and_left_as_it_was() -> TestResult 
     let before = fs::read(&path)?;
     let refused = open_two_steps(&path);
     let theirs = ApplicationId::new([0, 0, 0, 7]);
-    assert!(matches!(refused, Err(OpenError::Foreign { found, expected: ID }) if found == theirs));
+    assert!(matches!(refused, Err(OpenDatabaseError::Foreign { found, expected: ID }) if found == theirs));
     assert!(fs::read(&path)? == before, "not even its journal mode changed");
     Ok(())
 }
@@ -73,7 +73,7 @@ fn another_application_s_database_is_refused_and_left_as_it_was() -> TestResult 
 #[test]
 fn an_unclaimed_database_with_tables_is_refused() -> TestResult {
     let (_directory, path) = made_by("CREATE TABLE theirs (id)")?;
-    assert!(matches!(open_two_steps(&path), Err(OpenError::Foreign { .. })));
+    assert!(matches!(open_two_steps(&path), Err(OpenDatabaseError::Foreign { .. })));
     Ok(())
 }
 
@@ -91,7 +91,7 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_was() -> TestResult {
     let path = directory.path().join("test.db");
     let letter = "Dear reader, this is a letter. ".repeat(100);
     fs::write(&path, &letter)?;
-    assert!(matches!(open_two_steps(&path), Err(OpenError::Sqlite(_))));
+    assert!(matches!(open_two_steps(&path), Err(OpenDatabaseError::Sqlite(_))));
     assert_eq!(fs::read_to_string(&path)?, letter);
     Ok(())
 }
@@ -105,7 +105,7 @@ fn a_failed_migration_keeps_the_steps_before_it() -> TestResult {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("test.db");
     let failed = Database::open(&path, BROKEN, OpenOptions::default());
-    assert!(matches!(failed, Err(OpenError::Migration { version: 2, .. })));
+    assert!(matches!(failed, Err(OpenDatabaseError::Migration { version: 2, .. })));
     assert_eq!(steps(&path)?, [1]);
     drop(open_two_steps(&path)?);
     assert_eq!(steps(&path)?, [1, 2], "a build with the step repaired goes on from there");
@@ -128,7 +128,7 @@ fn a_migration_may_rebuild_a_table_others_refer_to_but_not_break_a_reference() -
     let path = directory.path().join("test.db");
     drop(Database::open(&path, REBUILT, OpenOptions::default())?);
     let refused = Database::open(&path, BREAKING, OpenOptions::default());
-    assert!(matches!(refused, Err(OpenError::BrokenReferences { version: 3 })));
+    assert!(matches!(refused, Err(OpenDatabaseError::BrokenReferences { version: 3 })));
     drop(Database::open(&path, REBUILT, OpenOptions::default())?);
     let rows = "SELECT (SELECT count(*) FROM parent) || ' ' || (SELECT count(*) FROM child)";
     let rows: String = Connection::open(&path)?.query_row(rows, [], |row| row.get(0))?;

@@ -28,11 +28,11 @@ use rusqlite::Transaction;
 use sealpost_core::{
     DeliveryRecord,
     ports::{
-        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, BackendError, BeginUploadError,
-        BodyPiece, BodyQuota, Change, ContentsMark, ControlAcceptance, ControlMessages, EndedRetention, ExpireStep,
-        FanOutId, FanOuts, GiveUp, GivenUp, Handle, Ledger, LostEntries, MessageHandles, PageQuery, Reader,
-        RecordReceiptsError, RecordedReceipts, Standing, StoredPiece, UploadDescription, UploadName, UploadPlace,
-        UploadRecord, Uploads, WaitingEntry,
+        AbandonStep, AcceptError, Acceptance, AcceptanceOutcome, AddPieceError, AgentStanding, BackendError,
+        BeginUploadError, BodyPiece, BodyQuota, Change, ContentHandle, ContentsMark, ControlAcceptance,
+        ControlMessages, EndedRetention, ExpireStep, FanOutId, FanOuts, GiveUp, GivenUp, Ledger, LostEntries,
+        MessageHandles, MessageReader, PageQuery, RecordReceiptsError, RecordedReceipts, StoredPiece,
+        UploadDescription, UploadName, UploadPlace, UploadRecord, Uploads, WaitingEntry,
     },
 };
 use sealpost_protocol::{AgentId, CountersignedHead, MessageRef, ReceiptBatch, Signature, Timestamp};
@@ -132,11 +132,11 @@ impl Ledger for EmbeddedLedger {
         self.store.write(record).await
     }
 
-    async fn standing(&self, agent: AgentId) -> Result<Standing, BackendError> {
+    async fn standing(&self, agent: AgentId) -> Result<AgentStanding, BackendError> {
         self.store
             .read(move |connection| {
                 let receipt_head = receipts::signed_head(connection, agent)?;
-                Ok(Standing { receipt_head, last_control: control_messages::last_of(connection, agent)? })
+                Ok(AgentStanding { receipt_head, last_control: control_messages::last_of(connection, agent)? })
             })
             .await
     }
@@ -148,7 +148,7 @@ impl Ledger for EmbeddedLedger {
     async fn body_piece(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         place: u64,
     ) -> Result<Option<BodyPiece>, BackendError> {
         self.store.read(move |connection| messages::body_piece(connection, message, reader, place)).await
@@ -157,7 +157,7 @@ impl Ledger for EmbeddedLedger {
     async fn handles(
         &self,
         message: MessageRef,
-        reader: Reader,
+        reader: MessageReader,
         pieces: usize,
     ) -> Result<MessageHandles, BackendError> {
         self.store.read(move |connection| messages::handles(connection, message, reader, pieces)).await
@@ -190,11 +190,11 @@ impl Ledger for EmbeddedLedger {
         self.store.write(end).await
     }
 
-    async fn released(&self, limit: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn released(&self, limit: usize) -> Result<Vec<ContentHandle>, BackendError> {
         self.store.read(move |connection| released::some(connection, limit)).await
     }
 
-    async fn discarded(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discarded(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         self.store.write(move |transaction| Ok(released::forget(transaction, &handles)?)).await
     }
 
@@ -228,7 +228,7 @@ impl Uploads for EmbeddedLedger {
         name: UploadName,
         piece: StoredPiece,
         expires: Timestamp,
-    ) -> Result<Option<Handle>, AddPieceError> {
+    ) -> Result<Option<ContentHandle>, AddPieceError> {
         let mark = piece.mark.clone();
         let add = move |transaction: &Transaction<'_>| {
             let unused = uploads::add_piece(transaction, name, piece.clone(), expires)?;
@@ -251,7 +251,7 @@ impl Uploads for EmbeddedLedger {
         self.store.read(move |connection| uploads::record(connection, name, now)).await
     }
 
-    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<Handle>, BackendError> {
+    async fn cancel_upload(&self, name: UploadName) -> Result<Vec<ContentHandle>, BackendError> {
         let cancel = move |transaction: &Transaction<'_>| {
             let released = uploads::cancel(transaction, name)?;
             released::note(transaction, &released)?;
@@ -260,7 +260,7 @@ impl Uploads for EmbeddedLedger {
         self.store.write(cancel).await
     }
 
-    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<Handle>>, BackendError> {
+    async fn expire_upload(&self, now: Timestamp) -> Result<Option<Vec<ContentHandle>>, BackendError> {
         let expire = move |transaction: &Transaction<'_>| {
             let released = uploads::expire(transaction, now)?;
             released::note(transaction, released.iter().flatten())?;
@@ -282,7 +282,7 @@ impl ControlMessages for EmbeddedLedger {
         self.write_contents(mark, accept).await
     }
 
-    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<Handle>, BackendError> {
+    async fn take_control(&self, recipient: AgentId, until: u64) -> Result<Vec<ContentHandle>, BackendError> {
         let take = move |transaction: &Transaction<'_>| {
             let released = control_messages::take(transaction, recipient, until)?;
             released::note(transaction, &released)?;
@@ -291,7 +291,7 @@ impl ControlMessages for EmbeddedLedger {
         self.store.write(take).await
     }
 
-    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<Handle>, BackendError> {
+    async fn expire_control(&self, now: Timestamp, rows: usize) -> Result<Vec<ContentHandle>, BackendError> {
         let expire = move |transaction: &Transaction<'_>| {
             let released = control_messages::expire(transaction, now, rows)?;
             released::note(transaction, &released)?;

@@ -12,19 +12,21 @@ mod data_directory;
 mod failure;
 mod identity;
 mod ledger;
+mod named_contents;
 mod prekeys;
 mod restoring;
 mod schema;
 
 use std::{
     fmt, io,
-    num::NonZeroU16,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use crate::limits;
 
 use rusqlite::{Connection, Transaction};
 use sealpost_core::ports::{BackendError, Ledger, Prekeys};
@@ -36,7 +38,7 @@ pub use sealpost_sqlite::{LockError, create_file, make_private};
 
 pub use backup::{BackupError, BackupReport, BackupStop, restore_files};
 pub use contents::{
-    BlocksReport, CollectionReport, Damaged, EmbeddedContents, OpenContentsError, RepairReport, StoredContent,
+    BlocksReport, CollectionReport, ContentLocation, Damaged, EmbeddedContents, OpenContentsError, RepairReport,
     VerificationReport,
 };
 pub use data_directory::is_inside;
@@ -57,13 +59,6 @@ const FILE_NAME: &str = "ledger.sqlite3";
 /// How the names of the block store's segments end.
 const SEGMENT: &str = ".segment";
 
-/// Pages in the write-ahead log that call for a checkpoint: 16 MiB. An accepted message changes pages of several
-/// agents' indexes; the longer the log, the more messages share a page when it is copied, and the longer a checkpoint
-/// holds the writer. With 64 callers `cargo bench -p sealpost-storage --bench ledger` accepted 8,800 messages a second at SQLite's own 1,000 pages
-/// (99th percentile 21 ms, 26 KB written for each), 12,700 at this (31 ms, 22 KB) and 13,100 at 16,000 (41 ms, 19 KB),
-/// in one run each.
-const CHECKPOINT_PAGES: NonZeroU16 = NonZeroU16::MIN.saturating_add(3_999);
-
 /// An open data directory. The adapters it gives out share it; it is free for another process when the last is dropped.
 #[derive(Clone)]
 pub struct Embedded {
@@ -74,7 +69,7 @@ pub struct Embedded {
 /// Why a data directory was not opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenDataDirectoryError {
     /// The directory is missing and could not be made.
     #[error("cannot make the data directory {}", path.display())]
     Directory {
@@ -107,7 +102,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: sealpost_sqlite::OpenError,
+        source: sealpost_sqlite::OpenDatabaseError,
     },
 }
 
@@ -129,17 +124,17 @@ impl Embedded {
     /// Opens the data directory, makes it if it is missing, and brings its database up to date. Blocks on the disk.
     ///
     /// # Errors
-    /// [`OpenError`]. A database that this version may not touch is left as it was.
-    pub fn open(data_directory: &Path) -> Result<Self, OpenError> {
+    /// [`OpenDataDirectoryError`]. A database that this version may not touch is left as it was.
+    pub fn open(data_directory: &Path) -> Result<Self, OpenDataDirectoryError> {
         check(data_directory)?;
         data_directory::create(data_directory)
-            .map_err(|source| OpenError::Directory { path: data_directory.to_owned(), source })?;
+            .map_err(|source| OpenDataDirectoryError::Directory { path: data_directory.to_owned(), source })?;
         let lock = DirectoryLock::acquire(data_directory)?;
         let path = data_directory.join(FILE_NAME);
         let options =
-            OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
+            OpenOptions { secure_delete: false, checkpoint_pages: limits::CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)
-            .map_err(|source| OpenError::Database { path: path.clone(), source })?;
+            .map_err(|source| OpenDataDirectoryError::Database { path: path.clone(), source })?;
         Ok(Self { store: Arc::new(Store { database, contents_are_open: AtomicBool::new(false), _lock: lock }), path })
     }
 
@@ -217,16 +212,16 @@ impl Embedded {
 }
 
 /// What must not be opened as a data directory; it stays as it is.
-fn check(data_directory: &Path) -> Result<(), OpenError> {
+fn check(data_directory: &Path) -> Result<(), OpenDataDirectoryError> {
     if backup::is_finished_in(data_directory) {
-        return Err(OpenError::Backup(data_directory.to_owned()));
+        return Err(OpenDataDirectoryError::Backup(data_directory.to_owned()));
     }
     if backup::is_unfinished_in(data_directory) {
-        return Err(OpenError::UnfinishedBackup(data_directory.to_owned()));
+        return Err(OpenDataDirectoryError::UnfinishedBackup(data_directory.to_owned()));
     }
     let is_emptied = data_directory::has_emptied(data_directory, FILE_NAME);
     if is_emptied && data_directory::has_any(&data_directory.join(contents::DIRECTORY), SEGMENT) {
-        return Err(OpenError::Emptied(data_directory.join(FILE_NAME)));
+        return Err(OpenDataDirectoryError::Emptied(data_directory.join(FILE_NAME)));
     }
     Ok(())
 }

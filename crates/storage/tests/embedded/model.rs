@@ -10,7 +10,9 @@ use sealpost_core::{
     DeliveryRecord,
     conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
     memory::MemoryLedger,
-    ports::{AcceptanceOutcome, Change, Handle, Ledger, PageQuery, Reader, RecordedReceipts, WaitingEntry},
+    ports::{
+        AcceptanceOutcome, Change, ContentHandle, Ledger, MessageReader, PageQuery, RecordedReceipts, WaitingEntry,
+    },
 };
 use sealpost_protocol::{AgentId, DeliveryState, FailureReason, ReceiptBatch, RefusalReason, Timestamp, Verdict};
 use sealpost_storage::{Embedded, FindingKind};
@@ -149,7 +151,7 @@ impl Pair {
             let real = self.real.records(message).await.unwrap();
             assert_eq!(records(real), records(self.model.records(message).await.unwrap()));
             for agent in &self.agents {
-                let reader = Reader { agent: agent.id(), now: self.now };
+                let reader = MessageReader { agent: agent.id(), now: self.now };
                 let model = self.model.body_piece(message, reader, 0).await.unwrap();
                 assert_eq!(self.real.body_piece(message, reader, 0).await.unwrap(), model);
             }
@@ -188,7 +190,7 @@ async fn sweep(ledger: &dyn Ledger, now: Timestamp, rows: usize) -> (Vec<AgentId
     (agents, sorted(released))
 }
 
-fn sorted(handles: Vec<Handle>) -> Vec<Vec<u8>> {
+fn sorted(handles: Vec<ContentHandle>) -> Vec<Vec<u8>> {
     let mut handles: Vec<_> = handles.into_iter().map(|handle| handle.0).collect();
     handles.sort();
     handles

@@ -4,7 +4,7 @@ use std::{error::Error, fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
 use sealpost_core::conformance::{Agent, HandClock};
-use sealpost_storage::{Embedded, OpenContentsError, OpenError};
+use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 
 /// What an operator reads: the error and everything below it.
 fn whole_message(error: &dyn Error) -> String {
@@ -12,7 +12,7 @@ fn whole_message(error: &dyn Error) -> String {
     below.map_or_else(|| error.to_string(), |below| format!("{error}: {below}"))
 }
 
-fn refusal(directory: &Path) -> OpenError {
+fn refusal(directory: &Path) -> OpenDataDirectoryError {
     Embedded::open(directory).err().unwrap()
 }
 
@@ -29,11 +29,11 @@ fn a_second_opener_is_refused_until_the_last_adapter_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let embedded = Embedded::open(directory.path()).unwrap();
     let refused = refusal(directory.path());
-    assert!(matches!(refused, OpenError::Lock(_)));
+    assert!(matches!(refused, OpenDataDirectoryError::Lock(_)));
     assert!(whole_message(&refused).contains("is in use by another process"), "{}", whole_message(&refused));
     let ledger = embedded.ledger();
     drop(embedded);
-    assert!(matches!(refusal(directory.path()), OpenError::Lock(_)), "an adapter is still open");
+    assert!(matches!(refusal(directory.path()), OpenDataDirectoryError::Lock(_)), "an adapter is still open");
     drop(ledger);
     drop(Embedded::open(directory.path()).unwrap());
 }
@@ -46,7 +46,7 @@ fn a_database_of_a_newer_version_is_refused_and_left_as_it_was() {
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 1_000).unwrap();
     let before = fs::read(&path).unwrap();
     let refused = refusal(directory.path());
-    assert!(matches!(&refused, OpenError::Database { path: named, .. } if *named == path), "{refused:?}");
+    assert!(matches!(&refused, OpenDataDirectoryError::Database { path: named, .. } if *named == path), "{refused:?}");
     assert!(whole_message(&refused).contains("newer version"), "{}", whole_message(&refused));
     assert!(fs::read(&path).unwrap() == before);
 }
@@ -68,7 +68,7 @@ fn a_file_where_the_directory_should_be_is_refused() {
     let path = base.path().join("file");
     fs::write(&path, b"mine").unwrap();
     let refused = refusal(&path);
-    assert!(matches!(&refused, OpenError::Directory { path: named, .. } if *named == path), "{refused:?}");
+    assert!(matches!(&refused, OpenDataDirectoryError::Directory { path: named, .. } if *named == path), "{refused:?}");
     assert_eq!(fs::read(&path).unwrap(), b"mine");
 }
 
@@ -77,7 +77,7 @@ fn a_refused_directory_is_not_kept_locked() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.sqlite3");
     fs::write(&path, "no database ".repeat(1_000)).unwrap();
-    assert!(matches!(refusal(directory.path()), OpenError::Database { .. }));
+    assert!(matches!(refusal(directory.path()), OpenDataDirectoryError::Database { .. }));
     fs::remove_file(&path).unwrap();
     drop(Embedded::open(directory.path()).unwrap());
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use sealpost_core::{
     PageRequest, Ports, Principal, Services,
     conformance::{Agent, COUNTERSIGNATURE, HandClock, Letter, NOW, ReceiptBook},
-    ports::{Claim, PageQuery, Reader, RecordReceiptsError},
+    ports::{Claim, MessageReader, PageQuery, RecordReceiptsError},
 };
 use sealpost_protocol::{ClaimId, DeliveryState, FailureReason, Verdict};
 use sealpost_storage::Embedded;
@@ -51,7 +51,7 @@ async fn messages_statuses_and_numbers_survive_a_restart() {
         ledger.changes(alice.id(), 0, 10).await.unwrap(),
     );
     assert_eq!(after, before);
-    let piece = ledger.body_piece(letter.message(), Reader { agent: carol.id(), now: NOW }, 0).await.unwrap();
+    let piece = ledger.body_piece(letter.message(), MessageReader { agent: carol.id(), now: NOW }, 0).await.unwrap();
     assert_eq!(piece.and_then(|piece| piece.content), letter.body_handle());
     assert_eq!(ledger.page(all_of(&bob)).await.unwrap(), []);
 
@@ -156,7 +156,7 @@ async fn a_delivery_that_is_gone_from_the_file_keeps_the_message_from_nobody_els
     for recipient in recipients.iter().filter(|recipient| *recipient.id().as_bytes() != gone) {
         let [entry] = ledger.page(all_of(recipient)).await.unwrap().try_into().unwrap();
         assert_eq!(entry.header, letter.header().as_bytes());
-        let reader = Reader { agent: recipient.id(), now: NOW };
+        let reader = MessageReader { agent: recipient.id(), now: NOW };
         assert!(ledger.body_piece(letter.message(), reader, 0).await.unwrap().is_some());
     }
 }

@@ -7,7 +7,7 @@ use sealpost_protocol::{PartHash, Signer};
 use super::*;
 use crate::{
     limits::{MAILBOX_BYTES, MAILBOX_CONTROL},
-    ports::{AcceptError, ControlAcceptance, Standing},
+    ports::{AcceptError, AgentStanding, ControlAcceptance},
 };
 
 fn control(sender: &Agent, recipient: &Agent, number: u64) -> Letter {
@@ -193,7 +193,7 @@ pub async fn a_lost_control_message_goes_without_a_word(ledger: Arc<dyn Ledger>)
 
 pub async fn the_standing_of_an_agent_is_its_last_head_and_its_highest_control_message(ledger: Arc<dyn Ledger>) {
     let (alice, bob, carol) = (Agent::alice(), Agent::bob(), Agent::carol());
-    assert_eq!(ledger.standing(alice.id()).await.unwrap(), Standing::default());
+    assert_eq!(ledger.standing(alice.id()).await.unwrap(), AgentStanding::default());
     let (mut book, mut signed) = (ReceiptBook::new(&bob), None);
     for number in 1..=2 {
         let letter = Letter::new(&alice, &[&bob]).number(number);

@@ -26,7 +26,7 @@ async fn finish(ledger: &dyn Ledger, id: FanOutId, letter: &Letter, recipients: 
 }
 
 /// Abandons what there is in the smallest steps; returns whom it told and what it released.
-async fn abandon(ledger: &dyn Ledger) -> (Vec<AgentId>, Vec<Handle>) {
+async fn abandon(ledger: &dyn Ledger) -> (Vec<AgentId>, Vec<ContentHandle>) {
     let (mut agents, mut released) = (Vec::new(), Vec::new());
     while let Some(step) = ledger.abandon_fan_out(1).await.unwrap() {
         agents.extend(step.agents);
@@ -94,7 +94,7 @@ pub async fn others_are_accepted_between_the_parts_of_a_fan_out(ledger: Arc<dyn 
     assert_eq!(waiting(&*ledger, &first).await, [], "what stands behind a hidden part is shown after it");
     assert_eq!(waiting(&*ledger, &second).await.len(), 1, "nothing is hidden here yet");
     finish(&*ledger, id, &letter, &[&second]).await;
-    let parts = async |agent: &Agent| -> Vec<Handle> {
+    let parts = async |agent: &Agent| -> Vec<ContentHandle> {
         waiting(&*ledger, agent).await.into_iter().map(|entry| entry.content).collect()
     };
     let behind = [letter.part_handle(&first), to_first.part_handle(&first), control.part_handle(&first)];

@@ -79,7 +79,7 @@ pub async fn nothing_of_a_message_is_shown_when_its_life_is_over(ledger: Arc<dyn
 }
 
 /// A body of one piece, and a part.
-fn told(body: Option<Handle>, length: u64, part: Option<Handle>) -> MessageHandles {
+fn told(body: Option<ContentHandle>, length: u64, part: Option<ContentHandle>) -> MessageHandles {
     MessageHandles { body: body.map(|handle| BodyHandles { length, first: vec![handle] }), part }
 }
 

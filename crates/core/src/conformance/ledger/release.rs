@@ -165,6 +165,6 @@ pub async fn a_part_sent_again_takes_the_place_of_the_one_that_was_kept(ledger: 
     assert_eq!(waiting(&*ledger, &bob).await[0].content, again.part_handle(&bob));
 }
 
-fn handles(letter: &Letter, recipients: &[&Agent]) -> Vec<Handle> {
+fn handles(letter: &Letter, recipients: &[&Agent]) -> Vec<ContentHandle> {
     recipients.iter().map(|agent| letter.part_handle(agent)).chain(letter.body_handle()).collect()
 }

@@ -38,16 +38,16 @@ fn piece(letter: &Letter, place: u64, copy: u8) -> StoredPiece {
     StoredPiece {
         place,
         hash,
-        content: Handle(vec![b'p', u8::try_from(place).unwrap(), copy]),
+        content: ContentHandle(vec![b'p', u8::try_from(place).unwrap(), copy]),
         mark: ContentsMark::default(),
     }
 }
 
-async fn add(ledger: &dyn Ledger, name: UploadName, piece: StoredPiece) -> Option<Handle> {
+async fn add(ledger: &dyn Ledger, name: UploadName, piece: StoredPiece) -> Option<ContentHandle> {
     ledger.add_piece(name, piece, soon()).await.unwrap()
 }
 
-async fn upload_all(ledger: &dyn Ledger, name: UploadName, letter: &Letter, copy: u8) -> Vec<Handle> {
+async fn upload_all(ledger: &dyn Ledger, name: UploadName, letter: &Letter, copy: u8) -> Vec<ContentHandle> {
     begin(ledger, name, letter).await;
     let pieces: Vec<_> = (0..3).map(|place| piece(letter, place, copy)).collect();
     for piece in &pieces {

@@ -15,8 +15,8 @@ use super::super::{
 use crate::{
     DeliveryRecord, MailboxFill, MessageDecision,
     ports::{
-        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, FanOutId, GiveUp, GivenUp, Handle, Reader,
-        ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
+        AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ContentHandle, FanOutId, GiveUp, GivenUp,
+        MessageReader, ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, UploadName,
     },
 };
 
@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) heads: HashMap<AgentId, CountersignedHead>,
     pub(super) uploads: UploadTable,
     /// What was released and is not discarded yet.
-    pub(super) released: Vec<Handle>,
+    pub(super) released: Vec<ContentHandle>,
     pub(super) control: ControlTable,
     pub(super) fan_outs: FanOutTable,
 }
@@ -48,7 +48,7 @@ pub(in crate::memory) struct Delivery {
     pub(in crate::memory) record: DeliveryRecord,
     pub(in crate::memory) mailbox_seq: u64,
     pub(in crate::memory) length: u64,
-    pub(in crate::memory) content: Option<Handle>,
+    pub(in crate::memory) content: Option<ContentHandle>,
 }
 
 impl State {
@@ -188,7 +188,7 @@ impl State {
         self.uploads.body_of(acceptance, used)
     }
 
-    fn unused_body(&mut self, owner: AgentId, body: Option<AcceptedBody>) -> Vec<Handle> {
+    fn unused_body(&mut self, owner: AgentId, body: Option<AcceptedBody>) -> Vec<ContentHandle> {
         match body {
             None => Vec::new(),
             Some(AcceptedBody::Inline(content)) => vec![content],
@@ -265,7 +265,7 @@ impl State {
     }
 
     /// Takes back the contents of a message that nobody waits for any more.
-    pub(super) fn release(&mut self, message: MessageRef, released: &mut Vec<Handle>) {
+    pub(super) fn release(&mut self, message: MessageRef, released: &mut Vec<ContentHandle>) {
         let Some(message) = self.messages.get_mut(&message).filter(|message| !message.is_kept) else { return };
         for delivery in message.deliveries.values_mut().filter(|delivery| !delivery.is_waiting()) {
             released.extend(delivery.content.take());
@@ -288,7 +288,7 @@ impl Message {
     }
 
     /// The body, if this agent may read it.
-    pub(super) fn body_for(&self, Reader { agent, now }: Reader) -> Option<&Body> {
+    pub(super) fn body_for(&self, MessageReader { agent, now }: MessageReader) -> Option<&Body> {
         let is_theirs = self.waiting_for(agent).is_some() || self.is_kept && self.deliveries.contains_key(&agent);
         let is_read = self.lives_at(now) && (self.header.message().sender == agent || is_theirs);
         self.body.as_ref().filter(|_| is_read)

@@ -13,8 +13,9 @@ use sealpost_protocol::{
 
 use crate::{
     AfterRefusal, Control, ExpectedBundle, Mark, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
-    Progress, Refusal, ResponderKemKey, ResponderKeys, SecretBytes, Session, SessionId, Standing, SystemPrimitives,
-    VerifiedBundle, after_refusal, check_progress, initiate, limits, respond, sessions_to_erase, takes_over,
+    Progress, Refusal, ResponderKemKey, ResponderKeys, SecretBytes, Session, SessionId, SessionStanding,
+    SystemPrimitives, VerifiedBundle, after_refusal, check_progress, initiate, limits, respond, sessions_to_erase,
+    takes_over,
     testing::{NOW, TestAgent, plaintext, take_sealed, text_of, validity},
 };
 
@@ -61,7 +62,7 @@ pub(super) struct Sent {
 /// All that an agent stores, and a backup would hold.
 #[derive(Clone, Default)]
 pub(super) struct Store {
-    pub(super) sessions: Vec<(SecretBytes, Standing)>,
+    pub(super) sessions: Vec<(SecretBytes, SessionStanding)>,
     one_time: BTreeMap<u32, SecretBytes>,
     one_time_kem: BTreeMap<u32, SecretBytes>,
     manifest_version: u64,
@@ -514,12 +515,12 @@ impl Store {
         if sends {
             self.sessions.iter_mut().for_each(|(_, standing)| standing.sends = false);
         }
-        self.sessions.push((session.encode(), Standing { id: session.id(), sends, used: now }));
+        self.sessions.push((session.encode(), SessionStanding { id: session.id(), sends, used: now }));
         self.tidy(now);
     }
 
     fn tidy(&mut self, now: Timestamp) {
-        let standings: Vec<Standing> = self.sessions.iter().map(|(_, standing)| *standing).collect();
+        let standings: Vec<SessionStanding> = self.sessions.iter().map(|(_, standing)| *standing).collect();
         let erased = sessions_to_erase(&standings, now);
         self.sessions.retain(|(_, standing)| !erased.contains(&standing.id));
         assert!(self.sessions.iter().filter(|(_, standing)| standing.sends).count() <= 1);

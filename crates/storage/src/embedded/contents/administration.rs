@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::{Connection, Transaction};
-use sealpost_blocks::{BlockStore, Collection, Damage, DamagedPart, Handle as BlockHandle, Policy, ReadError, Stats};
+use sealpost_blocks::{BlockHandle, BlockStore, Collection, Damage, DamagedPart, ReadError, Stats, WhiteningPolicy};
 use sealpost_core::ports::{BackendError, Contents};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     EmbeddedContents,
     blocks::{self, Blocks},
-    contents_mark, is_passing, limits, needed,
+    contents_mark, is_passing, needed,
 };
-use crate::embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt};
+use crate::{
+    embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt},
+    limits,
+};
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +66,7 @@ pub struct RepairReport {
 /// Where one content of a message lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoredContent {
+pub struct ContentLocation {
     /// The message's sender; none if only the handle is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub sender: Option<String>,
@@ -260,7 +263,7 @@ impl EmbeddedContents {
     ///
     /// # Errors
     /// [`BackendError`].
-    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<StoredContent>, BackendError> {
+    pub async fn contents_of(&self, message: MessageId) -> Result<Vec<ContentLocation>, BackendError> {
         let find = move |connection: &Connection| {
             let mut found = Vec::new();
             for sql in [PARTS, PIECES] {
@@ -269,10 +272,10 @@ impl EmbeddedContents {
                 while let Some(row) = rows.next()? {
                     let (sender, recipient): ([u8; 32], Option<[u8; 32]>) = (row.get(0)?, row.get(1)?);
                     let bytes: Vec<u8> = row.get(2)?;
-                    let Some(content) = StoredContent::of(&bytes) else { continue };
+                    let Some(content) = ContentLocation::of(&bytes) else { continue };
                     let name = |bytes: [u8; 32]| AgentId::from_array(bytes).to_string();
                     let (sender, recipient) = (Some(name(sender)), recipient.map(name));
-                    found.push(StoredContent { sender, recipient, ..content });
+                    found.push(ContentLocation { sender, recipient, ..content });
                 }
             }
             Ok(found)
@@ -281,14 +284,14 @@ impl EmbeddedContents {
     }
 }
 
-impl StoredContent {
+impl ContentLocation {
     /// What a handle's bytes say; `None` if they are none.
     #[must_use]
     pub fn of(handle: &[u8]) -> Option<Self> {
         let parsed = BlockHandle::from_bytes(handle).ok()?;
         let policy = match parsed.policy() {
-            Policy::Pooled => "pooled",
-            Policy::Fresh => "fresh",
+            WhiteningPolicy::Pooled => "pooled",
+            WhiteningPolicy::Fresh => "fresh",
         };
         Some(Self {
             sender: None,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sealpost_blocks::{BlockStore, ContentOptions, Handle as BlockHandle, Policy, WriteError};
-use sealpost_core::ports::{BackendError, ContentPolicy, Handle, StoredContents};
+use sealpost_blocks::{BlockHandle, BlockStore, ContentOptions, WhiteningPolicy, WriteError};
+use sealpost_core::ports::{BackendError, ContentHandle, ContentPolicy, StoredContents};
 use sealpost_protocol::Clock;
 use tokio::sync::oneshot;
 
@@ -36,7 +36,7 @@ pub(super) fn append_group(blocks: &Arc<Blocks>, clock: &dyn Clock, group: &mut 
     };
     for (job, stored) in group.drain(..).zip(stored) {
         let answer = stored.map_err(BackendError::new).map(|handles| StoredContents {
-            handles: handles.iter().map(|handle| Handle(handle.to_bytes())).collect(),
+            handles: handles.iter().map(|handle| ContentHandle(handle.to_bytes())).collect(),
             mark: contents_mark(mark, Arc::clone(&hold)),
         });
         // A caller who has gone left orphans.
@@ -46,8 +46,8 @@ pub(super) fn append_group(blocks: &Arc<Blocks>, clock: &dyn Clock, group: &mut 
 
 fn append(store: &BlockStore, job: &Append, created: u64) -> Stored {
     let policy = match job.policy {
-        ContentPolicy::Pooled => Policy::Pooled,
-        ContentPolicy::Fresh => Policy::Fresh,
+        ContentPolicy::Pooled => WhiteningPolicy::Pooled,
+        ContentPolicy::Fresh => WhiteningPolicy::Fresh,
     };
     let options = ContentOptions::new(policy, created);
     let mut handles = Vec::with_capacity(job.contents.len());

@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use sealpost_blocks::{BlockStore, Files, Keys, Mark, OpenError, Opening, Options, Recovery};
+use sealpost_blocks::{BlockStore, DurableMark, Files, Keys, OpenStoreError, OpeningReport, Options, Recovery};
 use sealpost_core::ports::ContentsMark;
 
 use super::super::Store;
@@ -23,10 +23,10 @@ pub(in crate::embedded) struct Blocks {
     files: Arc<dyn Files>,
     keys: Keys,
     store: RwLock<BlockStore>,
-    durable: Mutex<Mark>,
+    durable: Mutex<DurableMark>,
     is_broken: AtomicBool,
     /// Where appends began whose marks still live, by a number of their own.
-    unsettled: Mutex<(u64, BTreeMap<u64, Mark>)>,
+    unsettled: Mutex<(u64, BTreeMap<u64, DurableMark>)>,
     /// Held by a backup against whatever takes away; by each of those for a moment against a backup.
     pub(in crate::embedded) keeping: RwLock<()>,
     /// The database and the right to the directory. Dropped last.
@@ -53,10 +53,10 @@ impl Blocks {
     pub(super) fn open(
         files: Arc<dyn Files>,
         keys: Keys,
-        committed: Mark,
+        committed: DurableMark,
         ledger: Arc<Store>,
         loss: Loss,
-    ) -> Result<(Self, Opening), OpenError> {
+    ) -> Result<(Self, OpeningReport), OpenStoreError> {
         let recovery = match loss {
             Loss::Refused => Recovery::Committed(committed),
             Loss::Accepted => Recovery::WhatIsLeft(committed),
@@ -77,14 +77,14 @@ impl Blocks {
     }
 
     /// Does something with the store, which is opened anew first if a flush has failed.
-    pub(in crate::embedded) fn with<T>(&self, act: impl FnOnce(&BlockStore) -> T) -> Result<T, OpenError> {
+    pub(in crate::embedded) fn with<T>(&self, act: impl FnOnce(&BlockStore) -> T) -> Result<T, OpenStoreError> {
         if self.is_broken.load(Ordering::Acquire) {
             self.open_anew()?;
         }
         Ok(act(&self.store.read().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    fn open_anew(&self) -> Result<(), OpenError> {
+    fn open_anew(&self) -> Result<(), OpenStoreError> {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         if !self.is_broken.load(Ordering::Acquire) {
             return Ok(());
@@ -98,7 +98,7 @@ impl Blocks {
     }
 
     /// Makes what was appended and let go of durable.
-    pub(super) fn sync(&self, store: &BlockStore) -> io::Result<Mark> {
+    pub(super) fn sync(&self, store: &BlockStore) -> io::Result<DurableMark> {
         match store.sync() {
             Ok(mark) => {
                 let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +116,7 @@ impl Blocks {
         &*self.files
     }
 
-    pub(super) fn durable(&self) -> Mark {
+    pub(super) fn durable(&self) -> DurableMark {
         *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,11 +131,11 @@ impl Blocks {
 
     /// Before this, whatever was appended is in the ledger, or never will be, given that the ledger has committed a mark
     /// as great.
-    pub(super) fn settled(&self, committed: Mark) -> Mark {
-        self.unsettled().1.values().copied().fold(committed, Mark::min)
+    pub(super) fn settled(&self, committed: DurableMark) -> DurableMark {
+        self.unsettled().1.values().copied().fold(committed, DurableMark::min)
     }
 
-    fn unsettled(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Mark>)> {
+    fn unsettled(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, DurableMark>)> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -165,16 +165,16 @@ impl fmt::Debug for Blocks {
 }
 
 /// A mark as the core carries it: its eight bytes as a number, which never goes back.
-pub(super) fn position(mark: Mark) -> u64 {
+pub(super) fn position(mark: DurableMark) -> u64 {
     u64::from_be_bytes(mark.to_bytes())
 }
 
 /// The mark of a number that [`position`] gave.
-pub(in crate::embedded) fn mark(position: u64) -> Mark {
-    Mark::from_bytes(position.to_be_bytes())
+pub(in crate::embedded) fn mark(position: u64) -> DurableMark {
+    DurableMark::from_bytes(position.to_be_bytes())
 }
 
 /// What an append gives back.
-pub(super) fn contents_mark(reached: Mark, hold: Arc<impl Send + Sync + 'static>) -> ContentsMark {
+pub(super) fn contents_mark(reached: DurableMark, hold: Arc<impl Send + Sync + 'static>) -> ContentsMark {
     ContentsMark::new(position(reached), hold)
 }

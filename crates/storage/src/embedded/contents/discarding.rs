@@ -1,8 +1,8 @@
 //! Letting go of contents: those with random blocks of their own are overwritten, the others' blocks marked as dead. Both
 //! are durable before anyone hears of it.
 
-use sealpost_blocks::{BlockStore, Handle as BlockHandle, Policy, ShredError};
-use sealpost_core::ports::{BackendError, Handle};
+use sealpost_blocks::{BlockHandle, BlockStore, ShredError, WhiteningPolicy};
+use sealpost_core::ports::{BackendError, ContentHandle};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -10,7 +10,7 @@ use super::{Shared, blocks::Blocks, is_passing};
 
 /// Contents of one caller.
 pub(super) struct Discard {
-    pub(super) handles: Vec<Handle>,
+    pub(super) handles: Vec<ContentHandle>,
     pub(super) answer: oneshot::Sender<Result<(), BackendError>>,
 }
 
@@ -32,7 +32,7 @@ fn discard_all(blocks: &Blocks, group: &[Discard]) -> Result<(), Shared> {
     let handles = group.iter().flat_map(|job| &job.handles);
     // What is no handle leads to no blocks.
     let handles = handles.filter_map(|handle| BlockHandle::from_bytes(&handle.0).ok());
-    let (fresh, pooled): (Vec<_>, Vec<_>) = handles.partition(|handle| handle.policy() == Policy::Fresh);
+    let (fresh, pooled): (Vec<_>, Vec<_>) = handles.partition(|handle| handle.policy() == WhiteningPolicy::Fresh);
     blocks
         .with(|store| {
             pooled.iter().try_for_each(|handle| store.discard(handle)).map_err(Shared::new)?;

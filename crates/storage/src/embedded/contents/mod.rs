@@ -11,7 +11,6 @@ mod block_lists;
 mod blocks;
 mod collecting;
 mod discarding;
-mod limits;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -20,20 +19,21 @@ use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use sealpost_blocks::{
-    BlockError, BlockStore, DiskFiles, Files, Handle as BlockHandle, Mark, Policy, ReadError, UntouchedFiles,
+    BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles, WhiteningPolicy,
 };
-use sealpost_core::ports::{BackendError, ContentForm, ContentPolicy, Contents, Handle, StoredContents};
+use sealpost_core::ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-pub use administration::{Damaged, RepairReport, StoredContent, VerificationReport};
+pub use administration::{ContentLocation, Damaged, RepairReport, VerificationReport};
 pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport};
 
 pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
-use super::{Store, contents_mark, data_directory, failure::StoreError};
+use super::{Store, contents_mark, data_directory, failure::StoreError, named_contents::all_handles};
+use crate::limits;
 
 /// The blocks' directory inside the data directory.
 pub(super) const DIRECTORY: &str = "blocks";
@@ -75,7 +75,7 @@ pub enum OpenContentsError {
         /// The blocks' directory.
         directory: PathBuf,
         /// Why.
-        source: sealpost_blocks::OpenError,
+        source: sealpost_blocks::OpenStoreError,
     },
     /// Its directory could not be made, or its threads not started.
     #[error("cannot use {}", directory.display())]
@@ -143,7 +143,7 @@ impl EmbeddedContents {
             Ok(Err(source)) => {
                 ledger.leave_contents();
                 return Err(match source {
-                    sealpost_blocks::OpenError::BehindMark => OpenContentsError::BehindLedger { directory },
+                    sealpost_blocks::OpenStoreError::BehindMark => OpenContentsError::BehindLedger { directory },
                     source => OpenContentsError::Blocks { directory, source },
                 });
             }
@@ -225,19 +225,19 @@ impl Contents for EmbeddedContents {
     }
 
     /// Whether it is still what was accepted, whoever reads it tells by its hash, too.
-    async fn read(&self, handles: Vec<Handle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
+    async fn read(&self, handles: Vec<ContentHandle>) -> Result<Vec<Option<Vec<u8>>>, BackendError> {
         let read_all = move |store: &BlockStore| handles.iter().map(|handle| read(store, handle)).collect();
         self.blocking(move |blocks| blocks.with(read_all).map_err(BackendError::new)?).await
     }
 
-    fn describe(&self, handle: &Handle) -> Option<ContentForm> {
+    fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
         let handle = BlockHandle::from_bytes(&handle.0).ok()?;
         Some(ContentForm {
             length: handle.length(),
             padded_length: handle.padded_length(),
             policy: match handle.policy() {
-                Policy::Pooled => ContentPolicy::Pooled,
-                Policy::Fresh => ContentPolicy::Fresh,
+                WhiteningPolicy::Pooled => ContentPolicy::Pooled,
+                WhiteningPolicy::Fresh => ContentPolicy::Fresh,
             },
             block_size: u32::try_from(handle.block_size().bytes()).unwrap_or(u32::MAX),
             tuple_size: handle.tuple_size().get(),
@@ -246,7 +246,7 @@ impl Contents for EmbeddedContents {
         })
     }
 
-    async fn discard(&self, handles: Vec<Handle>) -> Result<(), BackendError> {
+    async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
         if handles.is_empty() {
             return Ok(());
         }
@@ -271,7 +271,7 @@ impl Contents for EmbeddedContents {
 }
 
 /// Reads one content. `None` if it cannot be read ever again.
-fn read(store: &BlockStore, handle: &Handle) -> Result<Option<Vec<u8>>, BackendError> {
+fn read(store: &BlockStore, handle: &ContentHandle) -> Result<Option<Vec<u8>>, BackendError> {
     let error: Box<dyn Error + Send + Sync> = match BlockHandle::from_bytes(&handle.0) {
         Err(error) => Box::new(error),
         Ok(handle) => match store.read(&handle) {
@@ -285,7 +285,7 @@ fn read(store: &BlockStore, handle: &Handle) -> Result<Option<Vec<u8>>, BackendE
 }
 
 /// Whether a handle's content was appended behind a mark.
-pub(super) fn lies_behind(handle: &[u8], mark: Mark) -> bool {
+pub(super) fn lies_behind(handle: &[u8], mark: DurableMark) -> bool {
     BlockHandle::from_bytes(handle).is_ok_and(|handle| !handle.lies_before(mark))
 }
 
@@ -318,9 +318,7 @@ fn needed<T>(
     connection: &rusqlite::Connection,
     take: impl FnOnce(&mut Needed<'_>) -> Result<T, BackendError>,
 ) -> Result<Result<T, BackendError>, StoreError> {
-    const NEEDED: &str = "SELECT content FROM parts UNION ALL SELECT content FROM pieces
-         UNION ALL SELECT content FROM control_messages UNION ALL SELECT handle FROM released";
-    let mut statement = connection.prepare(NEEDED)?;
+    let mut statement = connection.prepare(&all_handles())?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut handles = rows.filter_map(|bytes| match bytes.map(|bytes| BlockHandle::from_bytes(&bytes)) {
         Ok(Ok(handle)) => Some(Ok(handle)),

@@ -11,7 +11,7 @@ use std::{
 use sealpost_blocks::{BlockId, DiskFiles, Files};
 use sealpost_core::{
     conformance::{Agent, HandClock, Letter, NOW},
-    ports::{Acceptance, ContentPolicy, Contents, Handle, PageQuery, StoredContents},
+    ports::{Acceptance, ContentHandle, ContentPolicy, Contents, PageQuery, StoredContents},
 };
 use sealpost_protocol::PartHash;
 use tempfile::TempDir;
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// Stores the envelope of a letter to Bob, and has the ledger accept it.
-    async fn accept(&self, number: u64, policy: ContentPolicy) -> Handle {
+    async fn accept(&self, number: u64, policy: ContentPolicy) -> ContentHandle {
         let (letter, envelope) = letter(number);
         let stored = self.store(policy, &envelope).await;
         let handle = stored.handles[0].clone();
@@ -72,7 +72,15 @@ impl Place {
         handle
     }
 
-    async fn read(&self, handle: &Handle) -> Option<Vec<u8>> {
+    /// The ledger's writer lets go of an acceptance after it has answered.
+    async fn nothing_is_held(&self) {
+        let everything = mark(u64::MAX);
+        while self.contents.blocks.settled(everything) != everything {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn read(&self, handle: &ContentHandle) -> Option<Vec<u8>> {
         self.contents.read(vec![handle.clone()]).await.unwrap().remove(0)
     }
 }
@@ -199,6 +207,7 @@ async fn in_the_background_orphans_go_and_everything_else_stays() {
     place.embedded.ledger().accept(acceptance(&late, &accepting)).await.unwrap();
     drop(accepting);
     place.accept(4, ContentPolicy::Pooled).await;
+    place.nothing_is_held().await;
     let found = some().await.expect("there is more");
     assert_eq!(found.collected, 0);
     assert_eq!(some().await, None, "nothing is looked at twice");
@@ -329,7 +338,7 @@ async fn a_fresh_content_that_is_let_go_of_leaves_no_block_behind() {
     let gone = place.store(ContentPolicy::Fresh, &[7; 20_000]).await.handles;
     let kept = place.store(ContentPolicy::Pooled, &[8; 20_000]).await.handles;
     let blocks =
-        |handle: &Handle| -> Vec<BlockId> { BlockHandle::from_bytes(&handle.0).unwrap().block_ids().collect() };
+        |handle: &ContentHandle| -> Vec<BlockId> { BlockHandle::from_bytes(&handle.0).unwrap().block_ids().collect() };
     let stored = |id: BlockId| place.contents.blocks.with(|store| store.block(id).unwrap()).unwrap();
     let bytes: Vec<Vec<u8>> = blocks(&gone[0]).into_iter().map(|id| stored(id).unwrap()).collect();
     assert!(!bytes.is_empty());

@@ -3,7 +3,7 @@
 use rusqlite::Transaction;
 use sealpost_core::{
     DeliveryRecord, MessageDecision,
-    ports::{AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, Handle, StoredPart, UploadName},
+    ports::{AcceptError, Acceptance, AcceptanceOutcome, AcceptedBody, ContentHandle, StoredPart, UploadName},
 };
 use sealpost_protocol::{AgentId, Header, Timestamp};
 
@@ -132,7 +132,11 @@ fn accept_again(
 }
 
 /// What a body that is not needed leaves behind.
-fn left_by(transaction: &Transaction<'_>, owner: AgentId, body: AcceptedBody) -> Result<Vec<Handle>, StoreError> {
+fn left_by(
+    transaction: &Transaction<'_>,
+    owner: AgentId,
+    body: AcceptedBody,
+) -> Result<Vec<ContentHandle>, StoreError> {
     match body {
         AcceptedBody::Inline(content) => Ok(vec![content]),
         AcceptedBody::Uploaded(id) => uploads::cancel(transaction, UploadName { owner, id }),

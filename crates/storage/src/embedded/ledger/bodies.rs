@@ -1,7 +1,7 @@
 //! Bodies of messages: sets of pieces, and what each sender has in them.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::ports::{AcceptError, AcceptedBody, BodyHandles, BodyPiece, BodyQuota, Handle};
+use sealpost_core::ports::{AcceptError, AcceptedBody, BodyHandles, BodyPiece, BodyQuota, ContentHandle};
 use sealpost_protocol::{AgentId, Header, PieceHash, Timestamp};
 
 use super::{Abort, StoreError, columns::Number, uploads};
@@ -73,7 +73,7 @@ pub(super) fn piece(connection: &Connection, message: u64, place: u64) -> Result
     let mut statement = connection.prepare_cached(PIECE)?;
     let piece = statement.query_one([Number(message), Number(place)], |row| {
         let Number(length) = row.get(0)?;
-        Ok(BodyPiece { length, content: row.get::<_, Option<_>>(1)?.map(Handle) })
+        Ok(BodyPiece { length, content: row.get::<_, Option<_>>(1)?.map(ContentHandle) })
     });
     Ok(piece.optional()?)
 }
@@ -90,7 +90,7 @@ pub(super) fn first_pieces(
     while let Some(row) = rows.next()? {
         let Number(length) = row.get(0)?;
         let found = body.get_or_insert(BodyHandles { length, first: Vec::new() });
-        found.first.extend(row.get::<_, Option<_>>(1)?.map(Handle));
+        found.first.extend(row.get::<_, Option<_>>(1)?.map(ContentHandle));
     }
     Ok(body)
 }
@@ -99,7 +99,7 @@ pub(super) fn first_pieces(
 pub(super) fn release(
     transaction: &Transaction<'_>,
     message: u64,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     delete(transaction, RELEASE, message, released)
 }
@@ -108,7 +108,7 @@ pub(super) fn release(
 pub(super) fn take_out(
     transaction: &Transaction<'_>,
     message: u64,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     delete(transaction, TAKE_OUT, message, released)
 }
@@ -117,7 +117,7 @@ fn delete(
     transaction: &Transaction<'_>,
     statement: &str,
     message: u64,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(statement)?;
     let row = statement.query_one([Number(message)], |row| {
@@ -137,7 +137,7 @@ pub(super) fn insert_piece(
     pieces: u64,
     place: u64,
     hash: PieceHash,
-    content: &Handle,
+    content: &ContentHandle,
 ) -> Result<(), StoreError> {
     let row = params![Number(pieces), Number(place), hash.0, content.0];
     transaction.prepare_cached(INSERT_PIECE)?.execute(row)?;
@@ -148,12 +148,12 @@ pub(super) fn insert_piece(
 pub(super) fn release_pieces(
     transaction: &Transaction<'_>,
     pieces: u64,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(RELEASE_PIECES)?;
     let mut rows = statement.query([Number(pieces)])?;
     while let Some(row) = rows.next()? {
-        released.push(Handle(row.get(0)?));
+        released.push(ContentHandle(row.get(0)?));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Control messages: a table of their own, in the order of the messages.
 
 use rusqlite::{Connection, OptionalExtension, Params, Row, ToSql, Transaction, params};
-use sealpost_core::ports::{AcceptError, AcceptanceOutcome, ControlAcceptance, Handle, PageQuery, WaitingEntry};
+use sealpost_core::ports::{AcceptError, AcceptanceOutcome, ContentHandle, ControlAcceptance, PageQuery, WaitingEntry};
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, MessageId, PartHash, Timestamp};
 
 use super::{
@@ -99,20 +99,32 @@ fn entry(row: &Row<'_>) -> Result<(u64, WaitingEntry), StoreError> {
         header: row.get(3)?,
         header_hash: HeaderHash(row.get(4)?),
         part: PartHash(row.get(5)?),
-        content: Handle(row.get(6)?),
+        content: ContentHandle(row.get(6)?),
     };
     Ok((length, entry))
 }
 
-pub(super) fn take(transaction: &Transaction<'_>, recipient: AgentId, until: u64) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn take(
+    transaction: &Transaction<'_>,
+    recipient: AgentId,
+    until: u64,
+) -> Result<Vec<ContentHandle>, StoreError> {
     removed(transaction, TAKE, params![recipient.as_bytes(), Number(until)])
 }
 
-pub(super) fn lose(transaction: &Transaction<'_>, recipient: AgentId, place: u64) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn lose(
+    transaction: &Transaction<'_>,
+    recipient: AgentId,
+    place: u64,
+) -> Result<Vec<ContentHandle>, StoreError> {
     removed(transaction, LOSE, params![recipient.as_bytes(), Number(place)])
 }
 
-pub(super) fn expire(transaction: &Transaction<'_>, now: Timestamp, rows: usize) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn expire(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+    rows: usize,
+) -> Result<Vec<ContentHandle>, StoreError> {
     removed(transaction, EXPIRE, params![Time(now), Number(rows as u64)])
 }
 
@@ -144,8 +156,8 @@ pub(super) fn removed(
     transaction: &Transaction<'_>,
     statement: &str,
     of: impl Params,
-) -> Result<Vec<Handle>, StoreError> {
+) -> Result<Vec<ContentHandle>, StoreError> {
     let mut statement = transaction.prepare_cached(statement)?;
-    let contents = statement.query_map(of, |row| row.get(0).map(Handle))?;
+    let contents = statement.query_map(of, |row| row.get(0).map(ContentHandle))?;
     Ok(contents.collect::<Result<_, _>>()?)
 }

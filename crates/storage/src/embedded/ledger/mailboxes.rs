@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::{
     MailboxFill,
-    ports::{AcceptError, Handle, StoredPart},
+    ports::{AcceptError, ContentHandle, StoredPart},
 };
 use sealpost_protocol::{AgentId, Timestamp};
 
@@ -57,7 +57,7 @@ fn fill(transaction: &Transaction<'_>, recipient: AgentId) -> Result<MailboxFill
 pub(super) fn leave(
     transaction: &Transaction<'_>,
     mut delivery: Delivery,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     delivery.mailbox_seq = None;
     delivery.update(transaction)?;
@@ -82,13 +82,13 @@ pub(super) fn uncount(transaction: &Transaction<'_>, recipient: AgentId, length:
 }
 
 /// Where the part of a delivery lies, if it is there.
-pub(super) fn part(connection: &Connection, delivery: u64) -> Result<Option<Handle>, StoreError> {
+pub(super) fn part(connection: &Connection, delivery: u64) -> Result<Option<ContentHandle>, StoreError> {
     let mut part = connection.prepare_cached(PART)?;
-    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(Handle))
+    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(ContentHandle))
 }
 
 /// Takes out the part of a delivery, if it is there.
-pub(super) fn take_part(transaction: &Transaction<'_>, delivery: u64) -> Result<Option<Handle>, StoreError> {
+pub(super) fn take_part(transaction: &Transaction<'_>, delivery: u64) -> Result<Option<ContentHandle>, StoreError> {
     let mut part = transaction.prepare_cached(RELEASE_PART)?;
-    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(Handle))
+    Ok(part.query_one([Number(delivery)], |row| row.get(0)).optional()?.map(ContentHandle))
 }

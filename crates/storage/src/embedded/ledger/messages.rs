@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use sealpost_core::{
     DeliveryRecord,
-    ports::{BodyPiece, MessageHandles, Reader},
+    ports::{BodyPiece, MessageHandles, MessageReader},
 };
 use sealpost_protocol::{AgentId, Header, HeaderHash, MessageRef, Timestamp};
 
@@ -37,7 +37,7 @@ pub(super) fn records(connection: &Connection, message: MessageRef) -> Result<Ve
 pub(super) fn body_piece(
     connection: &Connection,
     message: MessageRef,
-    reader: Reader,
+    reader: MessageReader,
     place: u64,
 ) -> Result<Option<BodyPiece>, StoreError> {
     let Some(known) = find_living(connection, message, reader.now)? else { return Ok(None) };
@@ -54,7 +54,7 @@ pub(super) fn body_piece(
 pub(super) fn handles(
     connection: &Connection,
     message: MessageRef,
-    reader: Reader,
+    reader: MessageReader,
     pieces: usize,
 ) -> Result<MessageHandles, StoreError> {
     let Some(known) = find_living(connection, message, reader.now)? else { return Ok(MessageHandles::default()) };

@@ -1,7 +1,7 @@
 //! Reading a mailbox in its order, and noting what was handed over or is lost.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params, types::ValueRef};
-use sealpost_core::ports::{Handle, LostEntries, PageQuery, WaitingEntry};
+use sealpost_core::ports::{ContentHandle, LostEntries, PageQuery, WaitingEntry};
 use sealpost_protocol::{AgentId, Attempt, HeaderHash, PartHash, Timestamp};
 
 use super::{
@@ -82,7 +82,7 @@ fn entry(row: &Row<'_>) -> Result<WaitingEntry, StoreError> {
         header: row.get(5)?,
         header_hash: HeaderHash(row.get(6)?),
         part: PartHash(row.get(7)?),
-        content: Handle(row.get(8)?),
+        content: ContentHandle(row.get(8)?),
     })
 }
 

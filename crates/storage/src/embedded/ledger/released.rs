@@ -1,7 +1,7 @@
 //! Contents that nobody needs any more, until they are discarded.
 
 use rusqlite::{Connection, Transaction};
-use sealpost_core::ports::Handle;
+use sealpost_core::ports::ContentHandle;
 
 use super::{StoreError, columns::Number};
 
@@ -11,24 +11,24 @@ pub(super) const FORGET: &str = "DELETE FROM released WHERE handle = ?1";
 
 pub(super) fn note<'a>(
     transaction: &Transaction<'_>,
-    handles: impl IntoIterator<Item = &'a Handle>,
+    handles: impl IntoIterator<Item = &'a ContentHandle>,
 ) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(NOTE)?;
-    for Handle(handle) in handles {
+    for ContentHandle(handle) in handles {
         statement.execute([handle])?;
     }
     Ok(())
 }
 
-pub(super) fn some(connection: &Connection, limit: usize) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn some(connection: &Connection, limit: usize) -> Result<Vec<ContentHandle>, StoreError> {
     let mut statement = connection.prepare_cached(SOME)?;
-    let handles = statement.query_map([Number(limit as u64)], |row| row.get(0).map(Handle))?;
+    let handles = statement.query_map([Number(limit as u64)], |row| row.get(0).map(ContentHandle))?;
     Ok(handles.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn forget(transaction: &Transaction<'_>, handles: &[Handle]) -> Result<(), StoreError> {
+pub(super) fn forget(transaction: &Transaction<'_>, handles: &[ContentHandle]) -> Result<(), StoreError> {
     let mut statement = transaction.prepare_cached(FORGET)?;
-    for Handle(handle) in handles {
+    for ContentHandle(handle) in handles {
         statement.execute([handle])?;
     }
     Ok(())

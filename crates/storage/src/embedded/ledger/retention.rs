@@ -1,7 +1,7 @@
 //! Messages whose contents are kept to the end of their lives, so that they can be read again.
 
 use rusqlite::{Connection, Transaction, params};
-use sealpost_core::ports::{EndedRetention, Handle};
+use sealpost_core::ports::{ContentHandle, EndedRetention};
 use sealpost_protocol::{Retention, Timestamp};
 
 use super::{
@@ -56,14 +56,14 @@ pub(super) fn end(transaction: &Transaction<'_>, now: Timestamp, rows: usize) ->
 pub(super) fn end_one(
     transaction: &Transaction<'_>,
     message: u64,
-    released: &mut Vec<Handle>,
+    released: &mut Vec<ContentHandle>,
 ) -> Result<(), StoreError> {
     transaction.prepare_cached(END)?.execute([Number(message)])?;
     {
         let mut statement = transaction.prepare_cached(RELEASE_PARTS)?;
         let mut rows = statement.query([Number(message)])?;
         while let Some(row) = rows.next()? {
-            released.push(Handle(row.get(0)?));
+            released.push(ContentHandle(row.get(0)?));
         }
     }
     bodies::release(transaction, message, released)

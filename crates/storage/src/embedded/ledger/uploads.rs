@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use sealpost_core::ports::{
-    AcceptError, AddPieceError, BeginUploadError, BodyQuota, Handle, StoredPiece, UploadDescription, UploadName,
+    AcceptError, AddPieceError, BeginUploadError, BodyQuota, ContentHandle, StoredPiece, UploadDescription, UploadName,
     UploadPlace, UploadRecord,
 };
 use sealpost_protocol::{AgentId, BodyDescription, Header, PieceHash, Scheme, Timestamp, UploadId};
@@ -68,7 +68,7 @@ pub(super) fn add_piece(
     name: UploadName,
     piece: StoredPiece,
     expires: Timestamp,
-) -> Result<Option<Handle>, Abort<AddPieceError>> {
+) -> Result<Option<ContentHandle>, Abort<AddPieceError>> {
     let upload = find(transaction, name)?.ok_or(Abort::Refused(AddPieceError::Unknown))?;
     if piece.is_there(upload.piece(transaction, piece.place)?).map_err(Abort::Refused)? {
         return Ok(Some(piece.content));
@@ -98,7 +98,7 @@ pub(super) fn record(
     found.map(|upload| upload.record(connection, upload.expires)).transpose()
 }
 
-pub(super) fn cancel(transaction: &Transaction<'_>, name: UploadName) -> Result<Vec<Handle>, StoreError> {
+pub(super) fn cancel(transaction: &Transaction<'_>, name: UploadName) -> Result<Vec<ContentHandle>, StoreError> {
     let mut released = Vec::new();
     if let Some(upload) = find(transaction, name)? {
         transaction.prepare_cached(DELETE)?.execute([Number(upload.pieces)])?;
@@ -108,7 +108,7 @@ pub(super) fn cancel(transaction: &Transaction<'_>, name: UploadName) -> Result<
     Ok(released)
 }
 
-pub(super) fn expire(transaction: &Transaction<'_>, now: Timestamp) -> Result<Option<Vec<Handle>>, StoreError> {
+pub(super) fn expire(transaction: &Transaction<'_>, now: Timestamp) -> Result<Option<Vec<ContentHandle>>, StoreError> {
     let expired = transaction.prepare_cached(EXPIRED)?.query_one([Time(now)], |row| {
         Ok(UploadName { owner: AgentId::from_array(row.get(0)?), id: UploadId(row.get(1)?) })
     });

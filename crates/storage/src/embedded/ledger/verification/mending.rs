@@ -4,7 +4,7 @@
 use std::iter::zip;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use sealpost_core::ports::{BackendError, Handle};
+use sealpost_core::ports::{BackendError, ContentHandle};
 
 use super::{
     CHECKS, Check, EmbeddedContents, Findings, Key, Named, Notes, StoreError, bodies,
@@ -13,10 +13,10 @@ use super::{
     deliveries::{self, Delivery},
     mailboxes, prekeys, released, retention, rows,
 };
-use crate::embedded::{columns::Number, contents_mark};
-
-/// Findings that are mended in one transaction: it must not hold the writer for long.
-const AT_ONCE: usize = 64;
+use crate::{
+    embedded::{columns::Number, contents_mark},
+    limits,
+};
 
 type Mend = fn(&Transaction<'_>, &Key) -> Result<bool, StoreError>;
 
@@ -59,7 +59,7 @@ pub(in crate::embedded) async fn mend(
 /// Says of each key whether it was mended.
 async fn mend_all(contents: &EmbeddedContents, mend: Mend, keys: &[Key]) -> Vec<bool> {
     let mut done = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(AT_ONCE) {
+    for keys in keys.chunks(limits::MENDED_AT_ONCE) {
         if let Ok(mended) = mend_group(contents, mend, keys).await {
             done.extend(mended);
             continue;
@@ -158,7 +158,7 @@ fn lose_piece(transaction: &Transaction<'_>, key: &Key) -> Result<bool, StoreErr
     let owner: Option<Number> =
         transaction.prepare_cached(OWNER)?.query_one([Number(named.row)], |row| row.get(0)).optional()?;
     transaction.prepare_cached(DELETE)?.execute([Number(named.row), Number(named.place)])?;
-    released::note(transaction, [&Handle(named.handle.clone())])?;
+    released::note(transaction, [&ContentHandle(named.handle.clone())])?;
     owner.map_or(Ok(true), |Number(message)| lose_body(transaction, &Key::Row(message)))
 }
 
@@ -227,7 +227,7 @@ pub(super) fn discard_pieces(transaction: &Transaction<'_>, key: &Key) -> Result
 /// Should it have been let go of since it was found, its blocks are left to a collection.
 pub(super) fn keep_released(transaction: &Transaction<'_>, key: &Key) -> Result<bool, StoreError> {
     let Key::Bytes(handle) = key else { return Ok(false) };
-    released::forget(transaction, &[Handle(handle.clone())])?;
+    released::forget(transaction, &[ContentHandle(handle.clone())])?;
     Ok(true)
 }
 

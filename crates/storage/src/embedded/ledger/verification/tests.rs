@@ -5,8 +5,8 @@ use std::{fs, sync::Arc};
 use sealpost_core::{
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
     ports::{
-        AcceptError, AcceptedBody, Claim, ContentPolicy, ContentsMark, Handle, PageQuery, PrekeyCounts, StoredContents,
-        StoredPiece, UploadName,
+        AcceptError, AcceptedBody, Claim, ContentHandle, ContentPolicy, ContentsMark, PageQuery, PrekeyCounts,
+        StoredContents, StoredPiece, UploadName,
     },
 };
 use sealpost_protocol::{
@@ -73,7 +73,7 @@ impl World {
         self.embedded.prekeys().counts(Agent::bob().id(), NOW).await.unwrap()
     }
 
-    async fn store(&self, content: &[u8]) -> (Handle, ContentsMark) {
+    async fn store(&self, content: &[u8]) -> (ContentHandle, ContentsMark) {
         let stored: StoredContents =
             sealpost_core::ports::Contents::append(&*self.contents, ContentPolicy::Fresh, vec![content.to_vec()])
                 .await
@@ -143,7 +143,7 @@ impl World {
         self.embedded.ledger().records(letter(number).message()).await.unwrap()[0].status.state
     }
 
-    async fn waiting(&self) -> Vec<Handle> {
+    async fn waiting(&self) -> Vec<ContentHandle> {
         let query = PageQuery { recipient: Agent::bob().id(), after: 0, entries: 10, bytes: u64::MAX, now: NOW };
         self.embedded.ledger().page(query).await.unwrap().into_iter().map(|entry| entry.content).collect()
     }
@@ -274,7 +274,9 @@ async fn what_waits_in_no_mailbox_is_put_back_where_it_stood() {
 async fn a_sender_hears_that_a_damaged_content_is_lost_and_others_stay() {
     let world = World::new().await;
     let waiting = world.waiting().await;
-    let block = |handle: &Handle| sealpost_blocks::Handle::from_bytes(&handle.0).unwrap().block_ids().next().unwrap();
+    let block = |handle: &ContentHandle| {
+        sealpost_blocks::BlockHandle::from_bytes(&handle.0).unwrap().block_ids().next().unwrap()
+    };
     let stored = world.contents.blocks.with(|store| store.block(block(&waiting[0])).unwrap()).unwrap().unwrap();
     let segments = fs::read_dir(world.directory.path().join("blocks")).unwrap().map(|entry| entry.unwrap().path());
     for path in segments {
@@ -359,7 +361,7 @@ async fn many_findings_are_counted_and_some_listed() {
     }
     notes.add(DamagedRow, Check::Incomplete, Key::File, Subject::that("damaged"));
     let [found] = notes.findings().try_into().unwrap();
-    assert_eq!((found.count, found.subjects.len()), (3_001, LISTED));
+    assert_eq!((found.count, found.subjects.len()), (3_001, limits::LISTED_FINDINGS));
 }
 
 /// Opens the data directory anew after `act` on its blocks' folder.
