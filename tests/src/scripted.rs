@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::stream::BoxStream;
+use sealpost_agent::SystemClock;
 use sealpost_api::{
     CODE_METADATA,
     v1::{
@@ -22,7 +23,6 @@ use sealpost_api::{
 use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
 use sealpost_protocol::{
     ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
-    SystemClock,
     encoding::{Decode, Encode},
     limits as wire,
 };

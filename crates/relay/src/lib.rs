@@ -15,6 +15,7 @@ mod operators;
 mod origin;
 mod peer;
 mod relay;
+mod system_clock;
 mod tasks;
 mod transport;
 

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use sealpost_core::{Ports, Services, Uptime};
-use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
+use sealpost_protocol::{Clock, LedgerId, NodeId, Signer};
 use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -15,6 +15,7 @@ use crate::{
     jobs,
     ledger_identity::{self, LedgerIdentityError},
     operators::Operations,
+    system_clock::SystemClock,
     tasks::Tasks,
     transport::{self, TlsError},
 };
