@@ -32,7 +32,7 @@ impl Agent {
             self.note_publication(&mut changes, left, &known.value).await?;
             self.spend_unpublished(&mut changes).await?;
             if met.is_none() {
-                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2])?;
+                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2]).await?;
             }
         }
         let version = known.value.manifest.fields().version;
@@ -120,7 +120,7 @@ impl Agent {
             one_time_kem: kem.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
         };
         let counts = self.relay().await?.upload_prekeys(request).await?;
-        let now = self.clock.now();
+        let now = self.agreed_time().await?;
         let mut changes = Changes::default();
         let rows = curve.into_iter().map(|(row, _)| row).chain(kem.into_iter().map(|(row, _)| row));
         for row in rows {
