@@ -46,3 +46,37 @@ fn a_name_means_one_public_type_in_the_whole_house() {
     places.retain(|_, places| places.len() > 1);
     assert!(places.is_empty(), "{places:#?}");
 }
+
+/// What a source says before its tests.
+fn before_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap_or_default()
+}
+
+/// Whether a line states a time, or a size in KiB, MiB or GiB, as a number.
+fn states_a_limit(line: &str) -> bool {
+    let time = line.split("Duration::from_").skip(1).filter_map(|rest| rest.split_once('('));
+    // One is a unit, and no measure.
+    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit()) && !text.starts_with("1)");
+    time.into_iter().any(|(_, argument)| is_number(argument))
+        || ["<< 10", "<< 20", "<< 30"].iter().any(|size| line.contains(size))
+}
+
+#[test]
+fn times_and_sizes_stand_in_the_limits_of_their_crate() {
+    // What measures and what shows has numbers of its own; the classes of blocks are the format's.
+    let apart = ["crates/bench/", "crates/cli/src/demo/", "crates/blocks/src/block_size.rs"];
+    let tests = ["tests", "tests.rs", "testing.rs", "vectors", "limits.rs"];
+    let (mut faults, mut looked) = (Vec::new(), 0);
+    for (path, text) in production() {
+        let is_apart = apart.iter().any(|apart| path.starts_with(apart));
+        if is_apart || path.components().any(|part| tests.iter().any(|tests| part.as_os_str() == *tests)) {
+            continue;
+        }
+        looked += 1;
+        let lines = before_tests(&text).lines().enumerate().filter(|(_, line)| states_a_limit(line));
+        faults.extend(lines.map(|(number, line)| format!("{}:{}: {}", path.display(), number + 1, line.trim())));
+    }
+    assert!(looked > 200, "the search finds what is there: {looked}");
+    assert!(states_a_limit("busy_timeout(Duration::from_secs(5))") && states_a_limit("let buffer = vec![0; 1 << 20];"));
+    assert!(faults.is_empty(), "{faults:#?}");
+}

@@ -13,7 +13,7 @@
 
 use sealpost_protocol::{ErrorCode, MessageId, Timestamp, limits as wire};
 
-use crate::{Agent, RelayError, SendError, limits, relay_access::RelayAccessError};
+use crate::{Agent, RelayError, SendError, relay_access::RelayAccessError};
 
 impl Agent {
     /// The earlier of what the two clocks show: until then time has passed, whichever of them is wrong.
@@ -63,7 +63,7 @@ impl Agent {
 
 /// Whether a relay whose clock shows `now` refuses what is dated so.
 pub(crate) fn is_ahead(dated: Timestamp, now: Timestamp) -> bool {
-    dated > now.saturating_add(limits::CLOCK_AHEAD)
+    dated > now.saturating_add(wire::CLOCK_AHEAD)
 }
 
 /// How far a clock is off, in words: "3 days ahead of", "2 minutes behind".

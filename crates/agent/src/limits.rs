@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
+use sealpost_protocol::limits as wire;
+
 /// Bytes of one message's content: what fits an envelope.
 pub const CONTENT: usize = sealpost_crypto::limits::CONTENT;
-
-/// Bytes of a payload beside its content, at most.
-pub const METADATA: usize = sealpost_protocol::limits::CIPHERTEXT - CONTENT;
 
 /// One-time prekeys of each kind that a full set has: as many strangers may write to a sleeper before the last-resort keys
 /// serve. Raised, a set takes longer to make and to upload.
@@ -29,16 +28,9 @@ pub const ROTATION: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a manifest and its keys may be used after they were made: four missed rotations.
 pub const MANIFEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long one-time keys may be handed out.
-pub const ONE_TIME_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
-
 /// How long a retired private prekey is kept after the relay confirmed its replacement: a message that was opened with it
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
-
-/// How far ahead of a relay's clock the time of a message or of a key may be before it is refused: the relay's own figure
-/// (`docs/protocol.md`, section 17). What is dated further ahead of the clock here was made by one that was wrong.
-pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
 
 /// How far the clock here may part from the time that has passed since it was compared with a relay's, until they are compared
 /// anew: what a proof's time may be off by. A clock that is slewed stays far below.
@@ -59,18 +51,15 @@ pub const FEED_PAGES: usize = 64;
 /// everything was refused is none of these: mail may come after it.
 pub const FRUITLESS_PAGES: usize = 2;
 
-/// Receipts signed in one batch; one page of the mailbox.
-pub const RECEIPTS: usize = 100;
-
 /// Pages that one round reads: as many messages as a mailbox holds, so that a backlog is read in one round, and a steady
 /// stream of mail does not keep a round from its end.
-pub const SYNC_PAGES: usize = 100;
+pub const SYNC_PAGES: u64 = wire::MAILBOX_MESSAGES / wire::PAGE_ENTRIES as u64;
 
-/// Entries of a full page, and bytes of headers and envelopes that end one (`docs/protocol.md`, section 15).
-pub const PAGE: (usize, usize) = (100, 2 << 20);
+/// Receipts signed in one batch; one page of the mailbox.
+pub const RECEIPTS: usize = wire::PAGE_ENTRIES;
 
-/// Bytes of one request to a relay (`docs/protocol.md`, section 17).
-pub const REQUEST: usize = 8 << 20;
+/// Messages of one page of the inbox, and bytes of contents that end one: what a page of the mailbox may bring.
+pub const INBOX_PAGE: (usize, usize) = (wire::PAGE_ENTRIES, wire::PAGE_BYTES);
 
 /// Bytes of one part of a message beside its ciphertext, at most: 1,300 of an envelope that opens a session, and a hundred
 /// of its recipient's name and the interface's own.
@@ -85,11 +74,11 @@ pub const BODY_SAVES: usize = 64 << 10;
 
 /// Bytes of a body that is held in memory when it is fetched: the longest that a payload of the greatest length makes, so
 /// that whatever was sent as a payload is received as one.
-pub const SHORT_BODY: u64 = sealpost_protocol::limits::CIPHERTEXT as u64 + 1_024;
+pub const SHORT_BODY: u64 = wire::CIPHERTEXT as u64 + 1_024;
 
 /// Bytes of received bodies in the spool at most: the longest body fits when nothing else is there. Beyond it a message waits
 /// at the relay until others are taken; higher, and strangers fill a disk that is the agent's.
-pub const SPOOL: u64 = sealpost_protocol::limits::BODY;
+pub const SPOOL: u64 = wire::BODY;
 
 /// Bytes of one body that is fetched unasked from an agent that is neither a contact nor was ever written to, and of the
 /// content that it is decompressed to: above the 25 MB
@@ -119,7 +108,7 @@ pub const SEGMENT: usize = 1 << 20;
 
 /// Bytes of a body's content: the longest body that a relay takes (`docs/protocol.md`, section 17) less what pads and seals
 /// it, a thirtieth at most.
-pub const BODY_CONTENT: u64 = sealpost_protocol::limits::BODY / 32 * 31;
+pub const BODY_CONTENT: u64 = wire::BODY / 32 * 31;
 
 /// zstd's level: its own default. Higher costs seconds for a few percent.
 pub const COMPRESSION_LEVEL: i32 = 3;
@@ -158,10 +147,6 @@ pub const LOST_BODIES: usize = 200;
 
 /// Bytes of the spool that are read through before somebody else's mail is looked after: some 20 ms.
 pub const READ_AT_A_TIME: u64 = 16 << 20;
-
-/// How long what is known of a message is kept beyond the longest life that it may have: as long as a relay remembers it.
-/// Before that its name must be known, or it could be shown again; after that the message is refused unread.
-pub const KEPT_AFTER_LIFE: Duration = Duration::from_secs(5 * 24 * 3600);
 
 /// How often old rows are swept out.
 pub const SWEEP: Duration = Duration::from_secs(24 * 3600);
@@ -206,6 +191,24 @@ pub const GROUP_EPOCHS: usize = 1_000;
 /// kept. Raised, strangers' groups fill the store with keys at the price of one message each.
 pub const STRANGER_GROUP_EPOCHS: usize = 32;
 
+/// How long a look at the store waits for whoever folds the log into the file: they are done in milliseconds.
+pub(crate) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Rows that are sealed anew at a time when the store's key is replaced: some megabytes, at the longest rows.
+pub(crate) const RESEALED_ROWS: i64 = 100;
+
+/// How often a locked file of the spool is tried again, and after which pause: longer than a piece takes to be written.
+pub(crate) const SPOOL_LOCK: (usize, Duration) = (10, Duration::from_millis(20));
+
+/// Bytes of a text or byte string in a row of the store: an envelope or a padded plaintext is the longest.
+pub(crate) const RECORD_BYTES: usize = wire::ENVELOPE;
+
+/// Bytes of what a relay says of one delivery: an id, two names and five numbers.
+pub(crate) const DELIVERY_RECORD: usize = 512;
+
+/// Bytes of a signed part, and a wrapped key in it.
+pub(crate) const SIGNED_PART: usize = 256;
+
 /// Bytes of a store key as it is sealed under a master key: its number, the key, nonce and tag have ample room.
 pub const SEALED_STORE_KEY: usize = 256;
 
@@ -227,7 +230,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one request may take beyond the wait it asks for.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// The longest wait for mail that one request asks for; relays grant up to 50 s.
+/// The longest wait for mail that one request asks for: an answer comes before the relay's own end of it.
 pub const RECEIVE_WAIT: Duration = Duration::from_secs(45);
 
 /// How often an idle connection is asked whether it lives.
@@ -239,18 +242,13 @@ pub const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration:
 /// A token is replaced when it ends within this time, so that a request does not cross its end.
 pub const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
-const _: () =
-    assert!(RETIRED_KEPT.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs(), "mail outlives its key");
-const _: () =
-    assert!(MANIFEST_LIFE.as_secs() <= sealpost_protocol::limits::MANIFEST_LIFE.as_secs(), "a manifest's life");
+const _: () = assert!(RETIRED_KEPT.as_secs() > wire::MESSAGE_LIFE.as_secs(), "mail outlives its key");
+const _: () = assert!(RECEIVE_WAIT.as_secs() < wire::RECEIVE_WAIT.as_secs(), "a relay grants the wait");
+const _: () = assert!(MANIFEST_LIFE.as_secs() <= wire::MANIFEST_LIFE.as_secs(), "a manifest's life");
 const _: () = assert!(
     // Sealed once for each recipient, a content is at most so much longer than a body beside its keys.
-    sealpost_protocol::limits::CIPHERTEXT
-        + BODY_SAVES
-        + sealpost_protocol::limits::INLINE_BODY
-        + sealpost_protocol::limits::RECIPIENTS * (BODY_KEY + PART_OVERHEAD)
-        + sealpost_protocol::limits::HEADER
-        <= REQUEST,
+    wire::CIPHERTEXT + BODY_SAVES + wire::INLINE_BODY + wire::RECIPIENTS * (BODY_KEY + PART_OVERHEAD) + wire::HEADER
+        <= wire::REQUEST_BYTES,
     "every message that is sealed fits one request"
 );
 

@@ -11,7 +11,6 @@ use sealpost_protocol::{
     MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, Retention,
     SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
-    limits as wire,
 };
 
 pub(crate) use self::{
@@ -27,9 +26,6 @@ use crate::{
 };
 
 const FORMAT: u8 = 1;
-
-/// The largest stored byte string: an envelope or a padded plaintext.
-const BYTES: usize = wire::ENVELOPE;
 
 /// Declares a record: its area, its fields in order, and how each is written and read.
 macro_rules! record {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use sealpost_api::{convert, v1};
 use sealpost_crypto::{Progress, RestoredCopy, Session, check_progress};
-use sealpost_protocol::{AgentId, Attempt, MessageId, PrekeyKind, encoding::Encode};
+use sealpost_protocol::{AgentId, Attempt, MessageId, PrekeyKind, encoding::Encode, limits as wire};
 
 use crate::{
     Agent, Event, SendError, limits,
@@ -17,9 +17,6 @@ use crate::{
     store::{Changes, StoreAccessError, Versioned},
     sweep,
 };
-
-/// Events of a page that is not the last.
-const FULL_PAGE: usize = 100;
 
 /// How far the store has been compared with what the relay accepted from the agent.
 struct Compared {
@@ -137,7 +134,7 @@ impl Agent {
             }
             let Some(last) = page.events.last() else { return Ok(compared) };
             compared.after = last.seq;
-            if page.events.len() < FULL_PAGE {
+            if page.events.len() < wire::FEED_CHANGES {
                 return Ok(compared);
             }
         }

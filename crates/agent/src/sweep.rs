@@ -33,7 +33,7 @@ use crate::{
 
 /// Whether a message that was composed at `created` may have been forgotten by `now`.
 pub(crate) fn is_forgotten(created: Timestamp, now: Timestamp) -> bool {
-    created.saturating_add(wire::MESSAGE_LIFE).saturating_add(limits::KEPT_AFTER_LIFE) < now
+    created.saturating_add(wire::REMEMBERED) < now
 }
 
 /// What is done with a row.

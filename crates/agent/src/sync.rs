@@ -47,7 +47,7 @@ impl Agent {
                 break;
             }
             // However long a body takes, it is not a page.
-            pages += usize::from(!page.transfers);
+            pages += u64::from(!page.transfers);
             wait = Duration::ZERO;
         }
         damage.told_after(synced)
@@ -304,7 +304,6 @@ impl Damage {
 
 /// Whether a page ended because it could hold no more: with the last entry it may have, or before one that was too long.
 fn is_full(page: &v1::ReceiveResponse) -> bool {
-    let (entries, bytes) = limits::PAGE;
     let held: usize = page.entries.iter().map(|entry| entry.header.len() + entry.envelope.len()).sum();
-    page.entries.len() >= entries || held + wire::HEADER + wire::ENVELOPE > bytes
+    page.entries.len() >= wire::PAGE_ENTRIES || held + wire::HEADER + wire::ENVELOPE > wire::PAGE_BYTES
 }

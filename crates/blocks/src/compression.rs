@@ -82,7 +82,7 @@ impl Decompressor {
     }
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, ReadError> {
-        let mut passed = [0; 8 << 10];
+        let mut passed = [0; limits::PASSED_OVER];
         while self.at < self.range.start {
             let ahead = (self.range.start - self.at).min(passed.len() as u64) as usize;
             if self.next(passed.get_mut(..ahead).unwrap_or_default())? == 0 {

@@ -58,6 +58,13 @@ pub const RESEED: usize = 16 << 20;
 /// blocks are the smallest. Higher takes more memory, lower asks more often what is needed.
 pub const COLLECTED_SEGMENTS: u32 = 4;
 
+/// Addresses in one record of what was let go of: what a small block holds.
+pub const DISCARDS: usize = (BlockSize::Small.bytes() - 4) / 8;
+
+/// Blocks that are overwritten under one flush when a content is shredded: a megabyte of the smallest, whose places are held
+/// in memory until then.
+pub const SHREDDED_AT_ONCE: usize = 1024;
+
 /// Tables of compacted segments kept in memory, 8 bytes for each block: at most 16 MiB.
 pub const TABLES: usize = 32;
 
@@ -69,6 +76,9 @@ pub const SCAN: usize = 1 << 20;
 
 /// Bytes of one object that holds a part of a segment: what a flush uploads at once, and what memory holds of it before.
 pub const OBJECT_PART: usize = 16 << 20;
+
+/// Bytes of a compressed content that are decompressed at once on the way to where a range begins; they lie on the stack.
+pub const PASSED_OVER: usize = 8 << 10;
 
 /// Bytes of zstd's window and tables while decompressing: contents that ask for more are refused (2^23 = 8 MiB window).
 pub const ZSTD_WINDOW_LOG: u32 = 23;

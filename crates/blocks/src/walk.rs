@@ -2,15 +2,13 @@
 
 use crate::{
     handle::{BlockHandle, Form},
+    limits,
     log::BlockError,
     message_cbl::{Layout, Span},
     reader::ReadError,
     store::{Inner, ShredError},
     tuple::{StoredBlock, Tuple},
 };
-
-/// Blocks that are overwritten under one flush.
-const SHREDDED_AT_ONCE: usize = 1024;
 
 /// What a walk does with a tuple, and with a CBL that cannot be read.
 trait Visit {
@@ -160,7 +158,7 @@ impl Visit for Shred<'_> {
         if levels == self.level {
             self.blocks.extend(tuple.blocks());
         }
-        if self.blocks.len() >= SHREDDED_AT_ONCE { self.flush() } else { Ok(()) }
+        if self.blocks.len() >= limits::SHREDDED_AT_ONCE { self.flush() } else { Ok(()) }
     }
 
     /// One that is gone was shredded or let go of before, after what it lists.

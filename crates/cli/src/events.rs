@@ -7,11 +7,8 @@ use serde::Serialize;
 use crate::{
     failure::{FORK_ADVICE, Failure},
     home::Context,
-    output,
+    limits, output,
 };
-
-/// Events told and taken at a time.
-const PAGE: usize = 100;
 
 #[derive(Default, Serialize)]
 struct Told {
@@ -64,14 +61,14 @@ pub(crate) async fn tell(context: &Context, agent: &Agent) -> Result<Heard, Fail
     let _alone = agent.tell_alone().await?;
     output::check_errors_open()?;
     loop {
-        let events = agent.events(PAGE).await?;
+        let events = agent.events(limits::PAGE).await?;
         let (told, written) = tell_page(context, agent, &events).await;
         let told = events.get(..told).unwrap_or_default();
         agent.take_events(told).await?;
         let is_lost = |noted: &&Noted| matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. });
         heard.lost += told.iter().filter(is_lost).count();
         written?;
-        if events.len() < PAGE {
+        if events.len() < limits::PAGE {
             return Ok(heard);
         }
     }

@@ -18,14 +18,8 @@ use crate::{
     arguments::Arguments,
     failure::Failure,
     key_files::{self, KEY_FILE, key_in, key_source, make_key},
-    output,
+    limits, output,
 };
-
-/// Bytes of an agent's name here: it is the name of a folder.
-const NAME_BYTES: usize = 64;
-
-/// Bytes of a passphrase file at most: its first line counts, and what never ends is none.
-const PASSPHRASE_FILE: usize = 64 * 1024;
 
 /// What all commands share.
 #[derive(Debug)]
@@ -63,9 +57,13 @@ impl Context {
 
     pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Failure> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if !(1..=NAME_BYTES).contains(&name.len()) || !name.bytes().all(is_plain) || name.starts_with(['.', '-']) {
+        if !(1..=limits::AGENT_NAME).contains(&name.len())
+            || !name.bytes().all(is_plain)
+            || name.starts_with(['.', '-'])
+        {
             return Err(Failure::usage(format!(
-                "{name:?} is not a name for an agent: up to {NAME_BYTES} letters, digits, '-', '_' and '.'"
+                "{name:?} is not a name for an agent: up to {} letters, digits, '-', '_' and '.'",
+                limits::AGENT_NAME
             )));
         }
         Ok(self.home()?.join(name))
@@ -261,11 +259,11 @@ pub(crate) fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> 
 /// The first line of a file. Nothing of it is left in memory but the passphrase: the buffer never grows, and is wiped.
 fn passphrase_in(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let failure = |problem: &dyn std::fmt::Display| Failure::usage(format!("{}: {problem}", path.display()));
-    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_FILE + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limits::PASSPHRASE_FILE + 1));
     let file = fs::File::open(path).map_err(|error| failure(&error))?;
-    file.take(PASSPHRASE_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&error))?;
-    if bytes.len() > PASSPHRASE_FILE {
-        return Err(failure(&format_args!("a passphrase file has at most {PASSPHRASE_FILE} bytes")));
+    file.take(limits::PASSPHRASE_FILE as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&error))?;
+    if bytes.len() > limits::PASSPHRASE_FILE {
+        return Err(failure(&format_args!("a passphrase file has at most {} bytes", limits::PASSPHRASE_FILE)));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| failure(&"the passphrase file is not text"))?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))

@@ -11,6 +11,7 @@ mod failure;
 mod home;
 mod interrupts;
 mod key_files;
+mod limits;
 mod output;
 mod progress;
 mod saving;

@@ -7,8 +7,9 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
+
+use crate::limits;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sealpost_agent::{Agent, Transfer, TransferKind};
@@ -16,16 +17,13 @@ use sealpost_agent::{Agent, Transfer, TransferKind};
 /// How a body is shown on its way.
 const BAR: &str = "{msg} [{wide_bar}] {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left";
 
-/// How often is looked how far something has come.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// Runs `work`, and says `doing` if it takes over a second.
 pub(crate) async fn during<T>(doing: &'static str, work: impl Future<Output = T>) -> T {
     if !io::stderr().is_terminal() {
         return work.await;
     }
     let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(Duration::from_secs(1), &mut work).await {
+    if let Ok(done) = tokio::time::timeout(limits::PROGRESS_DELAY, &mut work).await {
         return done;
     }
     let spinner = spinner(doing);
@@ -40,7 +38,7 @@ pub(crate) async fn moving<T>(agent: &Agent, doing: &'static str, work: impl Fut
         return work.await;
     }
     let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(Duration::from_secs(1), &mut work).await {
+    if let Ok(done) = tokio::time::timeout(limits::PROGRESS_DELAY, &mut work).await {
         return done;
     }
     let mut transfers = agent.transfers();
@@ -92,7 +90,8 @@ pub(crate) async fn counting<T>(
         return work.await;
     }
     let mut work = pin!(work);
-    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + Duration::from_secs(1), LOOK);
+    let mut looks =
+        tokio::time::interval_at(tokio::time::Instant::now() + limits::PROGRESS_DELAY, limits::PROGRESS_INTERVAL);
     let mut shown: Option<ProgressBar> = None;
     let done = loop {
         tokio::select! {
@@ -133,6 +132,6 @@ fn bar(message: &'static str, length: u64) -> ProgressBar {
 
 fn spinner(doing: &'static str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_message(doing).with_style(ProgressStyle::default_spinner());
-    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner.enable_steady_tick(limits::PROGRESS_INTERVAL);
     spinner
 }

@@ -9,15 +9,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::limits;
+
 use sealpost_agent::steers;
 use sealpost_protocol::{MessageId, Timestamp};
 use tempfile::{Builder, NamedTempFile};
-
-/// Bytes of a file's name, as the usual file systems have it.
-const NAME_BYTES: usize = 255;
-
-/// Names that are tried for one file before it gets one of its message's own.
-const NAMES: usize = 100;
 
 /// What a file is called until it is whole: between these are six letters and digits.
 const PART: (&str, &str) = (".sealpost-", ".part");
@@ -75,7 +71,7 @@ impl Saving<'_> {
         let id = self.message.to_string();
         let name = self.name.and_then(harmless).unwrap_or_else(|| id.clone());
         let last = with(&format!("{id}-"), &name, "");
-        let numbered = (2..=NAMES).map({
+        let numbered = (2..=limits::FILE_NAMES).map({
             let name = name.clone();
             move |number| with("", &name, &format!(" ({number})"))
         });
@@ -151,7 +147,7 @@ fn harmless(name: &str) -> Option<String> {
 /// The name with something before it, and something between it and its ending, if that is a short one; cut to what a file's
 /// name may have.
 fn with(before: &str, name: &str, after: &str) -> String {
-    let limit = NAME_BYTES - before.len() - after.len();
+    let limit = limits::FILE_NAME - before.len() - after.len();
     let is_ending = |ending: &&str| ending.len() <= limit / 4 && ending.len() < name.len();
     let ending = name.rfind('.').and_then(|dot| name.get(dot..)).filter(is_ending).unwrap_or_default();
     let stem = name.get(..name.len() - ending.len()).unwrap_or_default();
@@ -220,14 +216,14 @@ mod tests {
     fn when_all_numbers_are_taken_the_message_s_id_makes_the_name() {
         let folder = tempfile::tempdir().unwrap();
         let content = |number: usize| number.to_string().into_bytes();
-        for number in 1..=NAMES {
+        for number in 1..=limits::FILE_NAMES {
             save(Some("daily.csv"), &content(number), folder.path());
         }
-        assert!(folder.path().join(format!("daily ({NAMES}).csv")).exists());
-        let saved = save(Some("daily.csv"), &content(NAMES + 1), folder.path());
+        assert!(folder.path().join(format!("daily ({}).csv", limits::FILE_NAMES)).exists());
+        let saved = save(Some("daily.csv"), &content(limits::FILE_NAMES + 1), folder.path());
         let id = MessageId::new(RECEIVED, [1; 10]);
         assert_eq!(saved, folder.path().join(format!("{id}-daily.csv")));
-        assert_eq!(names_in(folder.path()).len(), NAMES + 1);
+        assert_eq!(names_in(folder.path()).len(), limits::FILE_NAMES + 1);
     }
 
     #[test]
@@ -296,9 +292,9 @@ mod tests {
         assert_eq!(names.len(), 3, "{names:?}");
         let ends = ["ü.txt", "ü (2).txt", "ü (3).txt"];
         assert!(ends.iter().all(|end| names.iter().any(|name| name.ends_with(end))), "{names:?}");
-        assert!(names.iter().all(|name| name.len() <= NAME_BYTES), "{names:?}");
+        assert!(names.iter().all(|name| name.len() <= limits::FILE_NAME), "{names:?}");
         let no_ending = format!("a.{}", "b".repeat(253));
-        assert_eq!(with("id-", &no_ending, "").len(), NAME_BYTES);
-        assert_eq!(with("", &no_ending, " (2)").len(), NAME_BYTES);
+        assert_eq!(with("id-", &no_ending, "").len(), limits::FILE_NAME);
+        assert_eq!(with("", &no_ending, " (2)").len(), limits::FILE_NAME);
     }
 }

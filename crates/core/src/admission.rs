@@ -1,7 +1,7 @@
 //! What a ledger takes in: the rules, which stand here alone. An adapter reads what a rule asks for, in the transaction in
 //! which it writes what was decided.
 
-use sealpost_protocol::{AgentId, Header, HeaderHash, MessageId, PieceHash, Timestamp};
+use sealpost_protocol::{AgentId, Header, HeaderHash, MessageId, PieceHash, Timestamp, limits as wire};
 
 use crate::{
     DeliveryRecord, PartDecision, limits,
@@ -75,7 +75,7 @@ impl MailboxFill {
     /// [`AcceptError::MailboxFull`].
     pub fn with(self, part: &StoredPart) -> Result<Self, AcceptError> {
         let (messages, bytes) = (self.messages.saturating_add(1), self.bytes.saturating_add(part.length));
-        if messages > limits::MAILBOX_MESSAGES || bytes > limits::MAILBOX_BYTES {
+        if messages > wire::MAILBOX_MESSAGES || bytes > limits::MAILBOX_BYTES {
             return Err(AcceptError::MailboxFull { recipient: part.recipient });
         }
         Ok(Self { messages, bytes })
@@ -185,10 +185,9 @@ mod tests {
     fn a_mailbox_has_room_to_the_last_message_and_byte() {
         let mut part = Letter::new(&Agent::alice(), &[&Agent::bob()]).acceptance().parts.remove(0);
         part.length = 1;
-        let last = MailboxFill { messages: limits::MAILBOX_MESSAGES - 1, bytes: limits::MAILBOX_BYTES - 1 }
-            .with(&part)
-            .unwrap();
-        let full = MailboxFill { messages: limits::MAILBOX_MESSAGES, bytes: limits::MAILBOX_BYTES };
+        let last =
+            MailboxFill { messages: wire::MAILBOX_MESSAGES - 1, bytes: limits::MAILBOX_BYTES - 1 }.with(&part).unwrap();
+        let full = MailboxFill { messages: wire::MAILBOX_MESSAGES, bytes: limits::MAILBOX_BYTES };
         assert_eq!(last, full);
         for full in [MailboxFill { messages: full.messages, bytes: 0 }, MailboxFill { messages: 0, bytes: full.bytes }]
         {

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp};
+use sealpost_protocol::{AgentId, Clock, ErrorCode, MessageClass, MessageRef, Timestamp, limits as wire};
 use thiserror::Error;
 use tracing::Instrument;
 
@@ -48,7 +48,7 @@ pub enum DeliveryError {
     /// The message's time is too far from the relay's clock.
     #[error(
         "the message's time is too far from the relay's clock, {now}: at most {} minutes ahead and {} days behind",
-        limits::CLOCK_AHEAD.as_secs() / 60,
+        wire::CLOCK_AHEAD.as_secs() / 60,
         sealpost_protocol::limits::MESSAGE_LIFE.as_secs() / 86_400
     )]
     ClockSkew {
@@ -260,7 +260,7 @@ pub(crate) async fn drop_refused(contents: &dyn Contents, error: &AcceptError, h
 fn check_times(submission: &Submission, now: Timestamp) -> Result<(), DeliveryError> {
     let fields = submission.header().fields();
     let oldest = now.saturating_sub(sealpost_protocol::limits::MESSAGE_LIFE);
-    let newest = now.saturating_add(limits::CLOCK_AHEAD);
+    let newest = now.saturating_add(wire::CLOCK_AHEAD);
     if fields.created < oldest || fields.created > newest {
         return Err(DeliveryError::ClockSkew { now });
     }

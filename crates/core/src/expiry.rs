@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_protocol::Timestamp;
+use sealpost_protocol::{Timestamp, limits as wire};
 
 use crate::{
     WakeUps,
@@ -111,7 +111,7 @@ impl Expiry {
     }
 
     async fn forget_messages(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
-        let before = now.saturating_sub(limits::REMEMBERED);
+        let before = now.saturating_sub(wire::REMEMBERED);
         while add(&mut swept.forgotten, self.ledger.forget(before, limits::SWEEP_ROWS).await?) {}
         Ok(())
     }

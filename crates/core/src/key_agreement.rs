@@ -163,7 +163,7 @@ impl KeyAgreement {
 
     fn check_lives(&self, upload: &PrekeyUpload) -> Result<(), PublishError> {
         let now = self.clock.now();
-        let latest = now.saturating_add(crate::limits::CLOCK_AHEAD);
+        let latest = now.saturating_add(wire::CLOCK_AHEAD);
         let fields = upload.manifest.fields();
         let lives = [(fields.created, fields.expires), (fields.signed_prekey.created, fields.signed_prekey.expires)]
             .into_iter()

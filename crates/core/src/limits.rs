@@ -1,21 +1,7 @@
-//! Every limit of the relay's domain, with its reason. Limits of the wire formats are in `sealpost_protocol::limits`.
+//! Every limit of the relay's domain, with its reason. What a relay and its agents count on from each
+//! other is in `sealpost_protocol::limits`.
 
 use std::time::Duration;
-
-/// Entries of one page of a mailbox. A page is held in memory once per waiting client; at the largest envelope it stays
-/// within [`PAGE_BYTES`].
-pub const PAGE_ENTRIES: usize = 100;
-
-/// Bytes of headers and parts in one page, after which it ends early, though never before one entry: a page in base64 stays below the
-/// 4 MiB that gRPC clients accept by default.
-pub const PAGE_BYTES: usize = 2 << 20;
-
-/// How long a reader may wait for mail in one call. Below the idle timeouts of common proxies (60 s).
-pub const RECEIVE_WAIT: Duration = Duration::from_secs(50);
-
-/// Messages that wait in one mailbox: what five senders may leave unanswered under one session each. Raised, a sleeper's
-/// backlog costs the relay more rows; what finds no room waits with its sender.
-pub const MAILBOX_MESSAGES: u64 = 10_000;
 
 /// Bytes that wait in one mailbox.
 pub const MAILBOX_BYTES: u64 = 1 << 30;
@@ -40,14 +26,6 @@ pub const MISSING_RANGES: usize = 100;
 /// Pieces of a body, from its beginning, of which a status tells how they are stored: 16 MiB, the largest block.
 /// All the pieces of the largest body are 65,536, whose block ids alone are some megabytes.
 pub const DESCRIBED_PIECES: usize = 16;
-
-/// How far ahead of the relay's clock a message's time may be. NTP keeps hosts within seconds; five minutes forgive a
-/// drifting one. Raising it lets a sender choose ids that outlive the memory of ids.
-pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
-
-/// How long after acceptance a message's id and status are remembered: the longest life of a message, and five days for
-/// late receipts. A replay of an id that is older than this is refused by its time.
-pub const REMEMBERED: Duration = Duration::from_secs(35 * 24 * 3600);
 
 /// Unused one-time prekeys of each kind that an agent may leave: a refill to 100 that crosses another fits twice.
 pub const ONE_TIME_PREKEYS: usize = 200;
@@ -94,9 +72,6 @@ pub const CLOCK_DOUBT: Duration = Duration::from_secs(24 * 3600);
 /// Decision 030 has the measurements.
 pub const FAN_OUT_PARTS: usize = 64;
 
-/// Changes in one page of the event feed.
-pub const FEED_CHANGES: usize = 100;
-
 /// The span in which an agent is named once whose receipts are further on than the ledger. Any agent can sign such receipts as
 /// often as it likes; shorter, and it fills the operator's log.
 pub const ADVICE_WINDOW: Duration = Duration::from_secs(3_600);
@@ -105,12 +80,4 @@ pub const ADVICE_WINDOW: Duration = Duration::from_secs(3_600);
 /// are enough to tell, and identities cost nothing.
 pub const ADVISED_AGENTS: usize = 32;
 
-const _: () = assert!(
-    REMEMBERED.as_secs() > sealpost_protocol::limits::MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),
-    "an id must be remembered for longer than a message with it is acceptable"
-);
 const _: () = assert!(SENDER_BODY_BYTES >= sealpost_protocol::limits::BODY, "the largest body can be sent");
-const _: () = assert!(
-    PAGE_BYTES > sealpost_protocol::limits::ENVELOPE + sealpost_protocol::limits::HEADER,
-    "every entry fits a page"
-);

@@ -3,13 +3,12 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
-use sealpost_protocol::{Attempt, Clock, ErrorCode, Header, PartHash, Timestamp, encoding::Decode};
+use sealpost_protocol::{Attempt, Clock, ErrorCode, Header, PartHash, Timestamp, encoding::Decode, limits as wire};
 use thiserror::Error;
 
 use crate::{
     Principal, WakeUps,
     life_clock::LifeClock,
-    limits,
     ports::{BackendError, Contents, Ledger, PageQuery, PrekeyCounts, Prekeys, WaitingEntry},
     release,
 };
@@ -29,9 +28,9 @@ pub struct Mailboxes {
 pub struct PageRequest {
     /// Entries after this sequence number; 0 for the oldest.
     pub after: u64,
-    /// At most so many entries; more than [`limits::PAGE_ENTRIES`] or 0 count as that.
+    /// At most so many entries; more than [`wire::PAGE_ENTRIES`] or 0 count as that.
     pub entries: usize,
-    /// How long to wait if there is nothing; more than [`limits::RECEIVE_WAIT`] counts as that.
+    /// How long to wait if there is nothing; more than [`wire::RECEIVE_WAIT`] counts as that.
     pub wait: Duration,
     /// Control messages up to this sequence number are taken, and go.
     pub control_taken: u64,
@@ -126,15 +125,15 @@ impl Mailboxes {
             release::let_go(&*self.ledger, &*self.contents, released).await;
         }
         let bell = self.wake_ups.bell(recipient);
-        let deadline = tokio::time::Instant::now() + request.wait.min(limits::RECEIVE_WAIT);
+        let deadline = tokio::time::Instant::now() + request.wait.min(wire::RECEIVE_WAIT);
         let entries = loop {
             let ring = bell.next_ring();
-            room.take(limits::PAGE_BYTES)?;
+            room.take(wire::PAGE_BYTES)?;
             let waiting = self.ledger.page(self.query(caller, request).await?).await?;
             let nothing_waits = waiting.is_empty();
             let entries = self.hand_over(caller, waiting).await?;
             if entries.is_empty() {
-                room.give_back(limits::PAGE_BYTES);
+                room.give_back(wire::PAGE_BYTES);
             }
             // If something waited and nothing of it is left, there may be more behind it.
             if !entries.is_empty() || (nothing_waits && tokio::time::timeout_at(deadline, ring).await.is_err()) {
@@ -147,10 +146,10 @@ impl Mailboxes {
 
     async fn query(&self, caller: &Principal, request: PageRequest) -> Result<PageQuery, BackendError> {
         let entries = match request.entries {
-            0 => limits::PAGE_ENTRIES,
-            asked => asked.min(limits::PAGE_ENTRIES),
+            0 => wire::PAGE_ENTRIES,
+            asked => asked.min(wire::PAGE_ENTRIES),
         };
-        let bytes = limits::PAGE_BYTES as u64;
+        let bytes = wire::PAGE_BYTES as u64;
         let now = self.life_clock.reading_time().await?;
         Ok(PageQuery { recipient: caller.agent(), after: request.after, entries, bytes, now })
     }

@@ -197,7 +197,7 @@ impl MessageQuery {
     /// # Errors
     /// [`BackendError`].
     pub async fn changes(&self, caller: &Principal, after: u64) -> Result<Vec<Change>, BackendError> {
-        self.ledger.changes(caller.agent(), after, limits::FEED_CHANGES).await
+        self.ledger.changes(caller.agent(), after, wire::FEED_CHANGES).await
     }
 
     /// The caller's feed of changes after `after`.
@@ -225,13 +225,13 @@ impl Feed {
     pub async fn next(&mut self) -> Result<Vec<Change>, BackendError> {
         loop {
             let ring = self.bell.next_ring();
-            let changes = self.ledger.changes(self.caller.agent(), self.after, limits::FEED_CHANGES).await?;
+            let changes = self.ledger.changes(self.caller.agent(), self.after, wire::FEED_CHANGES).await?;
             if let Some(last) = changes.last() {
                 self.after = last.change_seq;
                 return Ok(changes);
             }
             // Whoever should have rung may have been stopped after its change was made.
-            let _heard = tokio::time::timeout(limits::RECEIVE_WAIT, ring).await;
+            let _heard = tokio::time::timeout(wire::RECEIVE_WAIT, ring).await;
         }
     }
 }

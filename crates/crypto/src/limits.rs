@@ -88,6 +88,9 @@ pub const RETIRED_RATCHET_KEYS: usize = 16;
 /// nothing at that length, for a power of two is a padded length itself.
 pub const CONTENT: usize = wire::CIPHERTEXT - 512;
 
+/// Bytes of a payload beside its content, at most.
+pub const METADATA: usize = wire::CIPHERTEXT - CONTENT;
+
 /// Bytes of a file's name, as common file systems have it.
 pub const FILE_NAME: usize = 255;
 
@@ -145,8 +148,7 @@ const _: () = assert!(SKIPPED_KEYS <= u16::MAX as usize, "lists carry a u16 coun
 const _: () = assert!(RETIRED_RATCHET_KEYS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(wire::CIPHERTEXT.is_power_of_two(), "a padded payload of the greatest length is not longer");
 const _: () = assert!(
-    3 + (1 + 4 + wire::MESSAGE_TYPE) + (1 + 16) + (1 + 48) + (1 + 4 + FILE_NAME) + (1 + 4)
-        <= wire::CIPHERTEXT - CONTENT,
+    3 + (1 + 4 + wire::MESSAGE_TYPE) + (1 + 16) + (1 + 48) + (1 + 4 + FILE_NAME) + (1 + 4) <= METADATA,
     "the greatest payload fits in an envelope"
 );
 const _: () = assert!(

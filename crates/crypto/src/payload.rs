@@ -14,7 +14,6 @@ use std::fmt;
 use sealpost_protocol::{
     MessageRef, MessageType, ThreadId,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
-    limits as wire,
 };
 
 pub use self::{
@@ -101,7 +100,7 @@ impl Payload {
     /// The padded encoding, to be sealed: once for each recipient, if there are many.
     #[must_use]
     pub fn to_plaintext(&self) -> Plaintext {
-        let mut bytes = encode_secret(padded_length(self.content.as_bytes().len() + METADATA), |writer| {
+        let mut bytes = encode_secret(padded_length(self.content.as_bytes().len() + limits::METADATA), |writer| {
             writer.value(self);
         });
         let padded = padded_length(bytes.len());
@@ -215,9 +214,6 @@ impl Plaintext {
         matches!(self.bytes.get(..FLAGS), Some([FORMAT, MESSAGE | BODY_KEY | group::KEY | group::END]))
     }
 }
-
-/// Room for all of an encoding but the content.
-const METADATA: usize = wire::CIPHERTEXT - limits::CONTENT;
 
 fn padded_length(length: usize) -> usize {
     padme(length).max(limits::SHORTEST_PADDED)

@@ -1,4 +1,4 @@
-//! Every limit of the wire formats, with its reason.
+//! Every limit of the wire formats, and of what a relay and its agents count on from each other, with its reason.
 
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ pub const ORIGIN: usize = 300;
 /// Life of a message: 30 days, in which most sleepers come back. A manifest and the retired prekeys are kept to match.
 pub const MESSAGE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How long a message's id and what became of it are remembered, by a relay after acceptance and by an agent after its time:
+/// its longest life, and five days for late receipts. A replay of an id that is older than this is refused by its time.
+pub const REMEMBERED: Duration = Duration::from_secs(35 * 24 * 3600);
+
 /// Life of a one-time prekey: half a year. Its private half must be kept as long, and a month beyond for messages that
 /// wait; a longer life keeps a key that may be stolen good for longer, a shorter one leaves a long sleeper without.
 pub const ONE_TIME_PREKEY_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
@@ -57,8 +61,39 @@ pub const ONE_TIME_PREKEY_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// Life of a manifest: rotated weekly, so a month survives four missed rotations.
 pub const MANIFEST_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// Bytes of one request over gRPC. A submission to 1,000 recipients that opens a session with each has 2.4 MB of parts; with
+/// the largest inline body it stays below this.
+pub const REQUEST_BYTES: usize = 8 << 20;
+
+/// Entries of one page of a mailbox. A page is held in memory once per waiting client; at the largest envelope it stays
+/// within [`PAGE_BYTES`].
+pub const PAGE_ENTRIES: usize = 100;
+
+/// Bytes of headers and parts in one page, after which it ends early, though never before one entry: a page in base64 stays
+/// below the 4 MiB that gRPC clients accept by default.
+pub const PAGE_BYTES: usize = 2 << 20;
+
+/// Changes in one page of the event feed; a page of fewer is the last.
+pub const FEED_CHANGES: usize = 100;
+
+/// How long a reader may wait for mail in one call. Below the idle timeouts of common proxies (60 s).
+pub const RECEIVE_WAIT: Duration = Duration::from_secs(50);
+
+/// Messages that wait in one mailbox: what five senders may leave unanswered under one session each. Raised, a sleeper's
+/// backlog costs the relay more rows; what finds no room waits with its sender.
+pub const MAILBOX_MESSAGES: u64 = 10_000;
+
+/// How far ahead of the relay's clock the time of a message or of a key may be. NTP keeps hosts within seconds; five minutes
+/// forgive a drifting one. Raising it lets a sender choose ids that outlive the memory of ids.
+pub const CLOCK_AHEAD: Duration = Duration::from_secs(5 * 60);
+
 const _: () = assert!(RECIPIENTS <= u16::MAX as usize, "lists carry a u16 count");
 const _: () = assert!(INLINE_BODY as u64 <= BODY_PIECE, "an inline body is one piece");
 const _: () = assert!(BODY_PIECE.is_power_of_two() && BODY_PIECE >= 1_024, "a piece is a subtree of BLAKE3");
 const _: () = assert!(RECEIPTS_PER_BATCH <= 1 << MERKLE_LEVELS, "a batch's path fits");
 const _: () = assert!(RECIPIENTS <= 1 << MERKLE_LEVELS, "a parts path fits");
+const _: () = assert!(
+    REMEMBERED.as_secs() > MESSAGE_LIFE.as_secs() + CLOCK_AHEAD.as_secs(),
+    "an id must be remembered for longer than a message with it is acceptable"
+);
+const _: () = assert!(PAGE_BYTES > ENVELOPE + HEADER, "every entry fits a page");

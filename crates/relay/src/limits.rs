@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-/// Bytes of one request. A submission to 1,000 recipients that opens a session with each has 2.4 MB of parts; with the
-/// largest inline body it stays below this.
-pub const REQUEST_BYTES: usize = 8 << 20;
+use sealpost_protocol::limits as wire;
 
-/// The same in base64, over REST.
-pub const REST_REQUEST_BYTES: usize = REQUEST_BYTES / 3 * 4;
+/// Bytes of one request over REST: that of gRPC in base64.
+pub const REST_REQUEST_BYTES: usize = wire::REQUEST_BYTES / 3 * 4;
 
 /// Bytes of a request that carries no payload. A token request, the largest that anyone may send, has some 600.
 pub const SMALL_REQUEST_BYTES: usize = 16 << 10;
@@ -40,6 +38,10 @@ pub const BODY_PACE_TIME: Duration = Duration::from_secs(15);
 /// The same for requests that anyone may send, so that strangers have no part of the members' memory. A thousand of the
 /// largest at a time; their answers are small.
 pub const OPEN_MEMORY: usize = 16 << 20;
+
+/// Bytes of all deliveries of the largest message, with what proves each receipt: some 700 each. And of how its part and the
+/// first pieces of its body are stored: some 600 each in JSON, for a handle names eight blocks at most.
+pub const STATUS_BYTES: usize = (wire::RECIPIENTS + sealpost_core::limits::DESCRIBED_PIECES + 1) * 1_024;
 
 /// Submissions and receipts that are being stored at a time. Enough to fill the store's groups; each may hold a whole
 /// request, and goes on when its client has gone.
@@ -148,13 +150,11 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
 
 const _: () = assert!(BODY_MEMORY >= 8 * REST_REQUEST_BYTES, "a few of the largest requests fit at a time");
 const _: () = assert!(
-    AGENT_MEMORY >= REST_REQUEST_BYTES + 2 * sealpost_core::limits::PAGE_BYTES,
+    AGENT_MEMORY >= REST_REQUEST_BYTES + 2 * wire::PAGE_BYTES,
     "an agent may send its largest request while it reads its mail"
 );
 const _: () = assert!(BODY_PACE_TIME.as_secs() < REQUEST_TIMEOUT.as_secs(), "a body that stands still ends first");
 const _: () =
     assert!(STRANGER_IDLE.as_secs() > REQUEST_TIMEOUT.as_secs(), "a request is answered before its connection ends");
-const _: () = assert!(
-    REQUEST_TIMEOUT.as_secs() > sealpost_core::limits::RECEIVE_WAIT.as_secs(),
-    "a reader's wait ends before its request's time"
-);
+const _: () =
+    assert!(REQUEST_TIMEOUT.as_secs() > wire::RECEIVE_WAIT.as_secs(), "a reader's wait ends before its request's time");

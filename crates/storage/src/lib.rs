@@ -6,6 +6,7 @@
 
 #[cfg(feature = "embedded")]
 mod embedded;
+mod limits;
 
 #[cfg(feature = "embedded")]
 pub use embedded::{

@@ -9,18 +9,15 @@ use std::{
     io,
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
 };
+
+use crate::limits;
 
 use sealpost_protocol::{
     MessageId, MessageRef,
     encoding::{Decode, Encode},
 };
 use sealpost_sqlite::{create_private_folder, free_bytes, private_options};
-
-/// How often a locked file is tried again, and after which pause: longer than a piece takes to be written.
-const LOCK_TRIES: usize = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -174,13 +171,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 fn lock(file: File, path: PathBuf) -> io::Result<Option<SpoolFile>> {
     let mut locked = file.try_lock();
-    for _ in 0..LOCK_TRIES {
+    let (tries, pause) = limits::SPOOL_LOCK;
+    for _ in 0..tries {
         if !matches!(locked, Err(TryLockError::WouldBlock)) {
             break;
         }
         // Whoever was interrupted may still be in the middle of its last write.
         #[expect(clippy::disallowed_methods, reason = "waiting for a lock has no end of its own")]
-        std::thread::sleep(LOCK_PAUSE);
+        std::thread::sleep(pause);
         locked = file.try_lock();
     }
     match locked {

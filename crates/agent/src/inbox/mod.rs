@@ -106,10 +106,10 @@ impl Agent {
     /// [`SyncError::State`], [`SyncError::Damaged`]: what follows does not open. What is damaged stands before nothing that
     /// does.
     pub async fn unread(&self, after: Option<&Arrival>, limit: usize) -> Result<Vec<InboxMessage>, SyncError> {
-        let limit = limit.min(limits::PAGE.0);
+        let limit = limit.min(limits::INBOX_PAGE.0);
         let (mut messages, mut bytes, mut damaged) = (Vec::new(), 0, None);
         let mut after = after.map(|arrival| arrival.0.clone()).unwrap_or_default();
-        while messages.len() < limit && bytes < limits::PAGE.1 {
+        while messages.len() < limit && bytes < limits::INBOX_PAGE.1 {
             let page = self.store.page::<UnreadRecord>(&[], &after, 1).await?;
             let Some(last) = page.last else { break };
             after = last;

@@ -10,7 +10,6 @@ use super::refusals::is_final;
 use crate::{
     Agent, SendError,
     bodies::Spooled,
-    limits,
     records::{BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord},
     schemes::DraftScheme,
     store::{Changes, Versioned},
@@ -93,5 +92,5 @@ pub(crate) fn plaintext_of(content: &ContentRecord) -> Result<Plaintext, SendErr
 
 /// A payload as it is stored.
 pub(crate) fn encode_payload(payload: &Payload) -> SecretBytes {
-    encode_secret(payload.content.as_bytes().len() + limits::METADATA, |writer| payload.encode(writer))
+    encode_secret(payload.content.as_bytes().len() + sealpost_crypto::limits::METADATA, |writer| payload.encode(writer))
 }

@@ -2,7 +2,7 @@
 
 use sealpost_api::v1;
 use sealpost_crypto::{Kind, OneTimeCurve, OneTimeCurvePrekey, OneTimeKem, OneTimeKemPrekey, PrivatePrekey, Validity};
-use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp};
+use sealpost_protocol::{KeyId, PrekeyKind, SignedManifest, Timestamp, limits as wire};
 
 use super::MANIFEST_KINDS;
 use crate::{
@@ -39,7 +39,7 @@ impl Agent {
         ids: &mut NextKeyIds,
         [missing_curve, missing_kem]: [usize; 2],
     ) -> Result<(), PrekeysError> {
-        let validity = Validity::lasting(self.agreed_time().await?, limits::ONE_TIME_LIFE);
+        let validity = Validity::lasting(self.agreed_time().await?, wire::ONE_TIME_PREKEY_LIFE);
         let primitives = self.primitives.as_ref();
         let curve: Vec<OneTimeCurvePrekey> =
             PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;

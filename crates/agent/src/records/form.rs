@@ -1,6 +1,8 @@
 //! How fields of records are written and read, and how long they are.
 
 use super::*;
+use crate::limits;
+use sealpost_protocol::limits as wire;
 
 pub(super) mod value {
     use super::*;
@@ -93,7 +95,7 @@ pub(super) mod text {
     }
 
     pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<String, DecodeError> {
-        reader.text("a text", BYTES).map(str::to_owned)
+        reader.text("a text", limits::RECORD_BYTES).map(str::to_owned)
     }
 }
 
@@ -109,7 +111,7 @@ pub(super) mod bytes {
     }
 
     pub(in super::super) fn read(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-        reader.bytes("a byte string", BYTES).map(<[u8]>::to_vec)
+        reader.bytes("a byte string", limits::RECORD_BYTES).map(<[u8]>::to_vec)
     }
 }
 

@@ -1,11 +1,10 @@
 //! What records hold several of: parts of messages, deliveries, manifests that were seen.
 
 use prost::Message as _;
+use sealpost_protocol::limits as wire;
 
 use super::*;
-
-/// Bytes of what a relay says of one delivery: an id, two names and five numbers.
-const DELIVERY: usize = 512;
+use crate::limits;
 
 /// What the relay said of one delivery, and what its receipt was found to be.
 #[derive(Clone)]
@@ -24,7 +23,8 @@ impl Encode for DeliveryRecord {
 impl Decode for DeliveryRecord {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let invalid = |_| DecodeError::Invalid { field: "a delivery", reason: "not of the interface's form" };
-        let status = v1::DeliveryStatus::decode(reader.bytes("a delivery", DELIVERY)?).map_err(invalid)?;
+        let status =
+            v1::DeliveryStatus::decode(reader.bytes("a delivery", limits::DELIVERY_RECORD)?).map_err(invalid)?;
         Ok(Self { status, receipt: ReceiptCheck::from_byte(reader.u8()?)? })
     }
 }
@@ -99,9 +99,6 @@ pub(crate) enum PartSealing {
     Signed(Vec<u8>),
 }
 
-/// Bytes of a signed part, and a wrapped key in it.
-const SIGNED_PART: usize = 256;
-
 impl Encode for SentPartRecord {
     fn encode(&self, writer: &mut Writer) {
         writer.value(&self.recipient).value(&self.attempt).value(&self.part);
@@ -120,7 +117,7 @@ impl Decode for SentPartRecord {
             part: PartHash::decode(reader)?,
             sealing: match reader.u8()? {
                 0 => PartSealing::Session(reader.array()?),
-                1 => PartSealing::Signed(reader.bytes("a signed part", SIGNED_PART)?.to_vec()),
+                1 => PartSealing::Signed(reader.bytes("a signed part", limits::SIGNED_PART)?.to_vec()),
                 found => return Err(DecodeError::UnknownValue { field: "a part's sealing", found }),
             },
         })

@@ -1,12 +1,13 @@
 //! The store on SQLite: one table.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, params};
 use sealpost_sqlite::{ApplicationId, Database, JobError, OpenDatabaseError, OpenOptions, Schema};
 
 use super::{Area, CommitError, Reseal, Row, Store, StoreError, Write};
+use crate::limits;
 
 const SCHEMA: Schema = Schema {
     application_id: ApplicationId::new(*b"SpAg"),
@@ -32,7 +33,7 @@ pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, O
     // Without a log nobody writes; a reader of such a file that may write would make one.
     let immutable = if has_log { "" } else { "?immutable=1" };
     let connection = Connection::open_with_flags(format!("file:{}{immutable}", uri_path(path)), flags)?;
-    connection.busy_timeout(LOOK_TIMEOUT)?;
+    connection.busy_timeout(limits::LOOK_TIMEOUT)?;
     let has_table = connection.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'sealed'")?.exists([])?;
     if !has_table {
         return Ok(None); // its making was cut short
@@ -40,9 +41,6 @@ pub(crate) fn look(path: &Path, area: Area, key: &[u8]) -> Result<Option<Row>, O
     let found = "SELECT key, version, content FROM sealed WHERE area = ?1 AND key = ?2";
     Ok(connection.query_row(found, params![area.number(), key], read_row).optional()?)
 }
-
-/// How long a look waits for whoever folds the log into the file: they are done in milliseconds.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn uri_path(path: &Path) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
@@ -145,9 +143,6 @@ fn check_generation(transaction: &Transaction<'_>, expected: u32) -> Result<(), 
     if generation(transaction)? == expected { Ok(()) } else { Err(CommitError::OtherGeneration) }
 }
 
-/// Rows that are resealed at a time.
-const RESEALED: i64 = 100;
-
 fn reseal_rows(transaction: &Transaction<'_>, reseal: &mut Reseal) -> Result<(), CommitError> {
     let mut select = transaction.prepare_cached(
         "SELECT key, version, content, id, area FROM sealed WHERE id > ?1 AND area != ?2 ORDER BY id LIMIT ?3",
@@ -156,7 +151,7 @@ fn reseal_rows(transaction: &Transaction<'_>, reseal: &mut Reseal) -> Result<(),
     let mut after = i64::MIN;
     loop {
         let read = |row: &rusqlite::Row<'_>| Ok((read_row(row)?, row.get::<_, i64>(3)?, row.get::<_, u8>(4)?));
-        let rows = select.query_map(params![after, Area::Vault.number(), RESEALED], read)?;
+        let rows = select.query_map(params![after, Area::Vault.number(), limits::RESEALED_ROWS], read)?;
         let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         let Some((_, last, _)) = rows.last() else { return Ok(()) };
         after = *last;

@@ -8,12 +8,10 @@ use crate::{
     block_id::BlockId,
     block_size::BlockSize,
     encoding::{Fields, Short},
+    limits,
     record::{HEADER, Kind, Record},
     tuple::StoredBlock,
 };
-
-/// Addresses in one record.
-const EACH: usize = (BlockSize::Small.bytes() - 4) / 8;
 
 impl Log {
     /// Lets go of blocks; of those that are not there, or are others, nothing happens. Returns how many were let go of.
@@ -49,7 +47,7 @@ impl Log {
     /// Writes down what was let go of.
     pub(super) fn log_discards(&self, state: &mut State) -> io::Result<()> {
         while !state.discards.is_empty() {
-            let now = state.discards.len().min(EACH);
+            let now = state.discards.len().min(limits::DISCARDS);
             let mut block = vec![0; HEADER];
             block.extend((now as u32).to_be_bytes());
             for Address { segment, slot } in state.discards.iter().take(now) {

@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     home::{self, Context},
     key_files::{KeyTurn, NewKey, remove_keys},
-    output, progress,
+    limits, output, progress,
 };
 
 #[derive(Serialize)]
@@ -72,9 +72,6 @@ pub(crate) async fn export(
     output::print_done(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
 }
 
-/// Bytes of an exported identity at most: its prekeys and some thousands of names are far below.
-const IDENTITY_FILE: usize = 16 << 20;
-
 pub(crate) async fn import(
     context: &Context,
     name: String,
@@ -82,7 +79,7 @@ pub(crate) async fn import(
     sealing: FilePassphrase,
 ) -> Result<(), Failure> {
     let passphrase = file_passphrase(&sealing)?;
-    let file = home::read_up_to(path, IDENTITY_FILE)?;
+    let file = home::read_up_to(path, limits::IDENTITY_FILE)?;
     let identity = progress::during("opening the identity", IdentityFile::open(&file, passphrase)).await?;
     let making = async {
         let (folder, master) = context.new_lock(&name).await?;

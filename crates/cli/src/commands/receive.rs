@@ -18,17 +18,11 @@ use crate::{
     events,
     failure::Failure,
     home::Context,
+    limits,
     output::{self, one_line},
     progress::{self, Counted, Counter},
     saving::{self, Saving},
 };
-
-/// Messages shown before they are taken together.
-const PAGE: usize = 100;
-
-/// How long one round reads mail of which nothing can be shown: a full mailbox of what is refused is read in less, and somebody
-/// who sends such mail without end does not hold the command for good.
-const FRUITLESS: Duration = Duration::from_secs(60);
 
 pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failure> {
     output::check_open()?;
@@ -154,7 +148,7 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
         if shown > 0 || page.transfers || !page.more {
             last_fruit = tokio::time::Instant::now();
         }
-        if last_fruit.elapsed() >= FRUITLESS {
+        if last_fruit.elapsed() >= limits::FRUITLESS {
             stopped_early = true;
             break synced;
         }
@@ -181,7 +175,7 @@ impl Reader<'_> {
         let mut left = limit;
         self.is_folder_unusable = false;
         while left > 0 {
-            match self.show_page(left.min(PAGE)).await? {
+            match self.show_page(left.min(limits::PAGE)).await? {
                 0 => break,
                 shown => left -= shown,
             }
@@ -206,7 +200,7 @@ impl Reader<'_> {
 
     /// Shows what stays at the relay until it is asked for, each once.
     async fn show_waiting(&mut self) -> Result<(), Failure> {
-        for body in self.agent.waiting_bodies(PAGE).await? {
+        for body in self.agent.waiting_bodies(limits::PAGE).await? {
             if self.waiting.insert(body.message) {
                 let mut received =
                     Received::waiting(&body, self.context.name_of(self.agent, body.message.sender).await);

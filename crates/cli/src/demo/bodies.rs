@@ -13,7 +13,7 @@ use sealpost_agent::{
     Agent, Content, FileName, Outgoing, Payload, ReceiptCheck, Received, SendOutcome, Streamed, Surroundings,
     TransferKind,
 };
-use sealpost_protocol::{AgentId, DeliveryState, MessageId, limits};
+use sealpost_protocol::{AgentId, DeliveryState, MessageId, limits as wire};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncRead, ReadBuf},
@@ -26,16 +26,13 @@ use super::stage::{
     Who::{Alice, Bob},
     connect, ensure, master_key,
 };
-use crate::failure::chain;
+use crate::{failure::chain, limits};
 
 /// Bytes of the large file.
 const LENGTH: u64 = 200_000_000;
 
 /// How much of it is through when the way is cut.
 const CUT: u64 = LENGTH / 3;
-
-/// How long a transfer may take to begin.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes of what goes to many: more than a key, so that it goes as one body.
 const CIRCULAR: usize = 4_000;
@@ -109,7 +106,7 @@ async fn upload_until_cut(stage: &Stage) -> Result<(), String> {
 async fn sync_and_watch(agent: &Agent) -> Result<u64, String> {
     let mut transfers = agent.transfers();
     let first = async {
-        let seen = tokio::time::timeout(PATIENCE, transfers.wait_for(Option::is_some)).await;
+        let seen = tokio::time::timeout(limits::DEMO_PATIENCE, transfers.wait_for(Option::is_some)).await;
         seen.ok()?.ok()?.map(|now| now.done)
     };
     let (first, synced) = tokio::join!(first, agent.sync(Duration::ZERO));
@@ -163,7 +160,7 @@ pub(super) async fn thousand_recipients(stage: &mut Stage) -> Result<(), String>
     let begun = Instant::now();
     let place = stores_in_memory()?;
     let strangers = Strangers { place: place.path().to_owned(), master: stage.master(), origin: stage.relay_origin() };
-    let recipients = strangers.each(limits::RECIPIENTS, Strangers::make).await?;
+    let recipients = strangers.each(wire::RECIPIENTS, Strangers::make).await?;
     tracing::debug!(ms = begun.elapsed().as_millis(), "a thousand agents are made");
     let text: String = "To all whom it may concern. ".chars().cycle().take(CIRCULAR).collect();
     let content = Content::text(text.clone()).map_err(|error| error.to_string())?;
@@ -171,14 +168,14 @@ pub(super) async fn thousand_recipients(stage: &mut Stage) -> Result<(), String>
     let sent = sent.map_err(|error| chain(&error))?;
     ensure(matches!(sent.outcome, SendOutcome::Accepted(_)), &format!("the message was not accepted: {sent:?}"))?;
     tracing::debug!(ms = begun.elapsed().as_millis(), "the message is accepted");
-    let texts = strangers.each(limits::RECIPIENTS, Strangers::read).await?;
+    let texts = strangers.each(wire::RECIPIENTS, Strangers::read).await?;
     tracing::debug!(ms = begun.elapsed().as_millis(), "everyone has read it");
     ensure(texts.iter().all(|found| *found == text), "not everyone read what Alice wrote")?;
     let status = stage.status(Alice, sent.id).await?;
     let proven = status.deliveries.iter().filter(|delivery| {
         delivery.status.state == DeliveryState::Delivered && delivery.receipt == ReceiptCheck::Verified
     });
-    ensure(proven.count() == limits::RECIPIENTS, "not everyone has signed for it")
+    ensure(proven.count() == wire::RECIPIENTS, "not everyone has signed for it")
 }
 
 /// A folder for a thousand stores, in memory where the system has such a place: the story is about Alice, the relay and their

@@ -4,8 +4,9 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
 };
+
+use crate::limits;
 
 use serde::Deserialize;
 use tokio::{
@@ -13,12 +14,6 @@ use tokio::{
     process::{Child, Command},
     time::timeout,
 };
-
-/// How long a relay may take to start: it opens a small database.
-const START: Duration = Duration::from_secs(10);
-
-/// How long a relay may take to stop when asked.
-const STOP: Duration = Duration::from_secs(15);
 
 /// A running relay. Dropping it kills the process.
 pub(super) struct RelayProcess {
@@ -50,7 +45,7 @@ impl RelayProcess {
             .map_err(|error| format!("the relay does not start: {error}"))?;
         let out = child.stdout.take().ok_or("the relay has no output")?;
         let mut line = String::new();
-        let read = timeout(START, BufReader::new(out).read_line(&mut line)).await;
+        let read = timeout(limits::DEMO_RELAY_START, BufReader::new(out).read_line(&mut line)).await;
         read.map_err(|_| "the relay does not start in time")?
             .map_err(|error| format!("the relay's output: {error}"))?;
         let started: Started =
@@ -68,7 +63,7 @@ impl RelayProcess {
         if let Some(id) = self.child.id() {
             let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
             if asked.is_ok_and(|status| status.success()) {
-                let _ = timeout(STOP, self.child.wait()).await;
+                let _ = timeout(limits::DEMO_RELAY_STOP, self.child.wait()).await;
             }
         }
     }

@@ -14,10 +14,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::{proxy::Proxy, relay_process::RelayProcess};
-use crate::failure::chain;
-
-/// How long a step waits for mail that must come.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::{failure::chain, limits};
 
 /// Where the relay's data is.
 const RELAY: &str = "relay";
@@ -168,7 +165,7 @@ impl Stage {
 
 /// Receives until there are `count` messages, takes them, and gives their receipts.
 pub(super) async fn receive_by(agent: &Agent, count: usize) -> Result<Vec<InboxMessage>, String> {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + limits::DEMO_PATIENCE;
     loop {
         agent.sync(Duration::from_millis(200)).await.map_err(|error| chain(&error))?;
         let messages = agent.unread(None, usize::MAX).await.map_err(|error| chain(&error))?;

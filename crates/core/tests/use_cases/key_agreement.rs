@@ -99,7 +99,7 @@ async fn every_key_must_be_alive_by_the_relay_s_clock() {
 async fn keys_from_the_future_are_refused() {
     let bob = Agent::bob();
     let relay = Relay::of(&[]).await;
-    let earliest = NOW.saturating_sub(limits::CLOCK_AHEAD);
+    let earliest = NOW.saturating_sub(wire::CLOCK_AHEAD);
     relay.clock.set(earliest.saturating_sub(Duration::from_millis(1)));
     assert_eq!(refusal(&relay, &bob, bob.upload(1, [])).await, ErrorCode::Expired);
     relay.clock.set(earliest);

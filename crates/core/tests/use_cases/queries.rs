@@ -1,7 +1,7 @@
 //! Asking: a caller sees what it sent or may receive, and cannot tell the rest from what does not exist.
 
-use sealpost_core::{BodyPart, MessageContent, QueryError, limits, ports::ContentPolicy};
-use sealpost_protocol::ErrorCode;
+use sealpost_core::{BodyPart, MessageContent, QueryError, ports::ContentPolicy};
+use sealpost_protocol::{ErrorCode, limits as wire};
 
 use super::*;
 
@@ -107,12 +107,12 @@ async fn a_feed_that_looked_away_misses_nothing() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;
     let mut feed = relay.services.message_query.feed(&principal(&alice), 0);
-    let count = limits::FEED_CHANGES as u64 + 20;
+    let count = wire::FEED_CHANGES as u64 + 20;
     for number in 0..count {
         relay.send(&alice, &Letter::new(&alice, &[&bob]).number(number)).await.unwrap();
     }
     let (first, second) = (feed.next().await.unwrap(), feed.next().await.unwrap());
-    assert_eq!((first.len(), second.len()), (limits::FEED_CHANGES, 20));
+    assert_eq!((first.len(), second.len()), (wire::FEED_CHANGES, 20));
     let mut resumed = relay.services.message_query.feed(&principal(&alice), first.last().unwrap().change_seq);
     assert_eq!(resumed.next().await.unwrap(), second);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealpost_core::{NoRoom, PageRequest, Room, limits};
+use sealpost_core::{NoRoom, PageRequest, Room};
 use sealpost_protocol::{ErrorCode, encoding::Encode, limits as wire};
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -33,7 +33,7 @@ async fn nobody_waits_longer_than_the_limit() {
     let relay = Relay::of(&[&bob]).await;
     let start = Instant::now();
     waiting(&relay, &bob, Duration::MAX).await.unwrap();
-    assert_eq!(start.elapsed().as_secs(), limits::RECEIVE_WAIT.as_secs());
+    assert_eq!(start.elapsed().as_secs(), wire::RECEIVE_WAIT.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,16 +112,16 @@ async fn a_mailbox_opens_to_its_owner_only() {
 async fn pages_follow_each_other_to_the_end() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;
-    let count = limits::PAGE_ENTRIES as u64 + 5;
+    let count = wire::PAGE_ENTRIES as u64 + 5;
     for number in 0..count {
         relay.send(&alice, &Letter::new(&alice, &[&bob]).number(number)).await.unwrap();
     }
-    for entries in [0, 7, limits::PAGE_ENTRIES, usize::MAX] {
+    for entries in [0, 7, wire::PAGE_ENTRIES, usize::MAX] {
         let (mut after, mut seen) = (0, 0);
         loop {
             let request = PageRequest { after, entries, ..PageRequest::default() };
             let page = relay.services.mailboxes.receive(&principal(&bob), request, &()).await.unwrap();
-            assert!(page.entries.len() <= limits::PAGE_ENTRIES);
+            assert!(page.entries.len() <= wire::PAGE_ENTRIES);
             assert!(entries == 0 || page.entries.len() <= entries);
             let Some(last) = page.entries.last() else { break };
             (after, seen) = (last.mailbox_seq, seen + page.entries.len() as u64);
@@ -140,7 +140,7 @@ async fn a_page_of_large_parts_ends_early() {
     }
     let page = relay.receive(&bob).await;
     let bytes: usize = page.entries.iter().map(|entry| entry.part.len()).sum();
-    assert!(!page.entries.is_empty() && bytes <= limits::PAGE_BYTES, "{} entries, {bytes} bytes", page.entries.len());
+    assert!(!page.entries.is_empty() && bytes <= wire::PAGE_BYTES, "{} entries, {bytes} bytes", page.entries.len());
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ struct OnePage(AtomicUsize);
 
 impl Room for OnePage {
     fn take(&self, bytes: usize) -> Result<(), NoRoom> {
-        let add = |taken| Some(taken + bytes).filter(|taken| *taken <= limits::PAGE_BYTES);
+        let add = |taken| Some(taken + bytes).filter(|taken| *taken <= wire::PAGE_BYTES);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map(drop).map_err(|_| NoRoom)
     }
 
@@ -230,5 +230,5 @@ async fn a_page_is_read_only_where_there_is_room_for_it() {
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
     room.give_back(1);
     assert_eq!(receive().await.unwrap().entries.len(), 1);
-    assert_eq!(room.0.load(Ordering::Relaxed), limits::PAGE_BYTES, "for as long as the page is there");
+    assert_eq!(room.0.load(Ordering::Relaxed), wire::PAGE_BYTES, "for as long as the page is there");
 }

@@ -1,6 +1,6 @@
 //! Sending: what is accepted, what is refused, and what is left behind.
 
-use sealpost_core::{conformance::NOW, limits};
+use sealpost_core::conformance::NOW;
 use sealpost_protocol::{ErrorCode, Priority, limits as wire};
 
 use super::*;
@@ -35,7 +35,7 @@ async fn a_message_s_time_must_be_near_the_relay_s() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;
     let millisecond = Duration::from_millis(1);
-    let newest = NOW.saturating_add(limits::CLOCK_AHEAD);
+    let newest = NOW.saturating_add(wire::CLOCK_AHEAD);
     let oldest = NOW.saturating_sub(wire::MESSAGE_LIFE);
     let too_new = Letter::new(&alice, &[&bob]).created(newest.saturating_add(millisecond));
     assert_eq!(refusal(&relay, &alice, &too_new).await, ErrorCode::ClockSkew);

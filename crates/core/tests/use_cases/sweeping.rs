@@ -26,7 +26,7 @@ async fn a_message_is_remembered_for_a_while_and_then_forgotten() {
     let letter = Letter::new(&alice, &[&bob]);
     relay.send(&alice, &letter).await.unwrap();
     relay.say(&bob, &letter, Verdict::Stored).await;
-    relay.clock.advance(limits::REMEMBERED);
+    relay.clock.advance(wire::REMEMBERED);
     relay.sweep().await;
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Delivered);
     relay.clock.advance(Duration::from_millis(1));
@@ -63,7 +63,7 @@ async fn a_wall_clock_that_has_jumped_ends_nothing() {
     relay.sweep().await;
     let sweep = async || relay.services.expiry.sweep().await.unwrap();
     relay.clock.advance(Duration::from_secs(60));
-    relay.clock.set(NOW.saturating_add(2 * limits::REMEMBERED));
+    relay.clock.set(NOW.saturating_add(2 * wire::REMEMBERED));
     assert_eq!(sweep().await, None);
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);
     relay.clock.advance(Duration::from_secs(60));
@@ -80,7 +80,7 @@ async fn a_clock_that_jumped_while_the_relay_was_down_ends_nothing_at_its_start(
     relay.send(&alice, &letter).await.unwrap();
     relay.sweep().await;
     let relay = relay.restarted();
-    relay.clock.set(NOW.saturating_add(2 * limits::REMEMBERED));
+    relay.clock.set(NOW.saturating_add(2 * wire::REMEMBERED));
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending, "also before the first sweep");
     assert_eq!(relay.services.expiry.sweep().await.unwrap(), None);
     assert_eq!(relay.state(&alice, &letter).await, DeliveryState::Pending);

@@ -1,7 +1,7 @@
 //! Payloads read back, tell little by their length, and are parsed strictly.
 
 use proptest::prelude::*;
-use sealpost_protocol::{AgentId, BodyDescription, MessageId};
+use sealpost_protocol::{AgentId, BodyDescription, MessageId, limits as wire};
 
 use super::*;
 use crate::{secret::ContentKey, testing::NOW};

@@ -5,9 +5,8 @@ use sealpost_api::echo::{
     EchoMessage,
     echo_server::{Echo, EchoServer},
 };
+use sealpost_protocol::limits as wire;
 use tonic::{Request, Response, Status, async_trait, service::Routes};
-
-use crate::limits;
 
 const PATH: &str = "/sealpost.bench.v1.Echo/";
 
@@ -21,7 +20,7 @@ impl Echo for Mirror {
 }
 
 pub(super) fn router() -> axum::Router {
-    let echo = EchoServer::new(Mirror).max_decoding_message_size(limits::REQUEST_BYTES);
+    let echo = EchoServer::new(Mirror).max_decoding_message_size(wire::REQUEST_BYTES);
     Routes::new(echo).prepare().into_axum_router()
 }
 

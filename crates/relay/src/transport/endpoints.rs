@@ -8,7 +8,6 @@ use sealpost_api::{
 };
 use sealpost_core::{
     BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmittedBody,
-    limits::DESCRIBED_PIECES,
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
@@ -18,10 +17,6 @@ use sealpost_protocol::{
 
 use super::{refusal::Refusal, stored_contents::content_message, uploads::upload_id};
 use crate::{app::App, authentication::TokenRequest, memory::Share, peer::Peer};
-
-/// Bytes of all deliveries of the largest message, with what proves each receipt: some 700 each. And of how its part and the
-/// first pieces of its body are stored: some 600 each in JSON, for a handle names eight blocks at most.
-const STATUS_BYTES: usize = (limits::RECIPIENTS + DESCRIBED_PIECES + 1) * 1_024;
 
 pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
     let (answer, signature) = app.authenticator.challenge(array("nonce", &request.nonce)?)?;
@@ -184,7 +179,7 @@ pub(crate) async fn get_status(
     request: v1::GetStatusRequest,
 ) -> Result<v1::GetStatusResponse, Refusal> {
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
-    share.grow(STATUS_BYTES)?;
+    share.grow(crate::limits::STATUS_BYTES)?;
     let status = app.services.message_query.status(caller, message).await?;
     let deliveries = status.deliveries.iter().map(v1::DeliveryStatus::from).collect();
     Ok(v1::GetStatusResponse { deliveries, content: content_message(&status.content) })
@@ -307,6 +302,6 @@ mod tests {
         assert_eq!(before.deliveries.first().unwrap().state, "pending", "it was not read");
         assert_eq!(receive(&app, &caller, &share, v1::ReceiveRequest::default()).await.unwrap().entries.len(), 1);
         assert_eq!(get_body(&app, &caller, &share, body).await.unwrap().body, b"body");
-        assert!(!app.memory.has_free(MEMORY - sealpost_core::limits::PAGE_BYTES), "the answers have it");
+        assert!(!app.memory.has_free(MEMORY - limits::PAGE_BYTES), "the answers have it");
     }
 }

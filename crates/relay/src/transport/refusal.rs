@@ -106,7 +106,9 @@ impl From<ManifestLookupError> for Refusal {
 impl From<DeliveryError> for Refusal {
     fn from(error: DeliveryError) -> Self {
         let hint = match error {
-            DeliveryError::ClockSkew { now } => Some(Hint::Clock { now, allowed: sealpost_core::limits::CLOCK_AHEAD }),
+            DeliveryError::ClockSkew { now } => {
+                Some(Hint::Clock { now, allowed: sealpost_protocol::limits::CLOCK_AHEAD })
+            }
             _ => None,
         };
         Self::from_error(error.code(), &error).with_hint(hint)
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_detail_that_quotes_a_whole_request_is_cut() {
-        let quoted = "é".repeat(limits::REQUEST_BYTES);
+        let quoted = "é".repeat(sealpost_protocol::limits::REQUEST_BYTES);
         let refusal = Refusal::new(ErrorCode::Malformed, quoted);
         assert_eq!(refusal.detail.chars().count(), limits::DETAIL_CHARACTERS);
     }

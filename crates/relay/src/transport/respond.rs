@@ -8,7 +8,7 @@ use axum::{
     response::IntoResponse,
 };
 use http::{HeaderMap, Method, Request, Response, header};
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{ErrorCode, limits as wire};
 use tokio::time::{Instant, timeout};
 use tower::ServiceExt;
 
@@ -83,7 +83,7 @@ impl Transports {
         let until = is_open.then(|| Instant::now() + self.patience(connection) + limits::STRANGER_REQUEST);
         let mut agent = None;
         if !is_open {
-            if !memory.has_free(limits::REQUEST_BYTES) {
+            if !memory.has_free(wire::REQUEST_BYTES) {
                 return Err(BrokenOff::MemoryShort.into());
             }
             agent = Some(authenticate(&self.app, &connection.tokens, &mut request)?.principal.agent());
@@ -179,7 +179,7 @@ mod tests {
             [("text/plain", StatusCode::SERVICE_UNAVAILABLE), ("application/grpc", StatusCode::OK)]
         {
             let receive = request("GET", "/messaging/receive", content_type, Body::empty());
-            let answer = answer_with(limits::REQUEST_BYTES - 1, receive).await;
+            let answer = answer_with(wire::REQUEST_BYTES - 1, receive).await;
             assert_eq!(code_of(&answer), (status, "unavailable"));
         }
     }

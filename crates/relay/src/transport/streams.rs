@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use sealpost_api::v1;
-use sealpost_core::{PageRequest, limits};
-use sealpost_protocol::ErrorCode;
+use sealpost_core::PageRequest;
+use sealpost_protocol::{ErrorCode, limits as wire};
 
 use tonic::Status;
 
@@ -26,7 +26,7 @@ pub(crate) fn mail(
 ) -> impl Stream<Item = Result<v1::ReceiveResponse, Refusal>> {
     let state = (Arc::clone(&app), after);
     let pages = stream::try_unfold(state, move |(app, after)| async move {
-        let request = PageRequest { after, wait: limits::RECEIVE_WAIT, ..PageRequest::default() };
+        let request = PageRequest { after, wait: wire::RECEIVE_WAIT, ..PageRequest::default() };
         loop {
             let share = app.memory.share_of(Some(caller.principal.agent()));
             let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;

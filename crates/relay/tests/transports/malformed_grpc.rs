@@ -1,5 +1,6 @@
 //! gRPC requests that are none: each gets a status with a stable code, and none does anything.
 
+use sealpost_protocol::limits as wire;
 use std::fmt::Write;
 
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -43,7 +44,7 @@ async fn bodies_that_are_no_such_message() {
     let right = prost::Message::encode_to_vec(&send_request(&Letter::new(&Agent::alice(), &[&Agent::bob()])));
     let compressed = [&[1], &frame(&right)[1..]].concat();
     let length_of_more = [&[0, 0, 0, 4, 0], right.as_slice()].concat();
-    let beyond_the_limit = [&[0], u32::try_from(limits::REQUEST_BYTES + 1).unwrap().to_be_bytes().as_slice()].concat();
+    let beyond_the_limit = [&[0], u32::try_from(wire::REQUEST_BYTES + 1).unwrap().to_be_bytes().as_slice()].concat();
     let bodies = [
         ("no frame", Vec::new()),
         ("half a frame's head", vec![0, 0, 0]),
@@ -92,7 +93,7 @@ async fn what_is_larger_than_it_may_be() {
         let refusal = refusal(&channel, path, headers(session, path), body).await;
         assert!(refusal.starts_with("InvalidArgument [too-large]"), "{refusal}");
     };
-    too_large(SEND, &alice, frame(&vec![0; limits::REQUEST_BYTES + 1])).await;
+    too_large(SEND, &alice, frame(&vec![0; wire::REQUEST_BYTES + 1])).await;
     let small = vec![0; limits::SMALL_REQUEST_BYTES + 1];
     too_large("/sealpost.v1.Messages/GetStatus", &alice, frame(&small)).await;
     too_large("/sealpost.v1.Events/List", &alice, frame(&small)).await;

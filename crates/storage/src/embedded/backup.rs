@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Embedded, EmbeddedContents, FILE_NAME, Restoring, contents, data_directory};
+use crate::limits;
 
 /// The list of files, in the backup's folder.
 const LIST: &str = "backup.json";
@@ -29,9 +30,6 @@ const UNFINISHED: &str = "unfinished";
 
 /// The form of the list.
 const VERSION: u32 = 1;
-
-/// Bytes that are copied at once.
-const BUFFER: usize = 1 << 20;
 
 /// A backup that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -368,7 +366,7 @@ fn write(folder: &Path, name: &str, source: &mut Source<'_>) -> Result<Entry, Ba
 
 /// Reads a source to its end, hands it on, and says what it was.
 fn measure(name: &str, source: &mut Source<'_>, sink: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<Entry> {
-    let (mut buffer, mut hasher, mut length) = (vec![0; BUFFER], blake3::Hasher::new(), 0);
+    let (mut buffer, mut hasher, mut length) = (vec![0; limits::COPIED_AT_ONCE], blake3::Hasher::new(), 0);
     loop {
         let count = source(&mut buffer)?;
         let bytes = buffer.get(..count).unwrap_or_default();

@@ -12,19 +12,21 @@ mod data_directory;
 mod failure;
 mod identity;
 mod ledger;
+mod named_contents;
 mod prekeys;
 mod restoring;
 mod schema;
 
 use std::{
     fmt, io,
-    num::NonZeroU16,
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
+
+use crate::limits;
 
 use rusqlite::{Connection, Transaction};
 use sealpost_core::ports::{BackendError, Ledger, Prekeys};
@@ -60,13 +62,6 @@ const OWN_NAMES: [&str; 3] = [DirectoryLock::FILE_NAME, contents::DIRECTORY, "lo
 
 /// How the names of the block store's segments end.
 const SEGMENT: &str = ".segment";
-
-/// Pages in the write-ahead log that call for a checkpoint: 16 MiB. An accepted message changes pages of several
-/// agents' indexes; the longer the log, the more messages share a page when it is copied, and the longer a checkpoint
-/// holds the writer. With 64 callers `cargo bench -p sealpost-storage --bench ledger` accepted 8,800 messages a second at SQLite's own 1,000 pages
-/// (99th percentile 21 ms, 26 KB written for each), 12,700 at this (31 ms, 22 KB) and 13,100 at 16,000 (41 ms, 19 KB),
-/// in one run each.
-const CHECKPOINT_PAGES: NonZeroU16 = NonZeroU16::MIN.saturating_add(3_999);
 
 /// An open data directory. The adapters it gives out share it; it is free for another process when the last is dropped.
 #[derive(Clone)]
@@ -157,7 +152,7 @@ impl Embedded {
         let lock = DirectoryLock::acquire(data_directory)?;
         let path = data_directory.join(FILE_NAME);
         let options =
-            OpenOptions { secure_delete: false, checkpoint_pages: CHECKPOINT_PAGES, ..OpenOptions::default() };
+            OpenOptions { secure_delete: false, checkpoint_pages: limits::CHECKPOINT_PAGES, ..OpenOptions::default() };
         let database = Database::open(&path, schema::SCHEMA, options)
             .map_err(|source| OpenDataDirectoryError::Database { path: path.clone(), source })?;
         Ok(Self { store: Arc::new(Store { database, contents_are_open: AtomicBool::new(false), _lock: lock }), path })

@@ -4,7 +4,6 @@
 use rusqlite::Connection;
 use sealpost_core::{
     conformance::{Agent, Letter},
-    limits::MAILBOX_MESSAGES,
     ports::AcceptError,
 };
 use sealpost_storage::Embedded;
@@ -16,7 +15,7 @@ async fn a_mailbox_takes_messages_up_to_its_limit_and_no_more() {
     let letter = |number| Letter::new(&alice, &[&bob]).number(number).acceptance();
     Embedded::open(directory.path()).unwrap().ledger().accept(letter(1)).await.unwrap();
     let database = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
-    let nearly_full = i64::try_from(MAILBOX_MESSAGES).unwrap() - 1;
+    let nearly_full = i64::try_from(sealpost_protocol::limits::MAILBOX_MESSAGES).unwrap() - 1;
     database.execute("UPDATE mailboxes SET messages = ?1", [nearly_full]).unwrap();
     drop(database);
     let ledger = Embedded::open(directory.path()).unwrap().ledger();

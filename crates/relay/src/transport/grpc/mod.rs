@@ -15,7 +15,7 @@ use sealpost_api::{
         uploads_server::UploadsServer,
     },
 };
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{ErrorCode, limits as wire};
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 
@@ -29,9 +29,9 @@ pub(crate) fn router(app: &Arc<App>) -> axum::Router {
     let health = HealthServer::new(health::Health(Arc::clone(app)));
     let small = limits::SMALL_REQUEST_BYTES;
     let mut routes = Routes::new(AuthenticationServer::new(grpc.clone()).max_decoding_message_size(small))
-        .add_service(KeyAgreementServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
-        .add_service(UploadsServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
-        .add_service(DeliveryRouterServer::new(grpc.clone()).max_decoding_message_size(limits::REQUEST_BYTES))
+        .add_service(KeyAgreementServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))
+        .add_service(UploadsServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))
+        .add_service(DeliveryRouterServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))
         .add_service(MessagesServer::new(grpc.clone()).max_decoding_message_size(small))
         .add_service(EventsServer::new(grpc).max_decoding_message_size(small))
         .add_service(health.max_decoding_message_size(small));

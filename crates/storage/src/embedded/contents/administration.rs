@@ -15,9 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     EmbeddedContents,
     blocks::{self, Blocks},
-    contents_mark, is_passing, limits, needed,
+    contents_mark, is_passing, needed,
 };
-use crate::embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt};
+use crate::{
+    embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt},
+    limits,
+};
 
 /// What looking through blocks and contents found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

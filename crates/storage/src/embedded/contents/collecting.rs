@@ -10,16 +10,14 @@ use rusqlite::{Connection, Transaction, params};
 use sealpost_blocks::{BlockHandle, BlockStore, Needs};
 use sealpost_core::ports::BackendError;
 
-use super::{Blocks, CollectionReport, EmbeddedContents, StoreError, blocks, contents_mark, limits};
-use crate::embedded::columns::Number;
-
-/// Handles of one table behind a place in it, the place as two columns.
-const TABLES: [&str; 3] = [
-    "SELECT content, delivery, 0 FROM parts WHERE (delivery, 0) > (?1, ?2) ORDER BY delivery LIMIT ?3",
-    "SELECT content, pieces, place FROM pieces WHERE (pieces, place) > (?1, ?2) ORDER BY pieces, place LIMIT ?3",
-    "SELECT content, place, 0 FROM control_messages WHERE (place, 0) > (?1, ?2) ORDER BY place LIMIT ?3",
-];
-const RELEASED: &str = "SELECT handle FROM released WHERE handle > ?1 ORDER BY handle LIMIT ?2";
+use super::{Blocks, CollectionReport, EmbeddedContents, StoreError, blocks, contents_mark};
+use crate::{
+    embedded::{
+        columns::Number,
+        named_contents::{ContentTable, RELEASED_PAGE},
+    },
+    limits,
+};
 
 /// A few handles, and where the next ones begin.
 struct Batch<P> {
@@ -45,10 +43,10 @@ impl EmbeddedContents {
         if needs.is_empty() {
             return Ok(None);
         }
-        for sql in TABLES {
+        for table in ContentTable::ALL {
             let mut next = Some((0, 0));
             while let Some(after) = next {
-                let batch = self.ledger().read(move |connection| named(connection, sql, after)).await?;
+                let batch = self.ledger().read(move |connection| named(connection, table, after)).await?;
                 needs = self.need(needs, batch.handles).await?;
                 next = batch.next;
                 tokio::time::sleep(pause).await;
@@ -104,8 +102,8 @@ impl EmbeddedContents {
     }
 }
 
-fn named(connection: &Connection, sql: &str, after: (u64, u64)) -> Result<Batch<(u64, u64)>, StoreError> {
-    let mut statement = connection.prepare_cached(sql)?;
+fn named(connection: &Connection, table: ContentTable, after: (u64, u64)) -> Result<Batch<(u64, u64)>, StoreError> {
+    let mut statement = connection.prepare_cached(&table.page())?;
     let mut rows = statement.query(params![Number(after.0), Number(after.1), limits::COLLECTED_AT_ONCE])?;
     let mut batch = Batch { handles: Vec::new(), next: None };
     while let Some(row) = rows.next()? {
@@ -117,7 +115,7 @@ fn named(connection: &Connection, sql: &str, after: (u64, u64)) -> Result<Batch<
 }
 
 fn released(connection: &Connection, after: &[u8]) -> Result<Batch<Vec<u8>>, StoreError> {
-    let mut statement = connection.prepare_cached(RELEASED)?;
+    let mut statement = connection.prepare_cached(RELEASED_PAGE)?;
     let rows = statement.query_map(params![after, limits::COLLECTED_AT_ONCE], |row| row.get(0))?;
     let handles: Vec<Vec<u8>> = rows.collect::<Result<_, _>>()?;
     Ok(Batch { next: handles.last().cloned(), handles })

@@ -11,7 +11,6 @@ mod block_lists;
 mod blocks;
 mod collecting;
 mod discarding;
-mod limits;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -33,7 +32,8 @@ pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport}
 pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
 use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
-use super::{Store, contents_mark, data_directory, failure::StoreError};
+use super::{Store, contents_mark, data_directory, failure::StoreError, named_contents::all_handles};
+use crate::limits;
 
 /// The blocks' directory inside the data directory.
 pub(super) const DIRECTORY: &str = "blocks";
@@ -318,9 +318,7 @@ fn needed<T>(
     connection: &rusqlite::Connection,
     take: impl FnOnce(&mut Needed<'_>) -> Result<T, BackendError>,
 ) -> Result<Result<T, BackendError>, StoreError> {
-    const NEEDED: &str = "SELECT content FROM parts UNION ALL SELECT content FROM pieces
-         UNION ALL SELECT content FROM control_messages UNION ALL SELECT handle FROM released";
-    let mut statement = connection.prepare(NEEDED)?;
+    let mut statement = connection.prepare(&all_handles())?;
     let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
     let mut handles = rows.filter_map(|bytes| match bytes.map(|bytes| BlockHandle::from_bytes(&bytes)) {
         Ok(Ok(handle)) => Some(Ok(handle)),

@@ -12,7 +12,7 @@ use std::{
 use sealpost_sqlite::JoinOnDrop;
 use tokio::sync::mpsc;
 
-use super::limits;
+use crate::limits;
 
 /// The callers' end. Dropping it lets the thread finish what is queued and waits for that.
 pub(super) struct Worker<J> {

@@ -8,10 +8,7 @@ use super::{
     StoreError,
     columns::{Number, Time},
 };
-
-/// Deliveries that one step deletes before it takes no further message: a message has up to a thousand, and a step must
-/// not hold the writer for long.
-const DELIVERIES: u64 = 1_000;
+use crate::limits;
 
 pub(super) const OLDEST: &str = "SELECT id, recipients, accepted_at FROM messages ORDER BY id LIMIT ?1";
 pub(super) const WAITS: &str =
@@ -24,7 +21,7 @@ pub(super) const DELETE_MESSAGE: &str = "DELETE FROM messages WHERE id = ?1";
 pub(super) fn forget(transaction: &Transaction<'_>, before: Timestamp, rows: usize) -> Result<usize, StoreError> {
     let (mut forgotten, mut deliveries) = (0, 0);
     for (Number(first), Number(count), Time(accepted_at)) in oldest(transaction, rows)? {
-        if accepted_at >= before || deliveries >= DELIVERIES {
+        if accepted_at >= before || deliveries >= limits::FORGOTTEN_AT_ONCE {
             break;
         }
         let ids = params![Number(first), Number(first + count - 1)];

@@ -7,11 +7,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use sealpost_protocol::AgentId;
+use crate::limits;
 
-/// Agents that are remembered, some 40 bytes each: 4 MB. More are written to at a time by no relay that one machine
-/// carries; beyond it all are looked up once more.
-const REMEMBERED: usize = 100_000;
+use sealpost_protocol::AgentId;
 
 /// The agents that were found in the database since it was opened.
 #[derive(Default)]
@@ -28,7 +26,7 @@ impl KnownAgents {
 
     pub(super) fn remember(&self, agent: AgentId) {
         let mut found = self.found();
-        if found.len() >= REMEMBERED {
+        if found.len() >= limits::KNOWN_AGENTS {
             found.clear();
         }
         found.insert(agent);
@@ -61,10 +59,10 @@ mod tests {
     #[test]
     fn no_more_are_remembered_than_there_is_room_for() {
         let known = KnownAgents::default();
-        for number in 0..=REMEMBERED {
+        for number in 0..=limits::KNOWN_AGENTS {
             known.remember(agent(number));
         }
         assert_eq!(known.found().len(), 1);
-        assert_eq!(known.others(&[agent(REMEMBERED)]), [], "the last one is");
+        assert_eq!(known.others(&[agent(limits::KNOWN_AGENTS)]), [], "the last one is");
     }
 }

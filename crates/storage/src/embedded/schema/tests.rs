@@ -13,6 +13,15 @@ fn database() -> Connection {
     connection
 }
 
+/// Every column of bytes, with its table.
+pub(in crate::embedded) fn columns_of_bytes() -> Vec<(String, String)> {
+    const COLUMNS: &str = "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c
+         WHERE t.type = 'table' AND c.type NOT IN ('INTEGER', 'TEXT')";
+    let database = database();
+    let mut statement = database.prepare(COLUMNS).unwrap();
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
 /// The steps of a statement, as `EXPLAIN QUERY PLAN` names them.
 pub(in crate::embedded) fn plan(sql: &str) -> Vec<String> {
     let database = database();

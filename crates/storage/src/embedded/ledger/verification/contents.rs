@@ -11,41 +11,38 @@ use crate::embedded::{
     columns::Number,
     contents::{lies_behind, mark},
     contents_mark,
+    named_contents::ContentTable,
 };
+use crate::limits;
 
-/// Rows that are read at once.
-const ROWS: u64 = 64;
-
-/// One table of handles: row, place, agent, message, what it is, handle, and what it hashed to when it was accepted.
-struct Table {
-    check: Check,
-    rows: &'static str,
-    /// The handle that stands in a row now.
-    handle: &'static str,
+/// The rows of a table behind one: row, place, agent, message, what it is, handle, and what it hashed to when it was
+/// accepted.
+fn rows(table: ContentTable) -> &'static str {
+    match table {
+        ContentTable::Parts => {
+            "SELECT p.delivery, 0, d.recipient, m.message_id, 'the part', p.content, d.part_hash
+             FROM parts AS p JOIN deliveries AS d ON d.id = p.delivery LEFT JOIN messages AS m ON m.id = d.message
+             WHERE (p.delivery, 0) > (?1, ?2) ORDER BY p.delivery LIMIT ?3"
+        }
+        ContentTable::Pieces => {
+            "SELECT pieces, place, NULL, NULL, printf('piece %d of the body or upload %d', place, pieces), content, NULL
+             FROM pieces WHERE (pieces, place) > (?1, ?2) ORDER BY pieces, place LIMIT ?3"
+        }
+        ContentTable::ControlMessages => {
+            "SELECT place, 0, sender, message_id, 'the control message', content, part_hash
+             FROM control_messages WHERE (place, 0) > (?1, ?2) ORDER BY place LIMIT ?3"
+        }
+    }
 }
 
-const TABLES: [Table; 3] = [
-    Table {
-        check: Check::Part,
-        rows: "SELECT p.delivery, 0, d.recipient, m.message_id, 'the part', p.content, d.part_hash
-             FROM parts AS p JOIN deliveries AS d ON d.id = p.delivery LEFT JOIN messages AS m ON m.id = d.message
-             WHERE (p.delivery, 0) > (?1, ?2) ORDER BY p.delivery LIMIT ?3",
-        handle: "SELECT content FROM parts WHERE delivery = ?1 AND ?2 = 0",
-    },
-    Table {
-        check: Check::Piece,
-        rows:
-            "SELECT pieces, place, NULL, NULL, printf('piece %d of the body or upload %d', place, pieces), content, NULL
-             FROM pieces WHERE (pieces, place) > (?1, ?2) ORDER BY pieces, place LIMIT ?3",
-        handle: "SELECT content FROM pieces WHERE pieces = ?1 AND place = ?2",
-    },
-    Table {
-        check: Check::Control,
-        rows: "SELECT place, 0, sender, message_id, 'the control message', content, part_hash
-             FROM control_messages WHERE (place, 0) > (?1, ?2) ORDER BY place LIMIT ?3",
-        handle: "SELECT content FROM control_messages WHERE place = ?1 AND ?2 = 0",
-    },
-];
+/// What says of a table's rows that their contents are lost.
+fn check(table: ContentTable) -> Check {
+    match table {
+        ContentTable::Parts => Check::Part,
+        ContentTable::Pieces => Check::Piece,
+        ContentTable::ControlMessages => Check::Control,
+    }
+}
 
 /// A content to be rebuilt.
 struct Candidate {
@@ -57,10 +54,10 @@ struct Candidate {
 
 pub(super) async fn rebuild_all(contents: &EmbeddedContents, notes: &mut Notes) -> Result<Rebuilt, BackendError> {
     let mut rebuilt = Rebuilt::default();
-    for table in &TABLES {
+    for table in ContentTable::ALL {
         let mut after = (0, 0);
         loop {
-            let candidates = contents.ledger().read(move |connection| next_rows(connection, table.rows, after)).await?;
+            let candidates = contents.ledger().read(move |connection| next_rows(connection, table, after)).await?;
             let Some(last) = candidates.last() else { break };
             after = (last.named.row, last.named.place);
             for candidate in candidates {
@@ -70,7 +67,7 @@ pub(super) async fn rebuild_all(contents: &EmbeddedContents, notes: &mut Notes) 
                         rebuilt.lost += 1;
                         let detail = format!("{} {fault}", candidate.subject.detail);
                         let subject = Subject { detail, ..candidate.subject };
-                        notes.add(FindingKind::LostContent, table.check, Key::Content(candidate.named), subject);
+                        notes.add(FindingKind::LostContent, check(table), Key::Content(candidate.named), subject);
                         continue;
                     }
                     Some(_) => continue,
@@ -84,10 +81,10 @@ pub(super) async fn rebuild_all(contents: &EmbeddedContents, notes: &mut Notes) 
     Ok(rebuilt)
 }
 
-fn next_rows(connection: &Connection, sql: &str, after: (u64, u64)) -> Result<Vec<Candidate>, StoreError> {
+fn next_rows(connection: &Connection, table: ContentTable, after: (u64, u64)) -> Result<Vec<Candidate>, StoreError> {
     let committed = mark(contents_mark::load(connection)?);
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![Number(after.0), Number(after.1), Number(ROWS)])?;
+    let mut statement = connection.prepare_cached(rows(table))?;
+    let mut rows = statement.query(params![Number(after.0), Number(after.1), Number(limits::VERIFIED_AT_ONCE)])?;
     let mut candidates = Vec::new();
     while let Some(row) = rows.next()? {
         let named = named(row)?;
@@ -113,14 +110,10 @@ async fn fault(contents: &EmbeddedContents, candidate: &Candidate) -> Result<Opt
 }
 
 /// What was let go of meanwhile is not lost. A handle never comes back to a row, so what stands there now stood there.
-async fn is_still_named(
-    contents: &EmbeddedContents,
-    table: &'static Table,
-    named: &Named,
-) -> Result<bool, BackendError> {
+async fn is_still_named(contents: &EmbeddedContents, table: ContentTable, named: &Named) -> Result<bool, BackendError> {
     let (row, place) = (named.row, named.place);
     let look = move |connection: &Connection| {
-        let mut statement = connection.prepare_cached(table.handle)?;
+        let mut statement = connection.prepare_cached(&table.handle())?;
         Ok(statement.query_one([Number(row), Number(place)], |row| row.get::<_, Vec<u8>>(0)).optional()?)
     };
     Ok(contents.ledger().read(look).await?.as_ref() == Some(&named.handle))

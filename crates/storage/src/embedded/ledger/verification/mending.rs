@@ -13,10 +13,10 @@ use super::{
     deliveries::{self, Delivery},
     mailboxes, prekeys, released, retention, rows,
 };
-use crate::embedded::{columns::Number, contents_mark};
-
-/// Findings that are mended in one transaction: it must not hold the writer for long.
-const AT_ONCE: usize = 64;
+use crate::{
+    embedded::{columns::Number, contents_mark},
+    limits,
+};
 
 type Mend = fn(&Transaction<'_>, &Key) -> Result<bool, StoreError>;
 
@@ -59,7 +59,7 @@ pub(in crate::embedded) async fn mend(
 /// Says of each key whether it was mended.
 async fn mend_all(contents: &EmbeddedContents, mend: Mend, keys: &[Key]) -> Vec<bool> {
     let mut done = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(AT_ONCE) {
+    for keys in keys.chunks(limits::MENDED_AT_ONCE) {
         if let Ok(mended) = mend_group(contents, mend, keys).await {
             done.extend(mended);
             continue;

@@ -25,17 +25,7 @@ use self::statements::CHECKS;
 use super::{
     StoreError, bodies, change_numbers, control_messages, deliveries, mailboxes, receipts, released, retention,
 };
-use crate::embedded::EmbeddedContents;
-
-/// Findings of one kind that a report lists; the others are counted. Enough to see what they have in common.
-const LISTED: usize = 100;
-
-/// Findings of one check that one repair mends, so that a ledger full of them does not fill the memory. Another repair
-/// mends the next.
-const MENDED_AT_ONCE: usize = 10_000;
-
-/// Contents that a repair lets go of under one flush.
-const RELEASED_AT_ONCE: usize = 500;
+use crate::{embedded::EmbeddedContents, limits};
 
 /// What contradicts what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -223,10 +213,10 @@ impl Notes {
     fn add(&mut self, kind: FindingKind, check: Check, key: Key, subject: Subject) {
         let noted = self.0.entry((kind, check)).or_default();
         noted.count += 1;
-        if noted.subjects.len() < LISTED {
+        if noted.subjects.len() < limits::LISTED_FINDINGS {
             noted.subjects.push(subject);
         }
-        if noted.keys.len() < MENDED_AT_ONCE {
+        if noted.keys.len() < limits::MENDED_FINDINGS {
             noted.keys.push(key);
         }
     }
@@ -252,7 +242,7 @@ pub(in crate::embedded) fn add(all: &mut Vec<Findings>, more: Vec<Findings>) {
 
 /// Some of what was let go of, and is not gone yet.
 pub(in crate::embedded) fn released(connection: &Connection) -> Result<Vec<ContentHandle>, StoreError> {
-    released::some(connection, RELEASED_AT_ONCE)
+    released::some(connection, limits::RELEASED_AT_ONCE)
 }
 
 /// Forgets that these were let go of: they are gone.
@@ -267,7 +257,7 @@ impl Findings {
             Some(last) => {
                 last.count += self.count;
                 last.subjects.extend(self.subjects);
-                last.subjects.truncate(LISTED);
+                last.subjects.truncate(limits::LISTED_FINDINGS);
             }
             None => found.push(self),
         }

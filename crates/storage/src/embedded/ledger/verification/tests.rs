@@ -361,7 +361,7 @@ async fn many_findings_are_counted_and_some_listed() {
     }
     notes.add(DamagedRow, Check::Incomplete, Key::File, Subject::that("damaged"));
     let [found] = notes.findings().try_into().unwrap();
-    assert_eq!((found.count, found.subjects.len()), (3_001, LISTED));
+    assert_eq!((found.count, found.subjects.len()), (3_001, limits::LISTED_FINDINGS));
 }
 
 /// Opens the data directory anew after `act` on its blocks' folder.
