@@ -28,7 +28,9 @@ pub(crate) async fn unless_interrupted<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
-        done = work => done,
+        // Heard before anything is begun.
+        biased;
         () = heard() => Err(Failure::interrupted(format!("interrupted: {told}"))),
+        done = work => done,
     }
 }

@@ -156,22 +156,6 @@ async fn a_restore_that_is_interrupted_says_so_and_leaves_nothing() {
     home.run(["restore"].iter().chain(&from)).await.succeeded();
 }
 
-#[tokio::test]
-async fn a_backup_that_is_interrupted_says_so_and_leaves_nothing() {
-    let home = Home::new("http://127.0.0.1:1");
-    let mut relay = TestRelay::start().await;
-    relay.kill().await;
-    let (data, to) = (relay.data_dir(), home.path().join("backup"));
-    let (key, bytes) = pipe_in_place_of(&data.join("node.key"));
-    let mut running = home.start_heard(["backup", "--data-dir", data.to_str().unwrap(), "--to", to.to_str().unwrap()]);
-    let opened = within("the key opened", tokio::fs::OpenOptions::new().write(true).open(&key)).await.unwrap();
-    running.signal("-INT").await;
-    let (exit, err) = running.ended_saying().await;
-    assert_eq!(exit, 130, "{err}");
-    assert!(err.contains("interrupted: no backup was made") && !to.exists(), "{err}");
-    drop((opened, bytes));
-}
-
 #[cfg(target_os = "linux")]
 /// Processes whose command line names something in `folder`.
 fn processes_in(folder: &Path) -> usize {
