@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use sealpost_protocol::{Clock, SystemClock, Timestamp};
+use sealpost_agent::SystemClock;
+use sealpost_protocol::{Clock, Timestamp};
 
 /// The clock; it stands until it is turned.
 #[derive(Debug)]

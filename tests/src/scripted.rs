@@ -9,6 +9,7 @@ use std::{
 
 use crate::HandClock;
 use futures::stream::BoxStream;
+use sealpost_agent::SystemClock;
 use sealpost_api::{
     CODE_METADATA,
     v1::{
@@ -23,7 +24,7 @@ use sealpost_api::{
 use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
 use sealpost_protocol::{
     ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
-    SystemClock, Timestamp,
+    Timestamp,
     encoding::{Decode, Encode},
     limits as wire,
 };

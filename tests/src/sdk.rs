@@ -11,9 +11,10 @@ use std::{
 
 use sealpost_agent::{
     Agent, IdentityFile, InboxMessage, MasterKeySource, Outgoing, ReceivingLimits, RelayAddress, Sent, Surroundings,
+    SystemClock,
 };
 use sealpost_crypto::{Content, KeyFileProvider, Payload};
-use sealpost_protocol::{AgentId, Clock, MessageRef, SystemClock, Timestamp};
+use sealpost_protocol::{AgentId, Clock, MessageRef, Timestamp};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 

@@ -5,11 +5,12 @@
 
 use std::{collections::HashSet, fs, net::TcpListener, path::Path, time::Duration};
 
+use sealpost_agent::SystemClock;
 use sealpost_api::v1;
 use sealpost_protocol::{
     AgentId, Attempt, BodyAccess, BodyDescription, Clock, Header, HeaderFields, MessageClass, MessageId, MessageRef,
     PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf, Recipients, Scheme, SenderSeal, SignedPart, Signer,
-    SystemClock, Verdict, encoding::Encode,
+    Verdict, encoding::Encode,
 };
 use sealpost_relay::Operations;
 use sealpost_tests::{

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests: the first surprise ends them")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -79,4 +79,36 @@ fn times_and_sizes_stand_in_the_limits_of_their_crate() {
     assert!(looked > 200, "the search finds what is there: {looked}");
     assert!(states_a_limit("busy_timeout(Duration::from_secs(5))") && states_a_limit("let buffer = vec![0; 1 << 20];"));
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The documents, those of decisions among them.
+fn documents() -> Vec<PathBuf> {
+    let in_folder = |folder: &str| fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+    let all = ["", "docs", "docs/decisions", "docs/models"].into_iter().flat_map(in_folder);
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// The paths of this repository that a document names: as code from the root, or as a link from where it lies.
+fn named_paths(document: &Path, text: &str) -> BTreeSet<PathBuf> {
+    let folders = ["crates/", "docs/", "fuzz/", "scripts/", "tests/"];
+    let code = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_whitespace().next());
+    let code = code.filter(|code| folders.iter().any(|folder| code.starts_with(folder))).map(|code| root().join(code));
+    let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+    let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+    code.chain(links.map(|link| document.parent().unwrap().join(link))).collect()
+}
+
+#[test]
+fn what_the_documents_name_is_there() {
+    let mut named = 0;
+    for document in documents() {
+        let text = fs::read_to_string(&document).unwrap();
+        for path in named_paths(&document, &text) {
+            named += 1;
+            assert!(path.exists(), "{} names {}", document.display(), path.display());
+        }
+    }
+    assert!(named > 30, "the search finds what is there: {named}");
+    let gone = named_paths(Path::new("docs/one.md"), "see `crates/gone/src/lib.rs` and [two](two.md#part)");
+    assert_eq!(gone, [root().join("crates/gone/src/lib.rs"), PathBuf::from("docs/two.md")].into());
 }

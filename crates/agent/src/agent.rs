@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -23,6 +23,7 @@ use crate::{
     control::OwedSteps,
     error::{OpenAgentError, StateError},
     limits,
+    mailbox_place::MailboxPlace,
     message_ids::MessageIds,
     outbox::Holds,
     records::{IdentityRecord, RelayRecord},
@@ -74,8 +75,8 @@ pub struct Agent {
     pub(crate) receiving: ReceivingLimits,
     /// Whose bodies were asked for here.
     pub(crate) wanted: Wanted,
-    /// Up to where the mailbox holds nothing that could still be answered.
-    pub(crate) passed: AtomicU64,
+    /// Where it is read on.
+    pub(crate) mailbox: MailboxPlace,
     /// Whether the store was found to be no old copy since the relay was last out of reach.
     pub(crate) is_current: AtomicBool,
     /// Whether the relay's ledger contradicts what it has countersigned: it takes no receipts then.
@@ -84,10 +85,6 @@ pub struct Agent {
     pub(crate) owed_steps: OwedSteps,
     /// Up to where control messages were taken in since the relay was last told.
     pub(crate) control_taken: AtomicU64,
-    /// Where the last page ended, while there are more.
-    pub(crate) reached: AtomicU64,
-    /// Pages in a row that brought nothing.
-    pub(crate) fruitless: AtomicUsize,
     pub(crate) relay: Option<RelayClient>,
 }
 
@@ -231,13 +228,11 @@ impl Agent {
             lost_bodies: LostBodies::default(),
             receiving: surroundings.receiving,
             wanted: Wanted::default(),
-            passed: AtomicU64::new(0),
+            mailbox: MailboxPlace::default(),
             is_current: AtomicBool::new(false),
             is_forked: AtomicBool::new(false),
             owed_steps: OwedSteps::default(),
             control_taken: AtomicU64::new(0),
-            reached: AtomicU64::new(0),
-            fruitless: AtomicUsize::new(0),
             relay: None,
         }
     }

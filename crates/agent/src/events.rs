@@ -212,6 +212,7 @@ impl Event {
     }
 }
 
+/// Its first byte says what it is, in this order: a number is never given to anything else, since rows may bear it.
 impl Encode for Event {
     fn encode(&self, writer: &mut Writer) {
         match self {
@@ -219,31 +220,37 @@ impl Encode for Event {
             Self::SealedAnew { message, recipient, attempt, reason } => {
                 writer.u8(2).value(message).value(recipient).value(attempt).value(reason)
             }
-            Self::Missing { sender, before: Some(id), count } => {
-                writer.u8(50).value(&MessageRef { sender: *sender, id: *id }).u32(*count)
+            Self::Failed { message, recipient, reason: FailureReason::Refused(reason) } => {
+                writer.u8(3).value(message).value(recipient).value(reason)
             }
-            Self::Missing { sender, before: None, count } => writer.u8(61).value(sender).u32(*count),
-            Self::Read { reader, up_to } => writer.u8(52).value(reader).value(up_to),
-            Self::Typing { peer } => writer.u8(53).value(peer),
-            Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
             Self::RestoredCopy { sign } => writer.u8(4).bytes(sign.as_bytes()),
-            Self::PrekeysRefused { code } => writer.u8(70).bytes(code.as_bytes()),
-            Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(71).u64(*one_time_curve).u64(*one_time_kem),
             Self::BodyGone { message, sender } => writer.u8(16).value(message).value(sender),
-            Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
-            Self::BodyDamaged { message, sender } => writer.u8(64).value(message).value(sender),
-            Self::SentAgain { message, recipient, attempt, reason } => {
-                writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
-            }
             Self::JoinedGroup { group, founder } => writer.u8(32).value(group).value(founder),
             Self::RemovedFromGroup { group, founder } => writer.u8(33).value(group).value(founder),
             Self::LeftGroup { group, member } => writer.u8(34).value(group).value(member),
-            Self::Failed { message, recipient, reason } => match reason {
-                FailureReason::Refused(reason) => writer.u8(3).value(message).value(recipient).value(reason),
-                FailureReason::Expired => writer.u8(62).value(message).value(recipient),
-                FailureReason::Evicted => writer.u8(63).value(message).value(recipient),
-                FailureReason::Lost => writer.u8(65).value(message).value(recipient),
-            },
+            Self::SentAgain { message, recipient, attempt, reason } => {
+                writer.u8(35).value(message).value(recipient).value(attempt).value(reason)
+            }
+            Self::Missing { sender, before: Some(id), count } => {
+                writer.u8(50).value(&MessageRef { sender: *sender, id: *id }).u32(*count)
+            }
+            Self::ForkedLedger { store, relay } => writer.u8(51).u64(*store).u64(*relay),
+            Self::Read { reader, up_to } => writer.u8(52).value(reader).value(up_to),
+            Self::Typing { peer } => writer.u8(53).value(peer),
+            Self::BodyLost { message, sender } => writer.u8(60).value(message).value(sender),
+            Self::Missing { sender, before: None, count } => writer.u8(61).value(sender).u32(*count),
+            Self::Failed { message, recipient, reason: FailureReason::Expired } => {
+                writer.u8(62).value(message).value(recipient)
+            }
+            Self::Failed { message, recipient, reason: FailureReason::Evicted } => {
+                writer.u8(63).value(message).value(recipient)
+            }
+            Self::BodyDamaged { message, sender } => writer.u8(64).value(message).value(sender),
+            Self::Failed { message, recipient, reason: FailureReason::Lost } => {
+                writer.u8(65).value(message).value(recipient)
+            }
+            Self::PrekeysRefused { code } => writer.u8(70).bytes(code.as_bytes()),
+            Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(71).u64(*one_time_curve).u64(*one_time_kem),
         };
     }
 }
@@ -266,32 +273,32 @@ impl Decode for Event {
                 recipient: AgentId::decode(reader)?,
                 reason: FailureReason::Refused(RefusalReason::decode(reader)?),
             },
-            62 => Self::failed(reader, FailureReason::Expired)?,
-            63 => Self::failed(reader, FailureReason::Evicted)?,
-            65 => Self::failed(reader, FailureReason::Lost)?,
+            4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
+            16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
+            34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
             35 => Self::SentAgain {
                 message: MessageId::decode(reader)?,
                 recipient: AgentId::decode(reader)?,
                 attempt: Attempt::decode(reader)?,
                 reason: RefusalReason::decode(reader)?,
             },
-            32 => Self::JoinedGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
-            33 => Self::RemovedFromGroup { group: GroupId::decode(reader)?, founder: AgentId::decode(reader)? },
-            34 => Self::LeftGroup { group: GroupId::decode(reader)?, member: AgentId::decode(reader)? },
-            4 => Self::RestoredCopy { sign: reader.text("a sign", limits::SIGN)?.to_owned() },
             50 => {
                 let MessageRef { sender, id } = MessageRef::decode(reader)?;
                 Self::Missing { sender, before: Some(id), count: reader.u32()? }
             }
-            61 => Self::Missing { sender: AgentId::decode(reader)?, before: None, count: reader.u32()? },
+            51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
             52 => Self::Read { reader: AgentId::decode(reader)?, up_to: MessageId::decode(reader)? },
             53 => Self::Typing { peer: AgentId::decode(reader)? },
-            51 => Self::ForkedLedger { store: reader.u64()?, relay: reader.u64()? },
+            60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            61 => Self::Missing { sender: AgentId::decode(reader)?, before: None, count: reader.u32()? },
+            62 => Self::failed(reader, FailureReason::Expired)?,
+            63 => Self::failed(reader, FailureReason::Evicted)?,
+            64 => Self::BodyDamaged { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
+            65 => Self::failed(reader, FailureReason::Lost)?,
             70 => Self::PrekeysRefused { code: reader.text("a code", limits::CODE)?.to_owned() },
             71 => Self::PrekeysLow { one_time_curve: reader.u64()?, one_time_kem: reader.u64()? },
-            16 => Self::BodyGone { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
-            60 => Self::BodyLost { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
-            64 => Self::BodyDamaged { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

@@ -33,6 +33,7 @@ mod follow;
 mod groups;
 mod identity_file;
 mod inbox;
+mod mailbox_place;
 mod marks;
 mod message_ids;
 mod outbox;
@@ -56,6 +57,7 @@ mod stored_message;
 mod surroundings;
 mod sweep;
 mod sync;
+mod system_clock;
 mod turns;
 
 #[cfg(test)]
@@ -88,6 +90,7 @@ pub use status::{LocalState, MessageStatus, ProvenStatus};
 pub use stored_message::{StoredBody, StoredContent, StoredMessage};
 pub use surroundings::Surroundings;
 pub use sync::Synced;
+pub use system_clock::SystemClock;
 pub use turns::Turn;
 
 // Files that are their owner's alone, as the store's are: for a key beside it, or an identity that is carried elsewhere.

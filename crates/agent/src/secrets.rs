@@ -119,7 +119,7 @@ fn shown() -> BTreeMap<&'static str, String> {
 const BY_OTHERS: [&str; 6] = ["Agent", "BodyReader", "Composed", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
 
 /// Those that hold neither a secret nor what was said.
-const OPEN: [&str; 56] = [
+const OPEN: [&str; 57] = [
     "Arrival",
     "Backoff",
     "CancelError",
@@ -168,6 +168,7 @@ const OPEN: [&str; 56] = [
     "Surroundings",
     "SyncError",
     "Synced",
+    "SystemClock",
     "SystemPrimitives",
     "Transfer",
     "TransferKind",

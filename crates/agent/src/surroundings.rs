@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use sealpost_crypto::{Primitives, SystemPrimitives};
-use sealpost_protocol::{Clock, SystemClock};
+use sealpost_protocol::Clock;
 
-use crate::{bodies::ReceivingLimits, limits};
+use crate::{bodies::ReceivingLimits, limits, system_clock::SystemClock};
 
 /// What an agent has from outside: the time and randomness; and its limits.
 #[derive(Clone)]

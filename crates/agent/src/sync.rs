@@ -67,9 +67,8 @@ impl Agent {
     pub(crate) async fn sync_past_damage(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
         let result = Box::pin(self.try_sync_page(wait.min(limits::RECEIVE_WAIT), damage)).await;
         if let Err(error) = &result {
-            // Whoever answers next may count otherwise, and may know of another copy of the store.
-            self.passed.store(0, Ordering::Relaxed);
-            self.reached.store(0, Ordering::Relaxed);
+            // Whoever answers next may know of another copy of the store, too.
+            self.mailbox.begin_anew();
             if error.relay().is_some_and(|error| error.code().is_none()) {
                 self.is_current.store(false, Ordering::Relaxed);
             }
@@ -86,28 +85,12 @@ impl Agent {
         let received = self.take_in_page(&page, damage).await?;
         self.confirm_control().await;
         let given = damage.set_aside(self.give_receipts_if_taken().await)?;
-        let mut synced = Synced { received, receipts: before + given, more: false, transfers: false };
-        let mut bears_fruit = received > 0;
-        match page.entries.last() {
-            Some(last) => {
-                // What was refused has left the mailbox: a page that ends further on is another one.
-                bears_fruit |= self.reached.swap(last.mailbox_seq, Ordering::Relaxed) < last.mailbox_seq;
-                if given == 0 {
-                    // Nothing of it could be answered: it must not stand before what comes after.
-                    bears_fruit |= self.passed.swap(last.mailbox_seq, Ordering::Relaxed) < last.mailbox_seq;
-                }
-            }
-            // What was passed over may be another by now, if something on the way had altered it.
-            None => self.passed.store(0, Ordering::Relaxed),
-        }
-        let fruitless = if bears_fruit { 0 } else { self.fruitless.load(Ordering::Relaxed) + 1 };
-        synced.more = is_full(&page) && fruitless < limits::FRUITLESS_PAGES;
-        self.fruitless.store(if synced.more { fruitless } else { 0 }, Ordering::Relaxed);
-        if !synced.more {
-            self.reached.store(0, Ordering::Relaxed);
-        }
+        let last = page.entries.last().map(|last| last.mailbox_seq);
+        let is_further = self.mailbox.note_page(last, given > 0);
+        let more = self.mailbox.reads_on(is_full(&page), received > 0 || is_further);
+        let mut synced = Synced { received, receipts: before + given, more, transfers: false };
         if !synced.more && (moves || self.awaits_bodies().await?) {
-            let seen = page.entries.last().map_or(self.passed.load(Ordering::Relaxed), |last| last.mailbox_seq);
+            let seen = last.unwrap_or_else(|| self.mailbox.passed());
             synced.transfers = Box::pin(self.move_bodies(uploads, seen, wait, damage)).await?;
             synced.receipts += damage.set_aside(self.give_receipts_if_taken().await)?;
         }
@@ -247,7 +230,7 @@ impl Agent {
     }
 
     async fn page(&self, wait: Duration) -> Result<v1::ReceiveResponse, SyncError> {
-        let after = self.passed.load(Ordering::Relaxed);
+        let after = self.mailbox.passed();
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         Ok(self.relay().await?.receive(v1::ReceiveRequest { after, wait_ms, ..Default::default() }).await?)
     }

@@ -103,42 +103,58 @@ struct Subject {
 
 /// An event for a program, and in words; nothing of what this version does not know.
 async fn words(context: &Context, agent: &Agent, noted: &Noted) -> Option<(Told, String)> {
-    let (other, group) = (agent_of(&noted.event), group_of(&noted.event));
-    let name = match other {
-        Some(other) => context.name_of(agent, other).await,
+    let (party, group) = (Party::of(&noted.event), group_of(&noted.event));
+    let name = match &party {
+        Some(party) => context.name_of(agent, party.agent()).await,
         None => None,
     };
     let group_name = match group {
         Some(group) => agent.group(group).await.ok().map(|group| group.name),
         None => None,
     };
+    let who = party.as_ref().map(|party| output::named_agent(name.as_deref(), party.agent()));
     let subject = Subject {
-        who: other.map(|other| output::named_agent(name.as_deref(), other)).unwrap_or_default(),
+        who: who.unwrap_or_default(),
         group: group.map(|group| output::named_group(group_name.as_deref(), &group.to_string())).unwrap_or_default(),
     };
     let (told, text) = about_message(&noted.event, &subject)
         .or_else(|| about_membership(&noted.event, &subject))
         .or_else(|| about_mark(&noted.event, &subject))
         .or_else(|| about_itself(&noted.event))?;
-    Some((Told { group_name, at: noted.at.to_string(), ..told.with_name(name) }, text))
+    Some((Told { group_name, at: noted.at.to_string(), ..told.with_party(party, name) }, text))
 }
 
-/// The other agent that an event is about; none is about two.
-fn agent_of(event: &Event) -> Option<AgentId> {
-    match event {
-        Event::SealedAnew { recipient: agent, .. }
-        | Event::SentAgain { recipient: agent, .. }
-        | Event::Failed { recipient: agent, .. }
-        | Event::BodyGone { sender: agent, .. }
-        | Event::BodyLost { sender: agent, .. }
-        | Event::BodyDamaged { sender: agent, .. }
-        | Event::Missing { sender: agent, .. }
-        | Event::JoinedGroup { founder: agent, .. }
-        | Event::RemovedFromGroup { founder: agent, .. }
-        | Event::LeftGroup { member: agent, .. }
-        | Event::Read { reader: agent, .. }
-        | Event::Typing { peer: agent } => Some(*agent),
-        _ => None,
+/// The other agent that an event is about, and as what; none is about two.
+enum Party {
+    Sender(AgentId),
+    Recipient(AgentId),
+    /// Whose doing it is.
+    Other(AgentId),
+}
+
+impl Party {
+    fn of(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::SealedAnew { recipient, .. }
+            | Event::SentAgain { recipient, .. }
+            | Event::Failed { recipient, .. } => Self::Recipient(*recipient),
+            Event::BodyGone { sender, .. }
+            | Event::BodyLost { sender, .. }
+            | Event::BodyDamaged { sender, .. }
+            | Event::Missing { sender, .. } => Self::Sender(*sender),
+            Event::JoinedGroup { founder: other, .. }
+            | Event::RemovedFromGroup { founder: other, .. }
+            | Event::LeftGroup { member: other, .. }
+            | Event::Read { reader: other, .. }
+            | Event::Typing { peer: other } => Self::Other(*other),
+            _ => return None,
+        })
+    }
+
+    fn agent(&self) -> AgentId {
+        match self {
+            Self::Sender(agent) | Self::Recipient(agent) | Self::Other(agent) => *agent,
+        }
     }
 }
 
@@ -156,25 +172,25 @@ impl Told {
         Self { event, ..Self::default() }
     }
 
-    /// With the name of the one agent that it is about.
-    fn with_name(self, name: Option<String>) -> Self {
-        match (&self.sender, &self.recipient, &self.agent) {
-            (Some(_), ..) => Self { sender_name: name, ..self },
-            (_, Some(_), _) => Self { recipient_name: name, ..self },
-            (.., Some(_)) => Self { agent_name: name, ..self },
-            _ => self,
+    fn with_party(self, party: Option<Party>, name: Option<String>) -> Self {
+        let Some(party) = party else { return self };
+        let id = Some(party.agent().to_string());
+        match party {
+            Party::Sender(_) => Self { sender: id, sender_name: name, ..self },
+            Party::Recipient(_) => Self { recipient: id, recipient_name: name, ..self },
+            Party::Other(_) => Self { agent: id, agent_name: name, ..self },
         }
     }
 }
 
 /// What became of a message.
 fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, String)> {
-    if let Event::Missing { sender, before, count } = event {
+    if let Event::Missing { before, count, .. } = event {
         let what = if *count == 1 { "1 message".to_owned() } else { format!("up to {count} messages") };
         let place = before.map(|id| format!(" before {id}")).unwrap_or_default();
         let text = format!("{what} of {who}{place} did not come: lost, expired, taken back, or late");
         let id = before.map(|id| id.to_string());
-        let told = Told { id, sender: Some(sender.to_string()), count: Some(*count), ..Told::new("message:missing") };
+        let told = Told { id, count: Some(*count), ..Told::new("message:missing") };
         return Some((told, text));
     }
     let (name, id, reason, text) = match event {
@@ -217,27 +233,11 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
         }
         _ => return None,
     };
-    let told = Told { id: Some(id.to_string()), reason: Some(reason), ..Told::new(name) };
-    Some((told.with_parties(event), text))
-}
-
-impl Told {
-    /// With whom a message is from or for, and the attempt that comes.
-    fn with_parties(self, event: &Event) -> Self {
-        let (mut sender, mut recipient, mut attempt) = (None, None, None);
-        match event {
-            Event::SealedAnew { recipient: of, attempt: next, .. }
-            | Event::SentAgain { recipient: of, attempt: next, .. } => {
-                (recipient, attempt) = (Some(of.to_string()), Some(next.number()));
-            }
-            Event::Failed { recipient: of, .. } => recipient = Some(of.to_string()),
-            Event::BodyGone { sender: of, .. }
-            | Event::BodyLost { sender: of, .. }
-            | Event::BodyDamaged { sender: of, .. } => sender = Some(of.to_string()),
-            _ => {}
-        }
-        Self { sender, recipient, attempt, ..self }
-    }
+    let attempt = match event {
+        Event::SealedAnew { attempt, .. } | Event::SentAgain { attempt, .. } => Some(attempt.number()),
+        _ => None,
+    };
+    Some((Told { id: Some(id.to_string()), attempt, reason: Some(reason), ..Told::new(name) }, text))
 }
 
 /// The end of a message that did not reach its recipient.
@@ -255,31 +255,31 @@ fn failed(reason: FailureReason, message: &str, who: &str) -> (&'static str, Str
 
 /// Who has become a member of a group, and who is one no more.
 fn about_membership(event: &Event, Subject { who, group }: &Subject) -> Option<(Told, String)> {
-    let (name, id, agent, text) = match event {
-        Event::JoinedGroup { group: id, founder } => {
-            ("group:joined", id, founder, format!("{who} has made this agent a member of the group {group}"))
+    let (name, id, text) = match event {
+        Event::JoinedGroup { group: id, .. } => {
+            ("group:joined", id, format!("{who} has made this agent a member of the group {group}"))
         }
-        Event::RemovedFromGroup { group: id, founder } => {
-            ("group:removed", id, founder, format!("{who} has removed this agent from the group {group}"))
+        Event::RemovedFromGroup { group: id, .. } => {
+            ("group:removed", id, format!("{who} has removed this agent from the group {group}"))
         }
-        Event::LeftGroup { group: id, member } => {
-            ("group:left", id, member, format!("{who} has left the group {group}; a new epoch has begun"))
+        Event::LeftGroup { group: id, .. } => {
+            ("group:left", id, format!("{who} has left the group {group}; a new epoch has begun"))
         }
         _ => return None,
     };
-    Some((Told { group: Some(id.to_string()), agent: Some(agent.to_string()), ..Told::new(name) }, text))
+    Some((Told { group: Some(id.to_string()), ..Told::new(name) }, text))
 }
 
 /// What a peer shows of its reading and writing.
 fn about_mark(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, String)> {
-    let (name, id, agent, text) = match event {
-        Event::Read { reader, up_to } => {
-            ("message:read", Some(up_to.to_string()), reader, format!("{who} has read everything up to {up_to}"))
+    let (name, id, text) = match event {
+        Event::Read { up_to, .. } => {
+            ("message:read", Some(up_to.to_string()), format!("{who} has read everything up to {up_to}"))
         }
-        Event::Typing { peer } => ("agent:typing", None, peer, format!("{who} is writing")),
+        Event::Typing { .. } => ("agent:typing", None, format!("{who} is writing")),
         _ => return None,
     };
-    Some((Told { id, agent: Some(agent.to_string()), ..Told::new(name) }, text))
+    Some((Told { id, ..Told::new(name) }, text))
 }
 
 /// What became of the agent's store, and of its relay.

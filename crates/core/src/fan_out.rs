@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     Submission, WakeUps,
-    delivery_router::{drop_refused, store_contents},
+    acceptance::{drop_refused, store_contents},
     limits,
     ports::{AcceptError, AcceptanceOutcome, BackendError, Contents, Ledger},
     release,

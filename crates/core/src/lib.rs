@@ -11,6 +11,7 @@ pub mod ports;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+mod acceptance;
 mod admission;
 mod clock_watch;
 mod delivery_router;

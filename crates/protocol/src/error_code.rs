@@ -76,7 +76,7 @@ error_codes! {
     StaleManifest = "stale-manifest", false;
     /// The manifest, or a key in it, has expired.
     Expired = "expired", false;
-    /// The scheme is not served by this relay.
+    /// The scheme is not served by this relay: a code of the wire that a relay of ours, which serves all, never says.
     UnsupportedScheme = "unsupported-scheme", false;
     /// The recipient's mailbox has no room.
     MailboxFull = "mailbox-full", true;

@@ -2,7 +2,7 @@
 //!
 //! Each type here is valid by construction: decoding is the check. Every signed or hashed structure has one
 //! canonical encoding (see [`encoding`]), specified byte by byte in `docs/protocol.md`. Nothing in this crate
-//! holds a private key, opens a message or does I/O, but for [`SystemClock`], which asks the system for the time.
+//! holds a private key, opens a message or does I/O.
 
 pub mod encoding;
 pub mod limits;
@@ -27,7 +27,7 @@ mod time;
 
 pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
 pub use body::{BodyHasher, PieceHash};
-pub use clock::{Clock, SystemClock};
+pub use clock::Clock;
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use header::{

@@ -65,7 +65,7 @@ pub enum DeliveryState {
 pub enum FailureReason {
     /// Its life ended in the mailbox.
     Expired,
-    /// The mailbox overflowed.
+    /// The mailbox overflowed: a reason of the wire that a relay of ours, whose full mailboxes refuse, never gives.
     Evicted,
     /// The relay's store no longer has its content, or not as it was accepted.
     Lost,

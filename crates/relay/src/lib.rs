@@ -14,6 +14,7 @@ mod node_keys;
 mod operators;
 mod peer;
 mod relay;
+mod system_clock;
 mod tasks;
 mod transport;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sealpost_core::ports::BackendError;
-use sealpost_protocol::{Clock, LedgerId, MessageId, SystemClock};
+use sealpost_protocol::{Clock, LedgerId, MessageId};
 use sealpost_storage::{
     BackupError, BackupReport, BackupStop, BlocksReport, CollectionReport, ContentLocation, Embedded, EmbeddedContents,
     OpenContentsError, OpenDataDirectoryError, RepairReport, VerificationReport, is_inside, restore_files,
@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::{
     ledger_identity::{self, LedgerIdentityError},
     node_keys::NodeKeys,
+    system_clock::SystemClock,
 };
 
 /// What a folder is called while a backup is put into it.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use sealpost_core::{Ports, Services, Uptime};
-use sealpost_protocol::{Clock, LedgerId, NodeId, Signer, SystemClock};
+use sealpost_protocol::{Clock, LedgerId, NodeId, Signer};
 use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -21,6 +21,7 @@ use crate::{
     ledger_identity::{self, LedgerIdentityError},
     node_keys::NodeKeys,
     operators::Operations,
+    system_clock::SystemClock,
     tasks::Tasks,
     transport::{self, TlsError},
 };

@@ -105,13 +105,16 @@ where
     }
 
     fn answer(self: Box<Self>, group: Result<(), JobError>) {
-        let answer = match (group, self.result) {
-            (Err(_), Some(result)) if self.ended_transaction => result,
+        let Self { work, result, ended_transaction, caller } = *self;
+        let answer = match (group, result) {
+            (Err(_), Some(result)) if ended_transaction => result,
             (Err(error), _) => Err(error.into()),
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(JobError::Closed.into()),
         };
+        // Whoever hears of the end may count on it that nothing is held any more of what it gave.
+        drop(work);
         // A caller who has gone does not want to know; the work stands.
-        drop(self.caller.send(answer));
+        drop(caller.send(answer));
     }
 }

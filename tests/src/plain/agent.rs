@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use sealpost_agent::SystemClock;
 use sealpost_api::v1;
 use sealpost_crypto::{
     BodyKey, BodyOpener, BodySeal, Content, ContentKey, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys,
@@ -11,7 +12,7 @@ use sealpost_crypto::{
 use sealpost_protocol::{
     AgentId, Attempt, BodyAccess, BodyDescription, Bundle, Clock, Envelope, Header, HeaderFields, KemPrekeyKind, KeyId,
     MessageClass, MessageId, MessageRef, Opening, PartHash, Priority, ReceiptBatch, ReceiptHead, ReceiptLeaf,
-    Recipients, Scheme, SignedPart, Signer, Suite, SystemClock, Verdict,
+    Recipients, Scheme, SignedPart, Signer, Suite, Verdict,
     encoding::{Decode, Encode},
     limits,
 };

@@ -4,9 +4,10 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
+use sealpost_agent::SystemClock;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, Primitives, SystemPrimitives};
-use sealpost_protocol::{AccessClaim, Clock, Signer as _, SystemClock, Timestamp};
+use sealpost_protocol::{AccessClaim, Clock, Signer as _, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

@@ -1,12 +1,13 @@
 //! Messages without a ratchet, as an agent would send them that checks nothing.
 
+use sealpost_agent::SystemClock;
 use sealpost_api::v1;
 use sealpost_crypto::{
     BodySeal, BodySealer, ContentKey, ContentKind, GroupKey, IdentityPrivateKey, Prelude, SystemPrimitives, wrap_key,
 };
 use sealpost_protocol::{
     AgentId, BodyAccess, BodyDescription, Clock, CurveKey, Header, HeaderFields, MessageClass, MessageId, MessageRef,
-    MessageType, Prekey, Priority, Recipients, SenderSeal, SignedPart, Signer, SystemClock, encoding::Encode, limits,
+    MessageType, Prekey, Priority, Recipients, SenderSeal, SignedPart, Signer, encoding::Encode, limits,
 };
 
 use super::credentials::random;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sealpost_agent::SystemClock;
 use sealpost_api::v1;
 use sealpost_crypto::{
     Content, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, Payload, Plaintext, Primitives, ResponderKemKey,
@@ -9,7 +10,7 @@ use sealpost_crypto::{
 };
 use sealpost_protocol::{
     Bundle, Clock, Header, HeaderFields, KeyId, MessageClass, MessageId, MessageRef, Priority, Recipients, Scheme,
-    SignedManifest, Suite, SystemClock, Timestamp, encoding::Encode, limits,
+    SignedManifest, Suite, Timestamp, encoding::Encode, limits,
 };
 
 use crate::Outcome;

@@ -1,7 +1,7 @@
 //! `sealpost status`: what became of a message, recipient by recipient.
 
-use sealpost_agent::{LocalState, ProvenStatus, RelayError, StoredBody, StoredContent, StoredMessage};
-use sealpost_protocol::{Clock, ErrorCode, SystemClock, Timestamp};
+use sealpost_agent::{LocalState, ProvenStatus, RelayError, StoredBody, StoredContent, StoredMessage, SystemClock};
+use sealpost_protocol::{Clock, ErrorCode, Timestamp};
 use serde::Serialize;
 
 use crate::{

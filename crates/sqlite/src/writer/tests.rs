@@ -1,7 +1,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
-    sync::mpsc as sync_mpsc,
+    sync::{Arc, mpsc as sync_mpsc},
     task::Poll,
     time::Duration,
 };
@@ -307,5 +307,22 @@ async fn a_job_may_drop_the_last_handle() -> TestResult {
     drop(writer);
     drop(gate);
     outlived.recv_timeout(Duration::from_secs(10))?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_job_holds_is_let_go_of_before_its_caller_hears() -> TestResult {
+    let writer = start(4)?;
+    let held = Arc::new(());
+    for _ in 0..2_000 {
+        let holds = Arc::clone(&held);
+        writer
+            .run(move |_| {
+                let _held = &holds;
+                Ok::<_, JobError>(())
+            })
+            .await?;
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::{Connection, Transaction};
-use sealpost_blocks::{BlockHandle, BlockStore, Collection, Damage, DamagedPart, ReadError, Stats, WhiteningPolicy};
+use sealpost_blocks::{BlockHandle, BlockStore, Collection, Damage, DamagedPart, ReadError, Stats};
 use sealpost_core::ports::{BackendError, Contents};
 use sealpost_protocol::{AgentId, MessageId};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     EmbeddedContents,
     blocks::{self, Blocks},
-    contents_mark, is_passing, needed,
+    contents_mark,
+    forms::form,
+    is_passing, needed,
 };
 use crate::{
     embedded::ledger::verification::{self, FindingKind, Findings, Rebuilt},
@@ -82,7 +84,7 @@ pub struct ContentLocation {
     /// BLAKE3 of the content, in hexadecimal digits.
     pub content_hash: String,
     /// Bytes of its blocks, all but the last of which may be smaller.
-    pub block_size: u64,
+    pub block_size: u32,
     /// How many blocks give one block of data.
     pub tuple_size: u8,
     /// Whether its random blocks are shared or its own: `pooled` or `fresh`.
@@ -289,22 +291,19 @@ impl ContentLocation {
     #[must_use]
     pub fn of(handle: &[u8]) -> Option<Self> {
         let parsed = BlockHandle::from_bytes(handle).ok()?;
-        let policy = match parsed.policy() {
-            WhiteningPolicy::Pooled => "pooled",
-            WhiteningPolicy::Fresh => "fresh",
-        };
+        let form = form(&parsed);
         Some(Self {
             sender: None,
             recipient: None,
             handle: hex(handle),
             url: parsed.to_url(),
-            length: parsed.length(),
+            length: form.length,
             content_hash: hex(&parsed.content_hash()),
-            block_size: parsed.block_size().bytes() as u64,
-            tuple_size: parsed.tuple_size().get(),
-            policy: policy.to_owned(),
-            is_cbl: parsed.is_cbl(),
-            cbl_block_ids: parsed.block_ids().map(|id| id.to_string()).collect(),
+            block_size: form.block_size,
+            tuple_size: form.tuple_size,
+            policy: form.policy.as_str().to_owned(),
+            is_cbl: form.is_cbl,
+            cbl_block_ids: form.block_ids.iter().map(|id| hex(id)).collect(),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealpost_blocks::{BlockHandle, BlockStore, ContentOptions, WhiteningPolicy, WriteError};
+use sealpost_blocks::{BlockHandle, BlockStore, ContentOptions, WriteError};
 use sealpost_core::ports::{BackendError, ContentHandle, ContentPolicy, StoredContents};
 use sealpost_protocol::Clock;
 use tokio::sync::oneshot;
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::{
     Shared,
     blocks::{Blocks, contents_mark},
+    forms::whitening,
 };
 
 /// Contents of one caller.
@@ -45,11 +46,7 @@ pub(super) fn append_group(blocks: &Arc<Blocks>, clock: &dyn Clock, group: &mut 
 }
 
 fn append(store: &BlockStore, job: &Append, created: u64) -> Stored {
-    let policy = match job.policy {
-        ContentPolicy::Pooled => WhiteningPolicy::Pooled,
-        ContentPolicy::Fresh => WhiteningPolicy::Fresh,
-    };
-    let options = ContentOptions::new(policy, created);
+    let options = ContentOptions::new(whitening(job.policy), created);
     let mut handles = Vec::with_capacity(job.contents.len());
     for content in &job.contents {
         match store.append(content, options) {

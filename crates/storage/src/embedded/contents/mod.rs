@@ -11,6 +11,7 @@ mod block_lists;
 mod blocks;
 mod collecting;
 mod discarding;
+mod forms;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -18,9 +19,7 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{
-    BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles, WhiteningPolicy,
-};
+use sealpost_blocks::{BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles};
 use sealpost_core::ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -31,7 +30,7 @@ pub use sealpost_blocks::{Collection as CollectionReport, Stats as BlocksReport}
 
 pub(super) use self::blocks::Loss;
 pub(super) use self::blocks::mark;
-use self::{appending::Append, blocks::Blocks, discarding::Discard, worker::Worker};
+use self::{appending::Append, blocks::Blocks, discarding::Discard, forms::form, worker::Worker};
 use super::{Store, contents_mark, data_directory, failure::StoreError, named_contents::all_handles};
 use crate::limits;
 
@@ -231,19 +230,7 @@ impl Contents for EmbeddedContents {
     }
 
     fn describe(&self, handle: &ContentHandle) -> Option<ContentForm> {
-        let handle = BlockHandle::from_bytes(&handle.0).ok()?;
-        Some(ContentForm {
-            length: handle.length(),
-            padded_length: handle.padded_length(),
-            policy: match handle.policy() {
-                WhiteningPolicy::Pooled => ContentPolicy::Pooled,
-                WhiteningPolicy::Fresh => ContentPolicy::Fresh,
-            },
-            block_size: u32::try_from(handle.block_size().bytes()).unwrap_or(u32::MAX),
-            tuple_size: handle.tuple_size().get(),
-            is_cbl: handle.is_cbl(),
-            block_ids: handle.block_ids().map(|id| id.0).collect(),
-        })
+        BlockHandle::from_bytes(&handle.0).ok().as_ref().map(form)
     }
 
     async fn discard(&self, handles: Vec<ContentHandle>) -> Result<(), BackendError> {
