@@ -32,6 +32,10 @@ pub const MANIFEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// How far the clock here may part from the time that has passed since it was compared with a relay's, until they are compared
+/// anew: what a proof's time may be off by. A clock that is slewed stays far below.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(60);
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 

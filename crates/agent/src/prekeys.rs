@@ -8,12 +8,13 @@ mod warnings;
 
 use sealpost_api::v1;
 use sealpost_crypto::{ManifestPrekeys, Validity};
-use sealpost_protocol::{PrekeyKind, Suite, Timestamp, limits as wire};
+use sealpost_protocol::{PrekeyKind, Suite, Timestamp};
 
 use self::keys::{keep, next};
 use crate::{
     Agent, PrekeysError, RelayError, limits,
     records::ManifestRecord,
+    relay_access::RelayAccessError,
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -55,7 +56,9 @@ impl Agent {
         let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
             None => self.rotate_with(Changes::default(), None).await,
-            Some(known) if self.is_dated_ahead_of_now(&known) => self.rotate_with(Changes::default(), None).await,
+            Some(known) if self.is_dated_ahead(known.value.manifest.fields().created).await? => {
+                self.rotate_with(Changes::default(), None).await
+            }
             Some(_) => self.upload().await,
         }
     }
@@ -81,7 +84,7 @@ impl Agent {
             Some(known) => Some(self.for_this_ledger(known).await?),
             None => None,
         };
-        let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
+        let validity = Validity::lasting(self.agreed_time().await?, limits::MANIFEST_LIFE);
         let (mut version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
             None => self.published_elsewhere().await?,
@@ -165,7 +168,7 @@ impl Agent {
         let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
         let known = self.for_this_ledger(known).await?;
         self.erase_retired_keys().await?;
-        if self.is_old(&known) {
+        if self.is_old(&known).await? {
             self.rotate_if_old().await?;
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
@@ -182,20 +185,16 @@ impl Agent {
     }
 
     /// Whether its week is over, or was begun by a clock that was ahead: nobody takes such a manifest before that time.
-    fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
-        self.clock.now().since(known.value.manifest.fields().created) >= limits::ROTATION
-            || self.is_dated_ahead_of_now(known)
-    }
-
-    fn is_dated_ahead_of_now(&self, known: &Versioned<ManifestRecord>) -> bool {
-        known.value.manifest.fields().created > self.clock.now().saturating_add(wire::CLOCK_AHEAD)
+    async fn is_old(&self, known: &Versioned<ManifestRecord>) -> Result<bool, RelayAccessError> {
+        let age = self.agreed_time().await?.since(known.value.manifest.fields().created);
+        Ok(age >= limits::ROTATION || self.is_dated_ahead(known.value.manifest.fields().created).await?)
     }
 
     /// Within a turn another process of the agent may turn out to have done it.
     async fn rotate_if_old(&self) -> Result<(), PrekeysError> {
         let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
-            Some(known) if self.is_old(&known) => self.rotate_with(Changes::default(), None).await.map(drop),
+            Some(known) if self.is_old(&known).await? => self.rotate_with(Changes::default(), None).await.map(drop),
             _ => Ok(()),
         }
     }

@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod clocks;
 mod contacts;
 mod control;
 mod damage;

@@ -6,7 +6,7 @@ use sealpost_agent::{Event, PrekeyStatus, PrekeysError, RelayError, SyncError};
 use sealpost_api::v1;
 use sealpost_protocol::{AgentId, ErrorCode};
 use sealpost_tests::{
-    HandClock, ScriptedRelay, SdkAgent, TestRelay,
+    ScriptedRelay, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     within,
 };
@@ -194,7 +194,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn a_lasting_refusal_of_prekeys_is_told_once_a_day_and_shown_until_they_are_taken() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let refused = || [Event::PrekeysRefused { code: "expired".to_owned() }];
     clock.advance(WEEK);
@@ -233,7 +233,7 @@ fn counts(one_time_curve: u64, one_time_kem: u64) -> v1::PrekeyCounts {
 
 #[tokio::test]
 async fn fewer_than_ten_one_time_keys_are_told_once_a_day_also_while_a_manifest_is_unconfirmed() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let round = async || within("a round", bob.sync(Duration::ZERO)).await.unwrap();
     let is_low = async || within("a status", bob.prekey_status()).await.unwrap().is_low;
@@ -284,8 +284,7 @@ async fn an_imported_identity_publishes_above_no_manifest_but_its_own() {
 
 #[tokio::test]
 async fn two_instances_of_one_agent_make_one_set_when_it_is_due() {
-    let relay = ScriptedRelay::start().await;
-    let clock = HandClock::now();
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let other_bob = bob.reopen(relay.origin()).await;
     clock.advance(WEEK);

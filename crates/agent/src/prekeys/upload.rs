@@ -33,7 +33,7 @@ impl Agent {
             self.note_publication(&mut changes, left, &known.value).await?;
             self.spend_unpublished(&mut changes).await?;
             if met.is_none() {
-                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2])?;
+                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2]).await?;
             }
         }
         if met.is_none() {
@@ -126,7 +126,7 @@ impl Agent {
             forget_unused: recall.is_some(),
         };
         let counts = self.relay().await?.upload_prekeys(request).await?;
-        let now = self.clock.now();
+        let now = self.agreed_time().await?;
         let mut changes = Changes::default();
         if let Some(recall) = &recall {
             self.note_recalled(&mut changes, recall, [curve.len(), kem.len()], counts).await?;

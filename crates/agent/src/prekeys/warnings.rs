@@ -95,7 +95,9 @@ impl Agent {
     }
 
     fn is_due(&self, told: Option<Timestamp>) -> bool {
-        told.is_none_or(|told| self.clock.now().since(told) >= limits::PREKEY_WARNING_INTERVAL)
+        told.is_none_or(|told| {
+            self.is_ahead_of_now(told) || self.clock.now().since(told) >= limits::PREKEY_WARNING_INTERVAL
+        })
     }
 
     async fn prekey_warning(&self) -> Result<Option<Versioned<PrekeyWarningRecord>>, StoreAccessError> {
