@@ -11,7 +11,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
 };
 
@@ -53,6 +53,8 @@ pub struct Finished {
 pub enum FullStreams {
     /// Standard output.
     Output,
+    /// Standard error.
+    Errors,
     /// Standard output and standard error.
     Both,
 }
@@ -168,8 +170,9 @@ impl Home {
         streams: FullStreams,
     ) -> Finished {
         let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
-        let errors = if streams == FullStreams::Both { full() } else { Stdio::piped() };
-        self.run_into(arguments, full(), errors).await
+        let results = if streams == FullStreams::Errors { Stdio::piped() } else { full() };
+        let errors = if streams == FullStreams::Output { Stdio::piped() } else { full() };
+        self.run_into(arguments, results, errors).await
     }
 
     /// Runs a command to its end, with nobody at the other end of standard output.
@@ -187,9 +190,39 @@ impl Home {
     /// # Panics
     /// When it does not end in time.
     pub async fn run_closed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.run_by_shell("exec \"$0\" \"$@\" >&-", arguments).await
+    }
+
+    /// Runs a command to its end, with standard error closed.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_with_errors_closed<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.run_by_shell("exec \"$0\" \"$@\" 2>&-", arguments).await
+    }
+
+    /// Runs a command to its end, with nobody at the other end of standard error.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_with_errors_unread<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        self.run_into(arguments, Stdio::piped(), writer.into()).await
+    }
+
+    /// Runs a command to its end, where no file can be written to: its file system is full.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub async fn run_on_a_full_disk<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        self.run_by_shell("trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"", arguments).await
+    }
+
+    async fn run_by_shell<A: AsRef<OsStr>>(&self, script: &str, arguments: impl IntoIterator<Item = A>) -> Finished {
         let (plain, mut shell) = (self.command(arguments), Command::new("sh"));
         let plain = plain.as_std();
-        shell.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(plain.get_program()).args(plain.get_args());
+        shell.args(["-c", script]).arg(plain.get_program()).args(plain.get_args());
         for (variable, value) in plain.get_envs() {
             match value {
                 Some(value) => shell.env(variable, value),
@@ -215,7 +248,7 @@ impl Home {
         let output = within(&name, process.wait_with_output()).await.unwrap();
         Finished {
             exit: output.status.code().unwrap_or_else(|| panic!("{name} was ended by a signal: {:?}", output.status)),
-            out: String::new(),
+            out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
             command: name,
         }
@@ -226,8 +259,20 @@ impl Home {
     /// # Panics
     /// When it does not start.
     pub fn start<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        self.start_telling(arguments, Stdio::null())
+    }
+
+    /// Starts a command whose standard error is read once it has ended.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_heard<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        self.start_telling(arguments, Stdio::piped())
+    }
+
+    fn start_telling<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>, errors: Stdio) -> Running {
         let mut command = self.command(arguments);
-        let mut process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = command.stdin(Stdio::null()).stderr(errors).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Running { process, lines }
     }
@@ -328,6 +373,17 @@ impl Running {
     pub async fn ended(&mut self) -> i32 {
         let status = within("the command's end", self.process.wait()).await.unwrap();
         status.code().unwrap_or_else(|| panic!("it was ended by a signal: {status:?}"))
+    }
+
+    /// Waits for the process to end, and returns its exit code and standard error.
+    ///
+    /// # Panics
+    /// When it does not end in time, or by a signal, or nobody was to hear it.
+    pub async fn ended_saying(mut self) -> (i32, String) {
+        let mut errors = self.process.stderr.take().expect("it is heard");
+        let mut said = String::new();
+        within("the command's last words", errors.read_to_string(&mut said)).await.unwrap();
+        (self.ended().await, said)
     }
 
     /// Ends the process (`SIGKILL`), and returns when it is gone.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use crate::HandClock;
 use futures::stream::BoxStream;
 use sealpost_agent::SystemClock;
 use sealpost_api::{
@@ -23,6 +24,7 @@ use sealpost_api::{
 use sealpost_crypto::{IdentityPrivateKey, SystemPrimitives};
 use sealpost_protocol::{
     ChallengeAnswer, Clock, CountersignedHead, ErrorCode, HeaderHash, LedgerId, ReceiptBatch, ReceiptLeaf, Signer,
+    Timestamp,
     encoding::{Decode, Encode},
     limits as wire,
 };
@@ -91,6 +93,7 @@ pub struct Script {
     pub receipts: Vec<ReceiptLeaf>,
     /// The last upload of prekeys.
     pub uploaded: Option<v1::UploadPrekeysRequest>,
+    clock: Arc<dyn Clock>,
     node: IdentityPrivateKey,
 }
 
@@ -103,6 +106,16 @@ impl ScriptedRelay {
     /// # Panics
     /// When there is no port.
     pub async fn start() -> Self {
+        Self::by_clock(Arc::new(SystemClock)).await
+    }
+
+    /// The same, and a clock for agents that is always right: what the relay's shows, turned by hand.
+    pub async fn with_clock() -> (Self, Arc<HandClock>) {
+        let clock = HandClock::now();
+        (Self::by_clock(Arc::clone(&clock) as Arc<dyn Clock>).await, clock)
+    }
+
+    async fn by_clock(clock: Arc<dyn Clock>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let script = Arc::new(Mutex::new(Script {
@@ -131,6 +144,7 @@ impl ScriptedRelay {
             standings: 0,
             receipts: Vec::new(),
             uploaded: None,
+            clock,
             node: IdentityPrivateKey::generate(&SystemPrimitives).unwrap(),
         }));
         let service = Scripted(Arc::clone(&script));
@@ -198,8 +212,8 @@ fn answer<T>(refused: Option<ErrorCode>, answer: T) -> Result<Response<T>, Statu
     }
 }
 
-fn in_an_hour() -> i64 {
-    i64::try_from(SystemClock.now().as_millis()).unwrap() + 3_600_000
+fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap()
 }
 
 #[tonic::async_trait]
@@ -208,8 +222,8 @@ impl Authentication for Scripted {
         &self,
         request: Request<v1::ChallengeRequest>,
     ) -> Result<Response<v1::ChallengeResponse>, Status> {
-        let node = &self.script().node;
-        let at = SystemClock.now();
+        let script = self.script();
+        let (node, at) = (&script.node, script.clock.now());
         let said = ChallengeAnswer {
             node: node.identity_key().into(),
             ledger: LedgerId([7; 16]),
@@ -223,8 +237,9 @@ impl Authentication for Scripted {
     }
 
     async fn issue_token(&self, _: Request<v1::IssueTokenRequest>) -> Result<Response<v1::IssueTokenResponse>, Status> {
-        let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: in_an_hour() };
         let mut script = self.script();
+        let in_an_hour = script.clock.now().saturating_add(Duration::from_secs(3_600));
+        let issued = v1::IssueTokenResponse { token: "token".to_owned(), expires_at_ms: millis(in_an_hour) };
         script.tokens += usize::from(script.refuses_tokens.is_none());
         match script.refuses_tokens {
             Some(code) => Err(refusal_in(code, &script.words)),
@@ -274,7 +289,7 @@ impl DeliveryRouter for Scripted {
     async fn send(&self, _: Request<v1::SendRequest>) -> Result<Response<v1::SendResponse>, Status> {
         let mut script = self.script();
         script.sends += 1;
-        let accepted_at_ms = i64::try_from(SystemClock.now().as_millis()).unwrap();
+        let accepted_at_ms = millis(script.clock.now());
         answer(script.refuses_messages, v1::SendResponse { accepted_at_ms })
     }
 

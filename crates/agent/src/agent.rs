@@ -36,6 +36,9 @@ use crate::{
 const FILE_NAME: &str = "agent.sqlite3";
 const FORMAT: u8 = 1;
 
+/// What the turns of an agent are taken by; the first is there as soon as it has been in use.
+const TURN_FILES: [&str; 3] = ["turn.lock", "reader.lock", "teller.lock"];
+
 /// Where the master key comes from that everything at rest is sealed under.
 pub enum MasterKeySource {
     /// A key file, or whatever else provides 32 bytes.
@@ -54,6 +57,7 @@ pub struct Agent {
     /// Taken while ratchets move and receipts are given.
     pub(crate) turns: Turns,
     readers: Turns,
+    tellers: Turns,
     /// The last message that was composed here.
     pub(crate) message_ids: MessageIds,
     /// Sealed bodies.
@@ -205,14 +209,16 @@ impl Agent {
     }
 
     fn new(folder: &Path, identity: IdentityPrivateKey, store: SealedStore, surroundings: Surroundings) -> Self {
+        let [turns, readers, tellers] = TURN_FILES;
         Self {
             identity: Arc::new(identity),
             store,
             primitives: surroundings.primitives,
             clock: surroundings.clock,
             one_time_prekeys: surroundings.one_time_prekeys.min(limits::ONE_TIME_PREKEYS),
-            turns: Turns::new(folder, "turn.lock"),
-            readers: Turns::new(folder, "reader.lock"),
+            turns: Turns::new(folder, turns),
+            readers: Turns::new(folder, readers),
+            tellers: Turns::new(folder, tellers),
             message_ids: MessageIds::default(),
             spool: Spool::new(folder),
             transfers: Transfers::default(),
@@ -236,7 +242,7 @@ impl Agent {
     /// # Errors
     /// [`OpenAgentError::Relay`] for an address that is none, [`OpenAgentError::State`].
     pub async fn connect(mut self, address: &RelayAddress) -> Result<Self, OpenAgentError> {
-        let origin = address.origin.trim_end_matches('/');
+        let origin = address.checked_origin()?;
         let known = self.store.find::<RelayRecord>(origin.as_bytes()).await?;
         let pinned = known.map(|known| known.value.node);
         let (identity, clock) = (Arc::clone(&self.identity), Arc::clone(&self.clock));
@@ -251,6 +257,15 @@ impl Agent {
     /// [`StateError`].
     pub async fn read_alone(&self) -> Result<Turn<'_>, StateError> {
         Ok(self.readers.take().await?)
+    }
+
+    /// Waits until no one else tells events. Whoever tells events and then takes them holds this meanwhile, so that two
+    /// processes of the agent do not tell the same.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn tell_alone(&self) -> Result<Turn<'_>, StateError> {
+        Ok(self.tellers.take().await?)
     }
 
     /// Its name.
@@ -301,6 +316,7 @@ async fn look_at_head(folder: &Path) -> Result<VaultHead, OpenAgentError> {
     if !file.is_file() {
         return Err(missing());
     }
+    check_not_emptied(folder)?;
     let looked = tokio::task::spawn_blocking(move || look(&file, Area::Vault, &[])).await;
     let row = looked.map_err(|error| StateError::from(StoreAccessError::from(StoreError(Box::new(error)))))??;
     Ok(VaultHead::from_bytes(&row.ok_or_else(missing)?.sealed)?)
@@ -313,12 +329,22 @@ pub(crate) async fn read_head(folder: &Path) -> Result<(Arc<dyn Store>, VaultHea
     if !file.is_file() {
         return Err(missing());
     }
+    check_not_emptied(folder)?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file)?);
     let row =
         store.row(Area::Vault, Vec::new()).await.map_err(|error| StateError::from(StoreAccessError::from(error)))?;
     let row = row.ok_or_else(missing)?;
     let head = VaultHead::from_bytes(&row.sealed)?;
     Ok((store, head, row.version))
+}
+
+/// A file with nothing in it is what the making of an agent leaves that was cut short, or what is left of an agent: then
+/// another must not take its place unasked.
+fn check_not_emptied(folder: &Path) -> Result<(), OpenAgentError> {
+    let file = folder.join(FILE_NAME);
+    let is_empty = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    let was_in_use = TURN_FILES.iter().any(|name| folder.join(name).exists());
+    if is_empty && was_in_use { Err(OpenAgentError::Emptied(file)) } else { Ok(()) }
 }
 
 /// Argon2id takes its time: off the threads that serve others.

@@ -129,7 +129,7 @@ impl Agent {
     }
 
     fn control_header(&self, peer: AgentId) -> Result<Header, SendError> {
-        let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
+        let id = self.next_message_id();
         let id = id.map_err(|error| SendError::Seal(error.into()))?;
         Ok(Header::new(HeaderFields {
             message: MessageRef { sender: self.id(), id },

@@ -11,7 +11,7 @@ use sealpost_protocol::{
 };
 use thiserror::Error;
 
-use crate::{limits, outbox::Obstacle, relay_client::RelayError, store::StoreAccessError};
+use crate::{clocks::difference, limits, outbox::Obstacle, relay_client::RelayError, store::StoreAccessError};
 
 /// The local state could not be read or written; nothing has changed.
 #[derive(Debug, Error)]
@@ -39,6 +39,13 @@ pub enum OpenAgentError {
     /// There is none in that folder.
     #[error("there is no agent in {0}")]
     Missing(PathBuf),
+    /// The store's file is there with nothing in it, and the agent has been in use.
+    #[error(
+        "{} is empty, though the agent has been in use: put the file back from a backup; without one, remove the folder and make \
+         the agent again from its exported identity (`sealpost agent import`), or another agent (`sealpost agent new`)",
+        .0.display()
+    )]
+    Emptied(PathBuf),
     /// There is one already.
     #[error("there is an agent in {0} already")]
     Exists(PathBuf),
@@ -147,6 +154,17 @@ pub enum SendError {
         /// When it was composed, by that clock.
         dated: Timestamp,
     },
+    /// The clock here and the relay's differ by more than the relay allows; the message waits until they agree.
+    #[error(
+        "the clock here is {} the relay's, which takes no message that is dated so; the message waits until the clocks agree: \
+         set this one right if it is wrong [clock-skew]", difference(*ours, *relays)
+    )]
+    ClocksDiffer {
+        /// What the clock here shows.
+        ours: Timestamp,
+        /// What the relay's shows.
+        relays: Timestamp,
+    },
     /// The relay does not know a recipient any more whose keys it has given out before: its ledger was put back from an older
     /// copy, or it is another relay. The message waits until the recipient has published its keys there.
     #[error(
@@ -179,7 +197,7 @@ impl SendError {
             },
             Self::Bundle { .. } => "unusable-bundle".to_owned(),
             Self::Behind(_) => "behind".to_owned(),
-            Self::Misdated { .. } => ErrorCode::ClockSkew.to_string(),
+            Self::Misdated { .. } | Self::ClocksDiffer { .. } => ErrorCode::ClockSkew.to_string(),
             Self::RecipientForgotten(_) => ErrorCode::UnknownRecipient.to_string(),
             Self::Content(_)
             | Self::Header(_)
@@ -355,6 +373,11 @@ pub enum GroupError {
     /// There is no such group here.
     #[error("this agent knows no group {0}")]
     Unknown(GroupId),
+    /// The name is none that people can tell from others and type.
+    #[error(
+        "{0:?} is no name for a group: it begins or ends with a space, has characters that cannot be seen, or is an id"
+    )]
+    UnclearName(String),
     /// The agent has founded a group of that name.
     #[error("this agent has a group called {name:?} already: {group}")]
     NameTaken {

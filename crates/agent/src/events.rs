@@ -125,6 +125,14 @@ pub enum Event {
         /// One-time KEM keys that were left.
         one_time_kem: u64,
     },
+    /// A first message named a one-time key that was never made here: the store is an old copy of itself, or the sender made the
+    /// name up. The relay is told to forget the one-time keys that it has left, and gets others. Told once a week at most.
+    PrekeysRecalled {
+        /// The message; it was refused, and its sender seals it anew.
+        message: MessageId,
+        /// Who sent it.
+        sender: AgentId,
+    },
     /// A peer shows that it has read all of this agent's messages up to one, which was sent to it. Of a peer the newest is
     /// kept.
     Read {
@@ -251,6 +259,7 @@ impl Encode for Event {
             }
             Self::PrekeysRefused { code } => writer.u8(70).bytes(code.as_bytes()),
             Self::PrekeysLow { one_time_curve, one_time_kem } => writer.u8(71).u64(*one_time_curve).u64(*one_time_kem),
+            Self::PrekeysRecalled { message, sender } => writer.u8(72).value(message).value(sender),
         };
     }
 }
@@ -299,6 +308,7 @@ impl Decode for Event {
             65 => Self::failed(reader, FailureReason::Lost)?,
             70 => Self::PrekeysRefused { code: reader.text("a code", limits::CODE)?.to_owned() },
             71 => Self::PrekeysLow { one_time_curve: reader.u64()?, one_time_kem: reader.u64()? },
+            72 => Self::PrekeysRecalled { message: MessageId::decode(reader)?, sender: AgentId::decode(reader)? },
             found => return Err(DecodeError::UnknownValue { field: "an event", found }),
         })
     }

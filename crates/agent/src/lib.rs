@@ -23,6 +23,7 @@ pub mod limits;
 mod agent;
 mod backoff;
 mod bodies;
+mod clocks;
 mod conflicts;
 mod contacts;
 mod control;

@@ -32,6 +32,10 @@ pub const MANIFEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// on the last day waits up to 30 days.
 pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// How far the clock here may part from the time that has passed since it was compared with a relay's, until they are compared
+/// anew: what a proof's time may be off by. A clock that is slewed stays far below.
+pub const CLOCK_JUMP: Duration = Duration::from_secs(60);
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 
@@ -153,6 +157,11 @@ pub const SWEPT_ROWS: usize = 500;
 /// Key ids that a copy of an agent, imported or put back, leaves free above those it brought: the other copy may have used
 /// so many meanwhile, and no id may be used twice. Thousands of copies fit.
 pub const COPY_GAP: u32 = 1 << 20;
+
+/// How often one-time keys are called back because a message names one that was never made here: a week, so that whoever makes
+/// names up costs an agent no more than its own rotation does. Lower, and strangers have it make, upload and keep keys, and
+/// take one gap of ids after the other; higher, and of two old copies put back in a row the second is found out late.
+pub const RECALL_INTERVAL: Duration = ROTATION;
 
 /// How long a message rests whose recipient lacked its group's key, before it goes again: a key that is on its way has come
 /// by the first time; by the second its founder has been back.

@@ -101,7 +101,8 @@ impl Agent {
         let known = self.store.find::<MarkRecord>(peer.as_bytes()).await?;
         let marks = known.as_ref().map(|known| known.value.clone()).unwrap_or_default();
         let read = marks.read.max(mark.read);
-        let told = marks.typing.map(|told| self.clock.now().since(told));
+        let told = marks.typing.filter(|told| !self.is_ahead_of_now(*told));
+        let told = told.map(|told| self.clock.now().since(told));
         let is_new = match mark.typing {
             true => told.is_none_or(|ago| ago >= limits::TYPING_INTERVAL),
             false => told.is_some_and(|ago| ago < limits::TYPING_LIFE),

@@ -2,17 +2,19 @@
 //! message can name it any more.
 
 mod keys;
+mod recall;
 mod upload;
 mod warnings;
 
 use sealpost_api::v1;
 use sealpost_crypto::{ManifestPrekeys, Validity};
-use sealpost_protocol::{PrekeyKind, Suite, Timestamp, limits as wire};
+use sealpost_protocol::{PrekeyKind, Suite, Timestamp};
 
 use self::keys::{keep, next};
 use crate::{
     Agent, PrekeysError, RelayError, limits,
     records::ManifestRecord,
+    relay_access::RelayAccessError,
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -41,6 +43,8 @@ pub struct PrekeyStatus {
     pub is_low: bool,
     /// The stable code with which the relay has refused new keys since it last took some.
     pub refused: Option<String>,
+    /// Whether the relay is still to forget one-time keys whose private halves may not be here.
+    pub recall_due: bool,
 }
 
 impl Agent {
@@ -52,7 +56,9 @@ impl Agent {
         let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
             None => self.rotate_with(Changes::default(), None).await,
-            Some(known) if self.is_dated_ahead_of_now(&known) => self.rotate_with(Changes::default(), None).await,
+            Some(known) if self.is_dated_ahead(known.value.manifest.fields().created).await? => {
+                self.rotate_with(Changes::default(), None).await
+            }
             Some(_) => self.upload().await,
         }
     }
@@ -67,7 +73,8 @@ impl Agent {
     }
 
     /// Replaces the keys in one commit with `changes`. Within a turn, for two processes of the agent would make two sets.
-    /// With `above`, someone else has published for this identity, up to that version and under who knows which ids.
+    /// With `above`, someone else has published for this identity, up to that version and under who knows which ids; what the
+    /// relay has of that is called back.
     pub(crate) async fn rotate_with(
         &self,
         mut changes: Changes,
@@ -77,13 +84,14 @@ impl Agent {
             Some(known) => Some(self.for_this_ledger(known).await?),
             None => None,
         };
-        let validity = Validity::lasting(self.clock.now(), limits::MANIFEST_LIFE);
+        let validity = Validity::lasting(self.agreed_time().await?, limits::MANIFEST_LIFE);
         let (mut version, mut ids) = match &known {
             Some(known) => (known.value.manifest.fields().version, known.value.next_ids),
             None => self.published_elsewhere().await?,
         };
         if let Some(above) = above {
             (version, ids) = (version.max(above), ids.beyond_the_gap());
+            self.note_recall_everywhere(&mut changes).await?;
         }
         let prekeys = ManifestPrekeys::generate(self.primitives.as_ref(), SUITES.to_vec(), ids.manifest, validity)?;
         ids.manifest = next(ids.manifest);
@@ -92,9 +100,12 @@ impl Agent {
         if let Some(kem) = &prekeys.last_resort_kem {
             keep(&mut changes, kem);
         }
-        let relay_counts = if known.is_some() { self.relay_counts().await? } else { v1::PrekeyCounts::default() };
+        let left = match (&known, above) {
+            (Some(_), None) => self.staying(self.relay_counts().await?).await?,
+            _ => v1::PrekeyCounts::default(),
+        };
         self.erase_expired_one_time_keys(&mut changes).await?;
-        self.add_one_time_keys(&mut changes, &mut ids, relay_counts).await?;
+        self.add_one_time_keys(&mut changes, &mut ids, left).await?;
         let manifest = prekeys.publish(self.identity.as_ref(), version + 1, validity)?;
         let ledger = known.as_ref().and_then(|known| known.value.ledger);
         changes.upsert(&[], known.as_ref(), &ManifestRecord { manifest, confirmed: None, next_ids: ids, ledger });
@@ -157,12 +168,12 @@ impl Agent {
         let Some(known) = self.manifest_record().await? else { return self.publish_prekeys().await.map(drop) };
         let known = self.for_this_ledger(known).await?;
         self.erase_retired_keys().await?;
-        if self.is_old(&known) {
+        if self.is_old(&known).await? {
             self.rotate_if_old().await?;
         } else if known.value.confirmed.is_none() {
             let _turn = self.turns.take().await?;
             self.upload().await?;
-        } else if fewest(counts) < self.refill_below() {
+        } else if fewest(counts) < self.refill_below() || self.due_recall().await?.is_some() {
             self.refill().await?;
         }
         Ok(())
@@ -174,20 +185,16 @@ impl Agent {
     }
 
     /// Whether its week is over, or was begun by a clock that was ahead: nobody takes such a manifest before that time.
-    fn is_old(&self, known: &Versioned<ManifestRecord>) -> bool {
-        self.clock.now().since(known.value.manifest.fields().created) >= limits::ROTATION
-            || self.is_dated_ahead_of_now(known)
-    }
-
-    fn is_dated_ahead_of_now(&self, known: &Versioned<ManifestRecord>) -> bool {
-        known.value.manifest.fields().created > self.clock.now().saturating_add(wire::CLOCK_AHEAD)
+    async fn is_old(&self, known: &Versioned<ManifestRecord>) -> Result<bool, RelayAccessError> {
+        let age = self.agreed_time().await?.since(known.value.manifest.fields().created);
+        Ok(age >= limits::ROTATION || self.is_dated_ahead(known.value.manifest.fields().created).await?)
     }
 
     /// Within a turn another process of the agent may turn out to have done it.
     async fn rotate_if_old(&self) -> Result<(), PrekeysError> {
         let _turn = self.turns.take().await?;
         match self.manifest_record().await? {
-            Some(known) if self.is_old(&known) => self.rotate_with(Changes::default(), None).await.map(drop),
+            Some(known) if self.is_old(&known).await? => self.rotate_with(Changes::default(), None).await.map(drop),
             _ => Ok(()),
         }
     }
@@ -196,9 +203,9 @@ impl Agent {
     /// agent may just have done the same.
     async fn refill(&self) -> Result<(), PrekeysError> {
         let _turn = self.turns.take().await?;
-        let counts = self.relay_counts().await?;
+        let counts = self.staying(self.relay_counts().await?).await?;
         let Some(known) = self.manifest_record().await? else { return Ok(()) };
-        if fewest(counts) >= self.refill_below() {
+        if fewest(counts) >= self.refill_below() && self.due_recall().await?.is_none() {
             return Ok(());
         }
         let mut next_ids = known.value.next_ids;

@@ -119,6 +119,15 @@ record! {
 }
 
 record! {
+    /// Whether one ledger is to forget the one-time keys that it has not handed out.
+    RecallRecord in Recall {
+        is_due: bool => flag,
+        /// When a message was last taken as the reason.
+        named: Option<Timestamp> => option,
+    }
+}
+
+record! {
     /// What was last told of how the prekeys stand at the relay.
     #[derive(Default)]
     PrekeyWarningRecord in PrekeyWarning {

@@ -85,7 +85,7 @@ impl Agent {
         let live = match self.store.find::<SentRecord>(id.as_bytes()).await? {
             Some(sent) if !sent.value.content.is_erased() => {
                 let header = Header::from_bytes(&sent.value.header)?;
-                (header.fields().expires > now).then_some((sent, header))
+                (!self.has_come(header.fields().expires).await?).then_some((sent, header))
             }
             _ => None,
         };
@@ -134,7 +134,7 @@ impl Agent {
         renewal: &Versioned<RenewalRecord>,
         sent: SentRecord,
     ) -> Result<(), SendError> {
-        if renewal.value.not_before > self.clock.now() {
+        if !self.has_rested(&renewal.value) {
             return Ok(());
         }
         let mut parts = Vec::new();
@@ -152,6 +152,13 @@ impl Agent {
             changes.insert(id.as_bytes().as_slice(), &again(sent.header, parts));
         }
         Ok(self.store.commit(changes).await?)
+    }
+
+    /// Whether a renewal has rested for as long as it should: what is further off than any rest was noted by a clock that was
+    /// ahead.
+    pub(crate) fn has_rested(&self, renewal: &RenewalRecord) -> bool {
+        let now = self.clock.now();
+        renewal.not_before <= now || renewal.not_before > now.saturating_add(limits::SECOND_REPEAT)
     }
 
     async fn after_refusal(&self, part: &RenewedPartRecord, now: Timestamp) -> Result<AfterRefusal, SendError> {

@@ -117,7 +117,7 @@ impl Agent {
         let known = self.store.find::<ComparedRecord>(&self.ledger().await?.to_bytes()).await?;
         let (after, forgiven) = known.as_ref().map_or((0, None), |known| (known.value.after, known.value.forgiven));
         let mut compared = Compared { known, after, unknown: None };
-        let own = self.id().to_string();
+        let (own, now) = (self.id().to_string(), self.agreed_time().await?);
         loop {
             let page = self.relay().await?.changes(v1::ListEventsRequest { after: compared.after }).await?;
             for event in page.events.iter().filter(|event| event.sender == own) {
@@ -126,7 +126,7 @@ impl Agent {
                     continue;
                 };
                 if Some(id) > forgiven
-                    && !sweep::is_forgotten(id.timestamp(), self.clock.now())
+                    && !sweep::is_forgotten(id.timestamp(), now)
                     && !self.has_sealed(id, recipient, attempt).await?
                 {
                     compared.unknown = compared.unknown.max(Some(id));

@@ -243,7 +243,10 @@ impl Agent {
         changes: &mut Changes,
     ) -> Result<Plaintext, NotOpened> {
         let opening = envelope.opening.as_ref().ok_or(NotOpened::Refused(RefusalReason::UnknownSession))?;
-        let prekeys = self.named_prekeys(opening).await?.ok_or(NotOpened::Refused(RefusalReason::UnknownPrekey))?;
+        let Some(prekeys) = self.named_prekeys(opening).await? else {
+            self.note_unknown_keys(header.message(), opening, changes).await?;
+            return Err(NotOpened::Refused(RefusalReason::UnknownPrekey));
+        };
         let now = self.clock.now();
         let (session, plaintext) =
             respond(&self.identity, &prekeys.keys(), header, envelope, now).map_err(|error| {

@@ -1,4 +1,5 @@
-//! How long rows are kept, and their end: a little of it in each round, so that none takes long.
+//! How long rows are kept, and their end: a little of it in each round, so that none takes long. Their time must have come by
+//! the relay's clock too (see [`crate::clocks`]).
 //!
 //! | row | kept | afterwards |
 //! | --- | --- | --- |
@@ -134,14 +135,14 @@ impl Agent {
     }
 
     async fn sweep_area<T: Kept>(&self) -> Result<(), SyncError> {
-        let now = self.clock.now();
+        let now = self.agreed_time().await?;
         let name = T::AREA.name().as_bytes();
         let known = self.store.find::<SweepRecord>(name).await?;
         let (after, finished) = match &known {
             Some(known) => (known.value.after.as_slice(), known.value.finished),
             None => (&[][..], Timestamp::from_millis(0)),
         };
-        if after.is_empty() && now.since(finished) < limits::SWEEP {
+        if after.is_empty() && now.since(finished) < limits::SWEEP && !self.is_ahead_of_now(finished) {
             return Ok(());
         }
         // What is damaged is left where it is, for whoever wants to save something of it.

@@ -79,11 +79,13 @@ impl Agent {
     async fn try_sync_page(&self, wait: Duration, damage: &mut Damage) -> Result<Synced, SyncError> {
         damage.set_aside(self.look_for_old_copy().await)?;
         let uploads = self.flush_in_passing(damage).await?;
+        damage.set_aside(self.recall_if_due().await.map_err(SyncError::from))?;
         let before = damage.set_aside(self.give_receipts_if_taken().await)?;
         let moves = !uploads.is_empty() || self.awaits_bodies().await?;
         let page = self.page(if moves { Duration::ZERO } else { wait }).await?;
         let received = self.take_in_page(&page, damage).await?;
         self.confirm_control().await;
+        damage.set_aside(self.recall_if_due().await.map_err(SyncError::from))?;
         let given = damage.set_aside(self.give_receipts_if_taken().await)?;
         let last = page.entries.last().map(|last| last.mailbox_seq);
         let is_further = self.mailbox.note_page(last, given > 0);

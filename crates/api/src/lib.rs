@@ -1,11 +1,14 @@
 //! The protobuf interface of a relay, and its conversions to and from the protocol's types.
 //!
-//! The generated types are what travels; [`convert`] parses them into types that are valid, and back. Both ends of a
+//! [`Origin`] is under what a relay is reached. The generated types are what travels; [`convert`] parses them into types that are valid, and back. Both ends of a
 //! connection use the same conversions.
 
 pub mod convert;
 
 mod base64_json;
+mod origin;
+
+pub use origin::{NotAnOrigin, Origin};
 
 /// Generated from `proto/sealpost/v1/sealpost.proto`.
 #[expect(

@@ -12,6 +12,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use sealpost_agent::RelayAddress;
 use sealpost_protocol::{AgentId, MessageId};
 
 pub(crate) use self::{
@@ -56,7 +57,7 @@ pub(crate) struct Arguments {
     pub(crate) home: Option<PathBuf>,
 
     /// The relay to use.
-    #[arg(long, global = true, env = "SEALPOST_RELAY", default_value = "http://127.0.0.1:7117", value_name = "ORIGIN")]
+    #[arg(long, global = true, env = "SEALPOST_RELAY", default_value = "http://127.0.0.1:7117", value_name = "ORIGIN", value_parser = relay_origin)]
     pub(crate) relay: String,
 
     /// PEM certificates to trust for the relay instead of the system's.
@@ -67,6 +68,12 @@ pub(crate) struct Arguments {
     /// agent's key file is used.
     #[arg(long, global = true, env = "SEALPOST_PASSPHRASE_FILE", value_name = "FILE")]
     pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// A relay's address, refused before it is used for anything.
+fn relay_origin(text: &str) -> Result<String, String> {
+    let address = RelayAddress { origin: text.to_owned(), certificates: None };
+    address.checked_origin().map(str::to_owned).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,7 @@
 //! What happened to an agent's messages while nobody asked: told once, on standard error.
 
 use sealpost_agent::{Agent, Event, Noted};
-use sealpost_protocol::{AgentId, FailureReason, GroupId};
+use sealpost_protocol::{AgentId, ErrorCode, FailureReason, GroupId};
 use serde::Serialize;
 
 use crate::{
@@ -51,22 +51,38 @@ pub(crate) struct Heard {
     pub(crate) lost: usize,
 }
 
-/// Tells what the agent has not heard of yet.
+/// Tells what the agent has not heard of yet, each of it once, however many commands of the agent run. What cannot be written
+/// is left for a later command.
 pub(crate) async fn tell(context: &Context, agent: &Agent) -> Result<Heard, Failure> {
     let mut heard = Heard::default();
+    if agent.events(1).await?.is_empty() {
+        return Ok(heard);
+    }
+    let _alone = agent.tell_alone().await?;
+    output::check_errors_open()?;
     loop {
         let events = agent.events(limits::PAGE).await?;
-        for noted in &events {
-            heard.lost += usize::from(matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. }));
-            if let Some((told, text)) = words(context, agent, noted).await {
-                if context.json { output::say_json(&told) } else { output::say(&text) }
-            }
-        }
-        agent.take_events(&events).await?;
+        let (told, written) = tell_page(context, agent, &events).await;
+        let told = events.get(..told).unwrap_or_default();
+        agent.take_events(told).await?;
+        let is_lost = |noted: &&Noted| matches!(noted.event, Event::BodyLost { .. } | Event::BodyGone { .. });
+        heard.lost += told.iter().filter(is_lost).count();
+        written?;
         if events.len() < limits::PAGE {
             return Ok(heard);
         }
     }
+}
+
+/// Tells these, and returns how many were told until one could not be written.
+async fn tell_page(context: &Context, agent: &Agent, events: &[Noted]) -> (usize, Result<(), Failure>) {
+    for (number, noted) in events.iter().enumerate() {
+        let Some((told, text)) = words(context, agent, noted).await else { continue };
+        if let Err(failure) = output::tell(context.json, &told, &text) {
+            return (number, Err(failure));
+        }
+    }
+    (events.len(), Ok(()))
 }
 
 /// Tells it beside something that is done: whatever is wrong here, that stays done.
@@ -125,6 +141,7 @@ impl Party {
             Event::BodyGone { sender, .. }
             | Event::BodyLost { sender, .. }
             | Event::BodyDamaged { sender, .. }
+            | Event::PrekeysRecalled { sender, .. }
             | Event::Missing { sender, .. } => Self::Sender(*sender),
             Event::JoinedGroup { founder: other, .. }
             | Event::RemovedFromGroup { founder: other, .. }
@@ -179,7 +196,11 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
     }
     let (name, id, reason, text) = match event {
         Event::Unsent { message, code } => {
-            let text = format!("{message} was kept here; now the relay has refused it for good: {code}");
+            let text = if code == ErrorCode::Expired.as_str() {
+                format!("{message} was kept here, and could not go out before its life was over")
+            } else {
+                format!("{message} was kept here; now the relay has refused it for good: {code}")
+            };
             ("message:unsent", message, code.clone(), text)
         }
         Event::SealedAnew { message, attempt, reason, .. } => {
@@ -210,6 +231,13 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
                  it stays there: receive with --fetch {message} to try again"
             );
             ("message:body-damaged", message, "damaged".to_owned(), text)
+        }
+        Event::PrekeysRecalled { message, .. } => {
+            let text = format!(
+                "{message} from {who} names a one-time prekey that was never made here: the store is an old copy, or its \
+                 sender made the name up; those that the relay had left are replaced"
+            );
+            ("prekeys:recalled", message, "unknown-prekey".to_owned(), text)
         }
         _ => return None,
     };

@@ -11,19 +11,24 @@ use serde_json::json;
 
 use crate::output;
 
-/// The exit codes, as the help prints them.
+/// The exit codes, as the help prints them; the README has the same words.
 pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  done; also if whoever reads the output has had enough
-  1  something else went wrong
-  2  the command line is not understood
-  3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept here and goes out later
+  1  something else went wrong; with `--json` its `code` says what
+  2  the command line, or the configuration, is not understood or asks for what cannot be
+  3  the relay does not answer, or a message cannot go out now, whatever the cause: it is kept and goes out
+     later
   4  the relay refused
-  5  the agent, its key or its store cannot be used
+  5  something on this machine cannot be used: an agent, its key or its store; for `serve` its data folder (in
+     use, of another node, damaged, or another's), its certificate or its port (in use); for `blocks`,
+     `backup` and `restore` a data folder or a backup that cannot be used, read or written (what a relay
+     refuses under `--admin` is 1)
   6  mail was lost: what came is shown, and a message, or the content of one, will never come
   7  the relay's ledger contradicts itself: what came is shown, and the relay is given no receipts
   8  more mail waits at the relay, and a minute of it had nothing to show: `receive` again goes on
-  9  done, but the result could not be written to standard output: standard error tells it
-  130  interrupted before anything was kept, or, of `send`, before it was sent: then it is kept, and its id is printed";
+  9  done, but standard output takes no result, which standard error tells, or standard error does not take
+     what else has happened, which a later command tells
+  130  interrupted: standard error says what is left; a `send` whose message is kept by then prints its id";
 
 /// What whoever runs a relay can do about a fork.
 pub(crate) const FORK_ADVICE: &str =
@@ -135,6 +140,12 @@ impl Failure {
     /// Standard output takes nothing.
     pub(crate) fn unwritten(error: impl std::fmt::Display) -> Self {
         Self::new(ExitCode::Unshown, "unshown", format!("standard output: {error}"))
+    }
+
+    /// Standard error takes nothing of what happened, which is not told so.
+    pub(crate) fn untold(error: impl std::fmt::Display) -> Self {
+        let message = format!("standard error: {error}; what else has happened is told by a later command");
+        Self::new(ExitCode::Unshown, "untold", message)
     }
 
     /// What was asked is done, and its result could not be written.
@@ -277,7 +288,7 @@ impl From<SendError> for Failure {
             SendError::Group(error) => error.into(),
             SendError::GroupHasRecipients => Self::usage(chain(&error)),
             SendError::BelowMinimum { .. } => Self::new(ExitCode::Other, "policy", chain(&error)),
-            SendError::Misdated { .. } | SendError::RecipientForgotten(_) => {
+            SendError::Misdated { .. } | SendError::ClocksDiffer { .. } | SendError::RecipientForgotten(_) => {
                 Self::new(ExitCode::Refused, error.code(), chain(&error))
             }
             SendError::Behind(_) => Self::new(ExitCode::Other, "behind", chain(&error)),
@@ -328,7 +339,10 @@ impl From<GroupError> for Failure {
             GroupError::NotFounder => Self::new(ExitCode::Other, "not-founder", message),
             GroupError::Ended => Self::new(ExitCode::Other, "not-member", message),
             GroupError::State(_) | GroupError::Damaged(_) => Self::local_state(message),
-            GroupError::Roster(_) | GroupError::NotMember(_) | GroupError::FounderStays => Self::usage(message),
+            GroupError::Roster(_)
+            | GroupError::UnclearName(_)
+            | GroupError::NotMember(_)
+            | GroupError::FounderStays => Self::usage(message),
             _ => Self::other(message),
         }
     }

@@ -160,15 +160,24 @@ fn remove(path: &Path) -> Result<(), Failure> {
 fn write_key(folder: &Path, path: &Path, key: &[u8; 32]) -> io::Result<()> {
     let unfinished = path.with_extension(format!("{}.new", process::id()));
     create_private_folder(folder)?;
-    let mut file = private_options().write(true).create(true).truncate(true).open(&unfinished)?;
-    file.write_all(key)?;
-    file.sync_all()?;
-    match fs::hard_link(&unfinished, path) {
+    let written = write_whole(&unfinished, key).and_then(|()| match fs::hard_link(&unfinished, path) {
         // Another process makes the same agent: its key is as good, and it may have taken this one for a left-over.
-        Err(_) if path.exists() => {}
-        result => result?,
+        Err(_) if path.exists() => Ok(()),
+        result => result,
+    });
+    if written.is_err() {
+        // A full disk is left no fuller than it was, and a folder that was made for the key goes if nothing else is in it.
+        _ = fs::remove_file(&unfinished);
+        _ = fs::remove_dir(folder);
+        return written;
     }
     File::open(folder)?.sync_all()
+}
+
+fn write_whole(path: &Path, key: &[u8; 32]) -> io::Result<()> {
+    let mut file = private_options().write(true).create(true).truncate(true).open(path)?;
+    file.write_all(key)?;
+    file.sync_all()
 }
 
 /// Removes the unfinished keys of processes that ended while they wrote them; once the key has its name, no one needs them.

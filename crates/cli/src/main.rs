@@ -9,6 +9,7 @@ mod demo;
 mod events;
 mod failure;
 mod home;
+mod interrupts;
 mod key_files;
 mod limits;
 mod output;
@@ -27,7 +28,7 @@ use clap::{
 };
 
 use crate::{
-    arguments::{Arguments, Command},
+    arguments::{AgentCommand, Arguments, Command},
     failure::Failure,
 };
 
@@ -94,22 +95,42 @@ fn not_parsed(error: clap::Error) -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     output::start_log(&arguments.command, arguments.json)?;
     let context = home::Context::new(&arguments)?;
-    match arguments.command {
-        Command::Serve(serve) => commands::serve::run(&context, serve).await,
+    match told_if_interrupted(&arguments.command) {
+        Some(told) => interrupts::unless_interrupted(told, answer(&context, arguments.command)).await,
+        None => answer(&context, arguments.command).await,
+    }
+}
+
+/// What it means that a command is interrupted; nothing of those that say so themselves.
+fn told_if_interrupted(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Receive(receive) if !receive.follow => Some("what was not shown is not lost: `receive` again goes on"),
+        Command::Group(_) => Some("a change that was made stays, and the members hear of it with a later command"),
+        Command::Prekeys(_) => Some("keys that were made are published by the next command that reaches the relay"),
+        Command::Agent(AgentCommand::New { .. } | AgentCommand::Import { .. }) => None,
+        Command::Agent(_) => Some("what was begun is finished, or taken back, by the next command of the agent"),
+        Command::Status(_) | Command::Mark(_) | Command::Outbox(_) | Command::Policy(_) => Some("ask again"),
+        _ => None,
+    }
+}
+
+async fn answer(context: &home::Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(serve) => commands::serve::run(context, serve).await,
         Command::Demo => demo::run(context.json).await,
-        Command::Agent(agent) => commands::agent::run(&context, agent).await,
-        Command::Send(send) => commands::send::run(&context, send).await,
-        Command::Receive(receive) => commands::receive::run(&context, receive).await,
-        Command::Status(status) => commands::status::run(&context, status).await,
-        Command::Mark(mark) => commands::mark::run(&context, mark).await,
-        Command::Outbox(outbox) => commands::outbox::run(&context, outbox).await,
-        Command::Group(group) => commands::group::run(&context, group).await,
-        Command::Policy(policy) => commands::policy::run(&context, policy).await,
-        Command::Prekeys(prekeys) => commands::prekeys::run(&context, prekeys).await,
-        Command::Bench(bench) => commands::bench::run(&context, bench).await,
-        Command::Blocks(blocks) => commands::blocks::run(&context, blocks).await,
-        Command::Backup(backup) => commands::backup::back_up(&context, backup).await,
-        Command::Restore(restore) => commands::backup::restore(&context, restore).await,
+        Command::Agent(agent) => commands::agent::run(context, agent).await,
+        Command::Send(send) => commands::send::run(context, send).await,
+        Command::Receive(receive) => commands::receive::run(context, receive).await,
+        Command::Status(status) => commands::status::run(context, status).await,
+        Command::Mark(mark) => commands::mark::run(context, mark).await,
+        Command::Outbox(outbox) => commands::outbox::run(context, outbox).await,
+        Command::Group(group) => commands::group::run(context, group).await,
+        Command::Policy(policy) => commands::policy::run(context, policy).await,
+        Command::Prekeys(prekeys) => commands::prekeys::run(context, prekeys).await,
+        Command::Bench(bench) => commands::bench::run(context, bench).await,
+        Command::Blocks(blocks) => commands::blocks::run(context, blocks).await,
+        Command::Backup(backup) => commands::backup::back_up(context, backup).await,
+        Command::Restore(restore) => commands::backup::restore(context, restore).await,
         Command::Completions { shell } => commands::completions::run(shell),
     }
 }

@@ -46,16 +46,29 @@ pub(crate) fn end(json: bool, printed: Result<(), Failure>, failure: Option<Fail
     Err(failure)
 }
 
-/// Refuses to print for nobody. A process whose standard output is closed is given the null device in its place, open for
-/// reading too, which no redirection of a shell is.
+/// Refuses to print for nobody. A process of which a standard stream is closed is given the null device in its place, open
+/// for reading too, which no redirection of a shell is.
 pub(crate) fn check_open() -> Result<(), Failure> {
-    let failure = |error: io::Error| Failure::unwritten(&error);
-    let is_null = |file: &File| Ok(file.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev());
-    let mut out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failure)?);
-    if is_null(&out).map_err(failure)? && out.read(&mut [0]).is_ok() {
-        return Err(Failure::unwritten("it is closed"));
+    match is_closed(io::stdout()) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::unwritten("it is closed")),
+        Err(error) => Err(Failure::unwritten(&error)),
     }
-    Ok(())
+}
+
+/// Refuses to tell nobody.
+pub(crate) fn check_errors_open() -> Result<(), Failure> {
+    match is_closed(io::stderr()) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::untold("it is closed")),
+        Err(error) => Err(Failure::untold(&error)),
+    }
+}
+
+fn is_closed(stream: impl AsFd) -> io::Result<bool> {
+    let mut file = File::from(stream.as_fd().try_clone_to_owned()?);
+    let is_null = file.metadata()?.rdev() == fs::metadata("/dev/null")?.rdev();
+    Ok(is_null && file.read(&mut [0]).is_ok())
 }
 
 /// Prints a result that has its form already.
@@ -71,6 +84,16 @@ pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// it, the command goes on all the same.
 pub(crate) fn say(text: &str) {
     say_as_it_is(&printable(text));
+}
+
+/// Tells on standard error what happened, which must have been written before it counts as told.
+pub(crate) fn tell(json: bool, value: &impl Serialize, text: &str) -> Result<(), Failure> {
+    let line = if json { to_json(value)? } else { printable(text) };
+    let written = io::stderr().lock().write_all(format!("{}\n", line.trim_end_matches('\n')).as_bytes());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::reader_left(),
+        _ => Failure::untold(&error),
+    })
 }
 
 /// Warns of what does not end the command: a line, or for a program an object with a stable code.

@@ -79,6 +79,11 @@ impl Saving<'_> {
     }
 }
 
+/// Whether files can be made in a folder, which is made if missing.
+pub(crate) fn is_usable(folder: &Path) -> bool {
+    fs::create_dir_all(folder).and_then(|()| part_in(folder)).is_ok()
+}
+
 /// Removes what saves that were cut short have left in a folder. Whoever writes a part holds its lock, so one that can be
 /// locked is nobody's any more.
 pub(crate) fn tidy(folder: &Path) {

@@ -28,7 +28,7 @@ pub struct Expiry {
 pub struct ExpirySweep {
     /// Deliveries' agents to whom it was news.
     pub notified: usize,
-    /// Messages, claims and keys forgotten.
+    /// Messages, claims, keys and ids of keys forgotten.
     pub forgotten: usize,
 }
 
@@ -119,6 +119,8 @@ impl Expiry {
     async fn forget_prekeys(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
         let before = now.saturating_sub(limits::CLAIM_REMEMBERED);
         while add(&mut swept.forgotten, self.prekeys.forget(before, limits::SWEEP_ROWS).await?) {}
+        let before = now.saturating_sub(limits::KEY_ID_REMEMBERED);
+        while add(&mut swept.forgotten, self.prekeys.forget_ids(before, limits::SWEEP_ROWS).await?) {}
         Ok(())
     }
 }

@@ -34,6 +34,10 @@ pub const ONE_TIME_PREKEYS: usize = 200;
 /// minutes; a day covers one that was restarted.
 pub const CLAIM_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
+/// How long after its end a one-time key's id is remembered: what was sealed with it on its last day waits for 30 days, and
+/// another key under its id must not be tried on that. Lower, and such a message is refused and sealed anew for nothing.
+pub const KEY_ID_REMEMBERED: Duration = sealpost_protocol::limits::REMEMBERED;
+
 /// The span over which claims are counted. Shorter, and a retry storm of an hour counts as several; longer, and one bad
 /// minute shuts a requester out for long.
 pub const CLAIM_WINDOW: Duration = Duration::from_secs(3_600);

@@ -6,10 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sealpost_api::{NotAnOrigin, Origin};
 use serde::Deserialize;
 use thiserror::Error;
-
-use crate::origin::{NotAnOrigin, Origin};
 
 /// What a relay is started with.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -12,7 +12,6 @@ mod ledger_identity;
 mod memory;
 mod node_keys;
 mod operators;
-mod origin;
 mod peer;
 mod relay;
 mod system_clock;
@@ -22,9 +21,9 @@ mod transport;
 pub use config::{Config, ConfigError, TlsConfig};
 pub use ledger_identity::LedgerIdentityError;
 pub use node_keys::{NodeKeys, NodeKeysError};
-pub use operators::{Operations, OperatorError, Restored, restore};
-pub use origin::NotAnOrigin;
+pub use operators::{Operations, OperatorError, Restored, restore, restore_until};
 pub use relay::{Relay, StartError};
+pub use sealpost_api::NotAnOrigin;
 pub use sealpost_storage::{
     BackupReport, BlocksReport, CollectionReport, ContentLocation, Damaged, FindingKind, Findings, LockError,
     OpenDataDirectoryError, RepairReport, Subject, VerificationReport,

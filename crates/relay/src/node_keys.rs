@@ -75,6 +75,9 @@ impl NodeKeys {
     /// Their file, in the data directory.
     pub(crate) const FILE_NAME: &'static str = "node.key";
 
+    /// What it is called until it is whole.
+    pub(crate) const UNFINISHED: &'static str = "node.key.new";
+
     /// Reads the keys of `data_dir`; `None` if there are none.
     ///
     /// # Errors
@@ -176,7 +179,7 @@ fn store_seeds(path: &Path, seeds: &[u8]) -> Result<Vec<u8>, NodeKeysError> {
 }
 
 fn store(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("key.new");
+    let unfinished = path.with_file_name(NodeKeys::UNFINISHED);
     create_file(&unfinished)?;
     let mut file = File::options().write(true).truncate(true).open(&unfinished)?;
     file.write_all(bytes)?;

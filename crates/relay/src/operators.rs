@@ -3,7 +3,7 @@
 //! relay on an endpoint apart from its own.
 
 use std::{
-    fs, io,
+    fs, future, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -93,6 +93,14 @@ pub enum OperatorError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl OperatorError {
+    /// Whether it was interrupted, and nothing is left of it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, Self::Backup(BackupError::Stopped))
+    }
 }
 
 /// A backup that was put back.
@@ -203,13 +211,40 @@ impl Operations {
     /// # Errors
     /// [`OperatorError::Backup`].
     pub async fn back_up(&self, folder: PathBuf) -> Result<BackupReport, OperatorError> {
+        self.back_up_until(folder, future::pending()).await
+    }
+
+    /// As [`Operations::back_up`], until it is `interrupted`: then it returns when what it has written is gone.
+    ///
+    /// # Errors
+    /// [`OperatorError::Backup`], [`OperatorError::is_stopped`].
+    pub async fn back_up_until(
+        &self,
+        folder: PathBuf,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<BackupReport, OperatorError> {
         let contents = Arc::clone(&self.contents);
         let further = NodeKeys::FILE_NAME;
-        let stop = StopOnDrop::default();
-        let stopped = stop.0.clone();
-        let made = tokio::task::spawn_blocking(move || contents.back_up(&folder, &[further], &stopped)).await;
-        Ok(made.map_err(BackendError::new)??)
+        Ok(until(interrupted, move |stop| contents.back_up(&folder, &[further], stop)).await??)
     }
+}
+
+/// Does on a thread of its own what can be stopped, until it is `interrupted`; then it waits for it to come to its end.
+async fn until<T: Send + 'static>(
+    interrupted: impl Future<Output = ()>,
+    act: impl FnOnce(&BackupStop) -> T + Send + 'static,
+) -> Result<T, BackendError> {
+    let stop = StopOnDrop::default();
+    let stopped = stop.0.clone();
+    let mut acting = tokio::task::spawn_blocking(move || act(&stopped));
+    let acted = tokio::select! {
+        acted = &mut acting => acted,
+        () = interrupted => {
+            stop.0.stop();
+            acting.await
+        }
+    };
+    acted.map_err(BackendError::new)
 }
 
 /// Stops a backup whose request has ended.
@@ -228,6 +263,19 @@ impl Drop for StopOnDrop {
 /// # Errors
 /// [`OperatorError`].
 pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, OperatorError> {
+    restore_until(backup, data_dir, future::pending()).await
+}
+
+/// As [`restore`], until it is `interrupted`: then it returns when what it has written is gone. Once all files are there, it is
+/// carried to its end.
+///
+/// # Errors
+/// [`OperatorError`], [`OperatorError::is_stopped`].
+pub async fn restore_until(
+    backup: PathBuf,
+    data_dir: PathBuf,
+    interrupted: impl Future<Output = ()>,
+) -> Result<Restored, OperatorError> {
     let place = |source| OperatorError::Place { path: data_dir.clone(), source };
     let (lies_in, holds) = (is_inside(&data_dir, &backup), is_inside(&backup, &data_dir));
     if lies_in.map_err(place)? || holds.map_err(place)? {
@@ -247,9 +295,9 @@ pub async fn restore(backup: PathBuf, data_dir: PathBuf) -> Result<Restored, Ope
     let unfinished = data_dir.with_file_name(name);
     let put = {
         let unfinished = unfinished.clone();
-        tokio::task::spawn_blocking(move || restore_files(&backup, &unfinished))
+        until(interrupted, move |stop| restore_files(&backup, &unfinished, stop))
     };
-    let (backup, restoring) = match put.await.map_err(BackendError::new)? {
+    let (backup, restoring) = match put.await? {
         Ok(put) => put,
         // What is there is another's.
         Err(BackupError::NotEmpty(unfinished)) => return Err(OperatorError::Unfinished(unfinished)),
@@ -343,6 +391,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_restore_that_is_interrupted_leaves_nothing_and_the_data_folder_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = data_in(folder.path()).await;
+        let backup = folder.path().join("backup");
+        Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
+        let (target, left) = (folder.path().join("target"), folder.path().join("target.restoring"));
+        for was_there in [false, true] {
+            if was_there {
+                fs::create_dir(&target).unwrap();
+            }
+            let refused = restore_until(backup.clone(), target.clone(), future::ready(())).await.unwrap_err();
+            assert!(refused.is_stopped(), "{refused:?}");
+            assert_eq!((target.exists(), left.exists()), (was_there, false));
+        }
+        assert!(fs::read_dir(&target).unwrap().next().is_none());
+        restore(backup, target.clone()).await.unwrap();
+        Operations::offline(&target).await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_backup_and_the_data_do_not_go_into_each_other() {
         let folder = tempfile::tempdir().unwrap();
@@ -431,7 +499,7 @@ mod tests {
         let backup = folder.path().join("backup");
         Operations::offline(&data_dir).await.unwrap().back_up(backup.clone()).await.unwrap();
         let (target, left) = (folder.path().join("target"), folder.path().join("target.restoring"));
-        let (_, working) = restore_files(&backup, &left).unwrap();
+        let (_, working) = restore_files(&backup, &left, &BackupStop::default()).unwrap();
         fs::write(left.join("blocks/half"), b"half").unwrap();
         let refused = restore(backup.clone(), target.clone()).await;
         assert!(matches!(refused, Err(OperatorError::Backup(BackupError::BeingRestored(_)))), "{refused:?}");

@@ -1,6 +1,11 @@
 //! Wiring: from a configuration to a relay that serves, and back to a relay that has stopped.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use sealpost_core::{Ports, Services, Uptime};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer};
@@ -14,6 +19,7 @@ use crate::{
     config::{Config, ConfigError},
     jobs,
     ledger_identity::{self, LedgerIdentityError},
+    node_keys::NodeKeys,
     operators::Operations,
     system_clock::SystemClock,
     tasks::Tasks,
@@ -36,6 +42,25 @@ pub enum StartError {
     /// The configuration contradicts itself.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The data directory is a folder with something else in it, which a relay would mix its own with.
+    #[error(
+        "{} is not empty, and no relay's data folder: there is {} in it; name a folder that is missing or empty, or one that a \
+         relay has made", folder.display(), entry.display()
+    )]
+    Foreign {
+        /// The folder.
+        folder: PathBuf,
+        /// What shows it.
+        entry: PathBuf,
+    },
+    /// The data directory cannot be read.
+    #[error("cannot read {}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The store cannot be opened.
     #[error(transparent)]
     Storage(#[from] OpenDataDirectoryError),
@@ -92,6 +117,7 @@ impl Relay {
     /// [`StartError`].
     pub async fn start_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, StartError> {
         config.check()?;
+        check_folder(&config.data_dir)?;
         let tls = config.tls.as_ref().map(transport::tls_acceptor).transpose()?;
         // Nothing is made for a relay that cannot serve.
         let (listener, address) = listen(config.listen, "--listen").await?;
@@ -162,6 +188,14 @@ impl Relay {
     pub async fn stop(self) {
         self.tasks.stop().await;
         tracing::info!("relay stopped");
+    }
+}
+
+fn check_folder(folder: &Path) -> Result<(), StartError> {
+    let foreign = Embedded::foreign_in(folder, &[NodeKeys::FILE_NAME, NodeKeys::UNFINISHED]);
+    match foreign.map_err(|source| StartError::Folder { folder: folder.to_owned(), source })? {
+        Some(entry) => Err(StartError::Foreign { folder: folder.to_owned(), entry }),
+        None => Ok(()),
     }
 }
 

@@ -14,9 +14,6 @@ use std::{
 
 use crate::private_files::create_file;
 
-/// The file inside the directory that carries the lock, and the process id of its holder for people to read.
-const FILE_NAME: &str = "lock";
-
 /// The exclusive right to a data directory, given back on drop.
 #[derive(Debug)]
 pub struct DirectoryLock {
@@ -49,6 +46,9 @@ pub enum LockError {
 pub struct Holder(pub Option<u32>);
 
 impl DirectoryLock {
+    /// The file inside the directory that carries the lock, and the process id of its holder for people to read.
+    pub const FILE_NAME: &'static str = "lock";
+
     /// Locks `directory`, which must exist, without waiting.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl DirectoryLock {
     /// [`LockError::Locked`] while another process, or another lock in this one, has it.
     pub fn acquire(directory: &Path) -> Result<Self, LockError> {
         let failed = |source| LockError::Io { path: directory.to_owned(), source };
-        let mut file = open(&directory.join(FILE_NAME)).map_err(failed)?;
+        let mut file = open(&directory.join(Self::FILE_NAME)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {

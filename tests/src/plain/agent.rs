@@ -94,6 +94,7 @@ impl PlainAgent {
             manifest: manifest.to_bytes(),
             one_time_curve: self.one_time_curve.iter().map(|key| key.publish(&self.identity).to_bytes()).collect(),
             one_time_kem: self.one_time_kem.iter().map(|key| key.publish(&self.identity).to_bytes()).collect(),
+            forget_unused: false,
         }
     }
 

@@ -182,6 +182,7 @@ impl Carrier for Rest {
             "manifest": base64(request.manifest),
             "one_time_curve": request.one_time_curve.iter().map(base64).collect::<Vec<_>>(),
             "one_time_kem": request.one_time_kem.iter().map(base64).collect::<Vec<_>>(),
+            "forget_unused": request.forget_unused,
         });
         Ok(self.post("/messaging/upload-prekeys", body).await?.counts("counts"))
     }

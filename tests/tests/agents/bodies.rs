@@ -16,7 +16,7 @@ use sealpost_agent::{Event, InboxMessage, LocalState, Outgoing, SendError, Sent,
 use sealpost_api::v1;
 use sealpost_crypto::{BodySeal, BodySealer, ContentKey, ContentKind, Prelude, SystemPrimitives, limits};
 use sealpost_protocol::{AgentId, BodyDescription, ErrorCode, RefusalReason, Verdict, limits as wire};
-use sealpost_tests::{BodyAnswer, ScriptedRelay, SdkAgent, ShiftedClock, TestRelay, plain::PlainAgent, within, words};
+use sealpost_tests::{BodyAnswer, HandClock, ScriptedRelay, SdkAgent, TestRelay, plain::PlainAgent, within, words};
 
 use super::{assert_accepted, assert_kept, proven_status, relay_behind_proxy};
 
@@ -173,7 +173,9 @@ async fn a_message_that_is_taken_back_in_the_middle_of_its_upload_leaves_nothing
 #[tokio::test]
 async fn a_message_whose_life_ends_during_its_upload_is_unsent_and_leaves_nothing() {
     let (relay, proxy) = relay_behind_proxy().await;
-    let clock = Arc::new(ShiftedClock::default());
+    let (clock, an_hour) = (HandClock::now(), Duration::from_secs(3_600));
+    // By the relay's clock it is over long before.
+    clock.turn_back(an_hour);
     let (alice, bob) = (SdkAgent::by_clock(&proxy.origin(), &clock).await, SdkAgent::new(&relay.origin()).await);
     proxy.cut_after(3 * PIECE);
     let content = content(9 * PIECE);
@@ -181,7 +183,7 @@ async fn a_message_whose_life_ends_during_its_upload_is_unsent_and_leaves_nothin
     outgoing.life = Duration::from_secs(50);
     let sent = within("a body sent", alice.send_streamed(outgoing)).await.unwrap();
     assert_kept(&sent);
-    clock.advance(Duration::from_secs(51));
+    clock.advance(an_hour);
     within("a sync", alice.sync(Duration::ZERO)).await.unwrap();
     let events: Vec<_> = alice.events(9).await.unwrap().into_iter().map(|noted| noted.event).collect();
     assert_eq!(events, [Event::Unsent { message: sent.id, code: "expired".to_owned() }]);

@@ -7,7 +7,7 @@ use sealpost_api::v1;
 use sealpost_crypto::{EndedMembership, GroupKey, GroupName, GroupNotice, HandOver, Member, Roster, SystemPrimitives};
 use sealpost_protocol::{AgentId, GroupId};
 use sealpost_tests::{
-    HandClock, ScriptedRelay, SdkAgent, TestRelay,
+    ScriptedRelay, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     within,
 };
@@ -185,7 +185,7 @@ async fn a_founders_old_copy_outpaces_what_its_members_have() {
 
 #[tokio::test]
 async fn keys_that_were_followed_by_others_are_erased_after_a_month() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
     let team = alice.create_group("team", &[]).await.unwrap().group.id;
     alice.rotate_group(team).await.unwrap();

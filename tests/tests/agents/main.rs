@@ -10,6 +10,7 @@
 )]
 
 mod bodies;
+mod clocks;
 mod contacts;
 mod control;
 mod damage;
@@ -20,6 +21,7 @@ mod missing;
 mod other_ledger;
 mod other_node;
 mod prekeys;
+mod recall;
 mod receipt_heads;
 mod renewal;
 mod replay;

@@ -6,7 +6,7 @@ use sealpost_agent::{Event, PrekeyStatus, PrekeysError, RelayError, SyncError};
 use sealpost_api::v1;
 use sealpost_protocol::{AgentId, ErrorCode};
 use sealpost_tests::{
-    HandClock, ScriptedRelay, SdkAgent, TestRelay,
+    ScriptedRelay, SdkAgent, TestRelay,
     plain::{Carrier, Grpc, PlainAgent, log_in},
     within,
 };
@@ -16,7 +16,7 @@ use super::{assert_accepted, assert_acknowledged, relay_behind_proxy};
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Claims bundles of `target` under these names, as strangers of whom each stays below the limit.
-async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
+pub(super) async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32>) {
     let names: Vec<_> = names.collect();
     for names in names.chunks(20) {
         let mut stranger: Grpc = log_in(&relay.origin(), &PlainAgent::new().identity).await;
@@ -26,7 +26,7 @@ async fn claim_as_strangers(relay: &TestRelay, target: AgentId, names: Range<u32
     }
 }
 
-async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
+pub(super) async fn one_time_keys(agent: &SdkAgent) -> (u64, u64) {
     let PrekeyStatus { one_time_curve, one_time_kem, .. } =
         within("the prekeys' status", agent.prekey_status()).await.unwrap();
     (one_time_curve, one_time_kem)
@@ -158,7 +158,6 @@ async fn ids_that_the_relay_holds_to_be_used_are_spent_and_others_take_their_pla
     let first = relay.script().uploaded.take().expect("it has arrived");
 
     relay.script().refuses_uploads = None;
-    relay.script().counts = v1::PrekeyCounts::default();
     relay.script().spent = vec![first.one_time_curve[7].clone()];
     within("a round", bob.sync(Duration::ZERO)).await.unwrap();
     let second = relay.script().uploaded.clone().expect("an upload without the key that was used");
@@ -195,7 +194,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[tokio::test]
 async fn a_lasting_refusal_of_prekeys_is_told_once_a_day_and_shown_until_they_are_taken() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let refused = || [Event::PrekeysRefused { code: "expired".to_owned() }];
     clock.advance(WEEK);
@@ -234,7 +233,7 @@ fn counts(one_time_curve: u64, one_time_kem: u64) -> v1::PrekeyCounts {
 
 #[tokio::test]
 async fn fewer_than_ten_one_time_keys_are_told_once_a_day_also_while_a_manifest_is_unconfirmed() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let round = async || within("a round", bob.sync(Duration::ZERO)).await.unwrap();
     let is_low = async || within("a status", bob.prekey_status()).await.unwrap().is_low;
@@ -285,8 +284,7 @@ async fn an_imported_identity_publishes_above_no_manifest_but_its_own() {
 
 #[tokio::test]
 async fn two_instances_of_one_agent_make_one_set_when_it_is_due() {
-    let relay = ScriptedRelay::start().await;
-    let clock = HandClock::now();
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     let other_bob = bob.reopen(relay.origin()).await;
     clock.advance(WEEK);

@@ -33,7 +33,7 @@ struct Replay {
 
 impl Replay {
     async fn new() -> Self {
-        let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+        let (relay, clock) = ScriptedRelay::with_clock().await;
         let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
         Self { relay, clock, alice, carol: PlainAgent::new(), delivered: 0 }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sealpost_agent::Event;
 use sealpost_api::v1;
 use sealpost_protocol::ErrorCode;
-use sealpost_tests::{HandClock, ScriptedRelay, SdkAgent, plain::PlainAgent, within};
+use sealpost_tests::{ScriptedRelay, SdkAgent, plain::PlainAgent, within};
 
 use super::{
     assert_accepted,
@@ -32,7 +32,7 @@ async fn sweep(agent: &SdkAgent) {
 
 #[tokio::test]
 async fn what_is_over_is_forgotten_35_days_after_it_was_composed_and_what_was_not_taken_stays() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
     let (mut carol, bob) = (PlainAgent::new(), PlainAgent::new());
     carol.open_session(alice.id(), bundle(&relay));
@@ -76,7 +76,7 @@ async fn what_is_over_is_forgotten_35_days_after_it_was_composed_and_what_was_no
 
 #[tokio::test]
 async fn a_session_that_only_receives_goes_after_31_days_without_use_and_the_one_that_sends_stays() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
     let mut carol = PlainAgent::new();
     for number in 1..=2 {

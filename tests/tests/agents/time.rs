@@ -36,7 +36,7 @@ async fn sync(agent: &SdkAgent) {
 
 #[tokio::test]
 async fn the_keys_of_a_manifest_are_replaced_weekly_and_erased_31_days_after_that() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     clock.advance(7 * DAY - SECOND);
     sync(&bob).await;
@@ -58,7 +58,7 @@ async fn the_keys_of_a_manifest_are_replaced_weekly_and_erased_31_days_after_tha
 
 #[tokio::test]
 async fn one_time_keys_are_erased_31_days_after_nobody_may_begin_with_them() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     clock.advance((180 + 31) * DAY);
     sync(&bob).await;
@@ -70,7 +70,7 @@ async fn one_time_keys_are_erased_31_days_after_nobody_may_begin_with_them() {
 
 #[tokio::test]
 async fn a_draft_whose_life_is_over_is_not_sent_and_that_is_told() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let (alice, bob) = (SdkAgent::by_clock(relay.origin(), &clock).await, PlainAgent::new());
     relay.script().bundle = Some(v1::PrekeyBundle { manifest: bob.prekeys().manifest, ..Default::default() });
     relay.script().refuses_tokens = Some(ErrorCode::Unavailable);
@@ -88,8 +88,8 @@ async fn a_draft_whose_life_is_over_is_not_sent_and_that_is_told() {
 }
 
 #[tokio::test]
-async fn keys_that_a_fast_clock_has_dated_ahead_are_replaced_once_it_is_right() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+async fn keys_that_both_clocks_have_dated_ahead_are_replaced_once_they_are_right() {
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let bob = SdkAgent::by_clock(relay.origin(), &clock).await;
     clock.advance(20 * DAY);
     relay.script().refuses_uploads = Some(ErrorCode::Expired);
@@ -159,7 +159,7 @@ async fn what_was_sealed_by_a_fast_clock_waits_until_the_clock_is_right_and_is_t
 
 #[tokio::test]
 async fn the_relays_bare_word_that_a_life_is_over_erases_nothing() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let (alice, bob) = (SdkAgent::by_clock(relay.origin(), &clock).await, PlainAgent::new());
     relay.script().bundle = Some(v1::PrekeyBundle { manifest: bob.prekeys().manifest, ..Default::default() });
     let sent = alice.send_text(bob.id(), &"x".repeat(10_000)).await;
@@ -183,7 +183,7 @@ async fn the_relays_bare_word_that_a_life_is_over_erases_nothing() {
 
 #[tokio::test]
 async fn messages_stay_in_order_when_the_clock_goes_back() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
     let mut carol = PlainAgent::new();
     carol.open_session(alice.id(), bundle(&relay));
@@ -207,7 +207,7 @@ async fn messages_stay_in_order_when_the_clock_goes_back() {
 
 #[tokio::test]
 async fn a_token_is_replaced_shortly_before_its_end() {
-    let (relay, clock) = (ScriptedRelay::start().await, HandClock::now());
+    let (relay, clock) = ScriptedRelay::with_clock().await;
     let alice = SdkAgent::by_clock(relay.origin(), &clock).await;
     clock.advance(59 * 60 * SECOND);
     sync(&alice).await;

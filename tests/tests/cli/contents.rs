@@ -105,6 +105,43 @@ async fn two_files_of_one_name_and_content_are_saved_twice_and_each_path_is_told
 }
 
 #[tokio::test]
+async fn a_folder_that_takes_no_file_is_told_once_and_keeps_everything_in_the_inbox() {
+    let (_relay, home) = relay_and_home().await;
+    let path = home.path().join("file.bin");
+    std::fs::write(&path, "a file").unwrap();
+    for _ in 0..3 {
+        home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+    }
+    home.run(["send", "--as", "alice", "bob", "a text"]).await.succeeded();
+    let refused = home.run(["receive", "--as", "bob", "--save", "/proc/no-folder", "--json"]).await.exited(1);
+    assert_eq!(refused.err.lines().count(), 2, "why, and how many: {}", refused.err);
+    assert!(
+        refused.err.contains("/proc/no-folder") && refused.err.contains("3 messages could not be saved"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(refused.document()["text"], "a text", "what needs no folder is shown");
+    let folder = home.path().join("saved");
+    let saved = home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap(), "--json"]).await.succeeded();
+    assert_eq!(saved.documents().len(), 3);
+}
+
+#[tokio::test]
+async fn a_file_whose_name_other_systems_would_not_take_is_sent_under_one_that_they_do() {
+    let (_relay, home) = relay_and_home().await;
+    let folder = home.path().join("saved");
+    for (name, expected) in [("a\\b.txt", "a_b.txt"), ("c\nd\u{1b}[2J.txt", "c_d_[2J.txt")] {
+        let path = home.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        home.run(["send", "--as", "alice", "bob", "--file", path.to_str().unwrap()]).await.succeeded();
+        let saved =
+            home.run(["receive", "--as", "bob", "--save", folder.to_str().unwrap(), "--json"]).await.succeeded();
+        assert_eq!(saved.document()["saved_as"].as_str(), folder.join(expected).to_str());
+        assert_eq!(std::fs::read_to_string(folder.join(expected)).unwrap(), name);
+    }
+}
+
+#[tokio::test]
 async fn the_longest_of_names_jams_nothing_and_a_dot_hides_nothing() {
     let (_relay, home) = relay_and_home().await;
     let folder = home.path().join("saved");

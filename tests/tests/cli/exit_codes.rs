@@ -5,24 +5,28 @@ use sealpost_tests::{FullStreams, Home, ScriptedRelay, TestRelay};
 
 use super::{relay_and_home, texts};
 
+/// The exit codes and what they mean, as the README has them.
+fn documented() -> Vec<(i32, String)> {
+    let readme = include_str!("../../../README.md");
+    let section = readme.split("### Exit codes\n").nth(1).expect("a section").split("\n## ").next().unwrap();
+    let row = |line: &str| {
+        let (code, meaning) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        Some((code.parse().ok()?, meaning.to_owned()))
+    };
+    section.lines().filter_map(row).collect()
+}
+
 #[tokio::test]
-async fn the_help_lists_every_exit_code() {
-    let help = Home::new("http://127.0.0.1:1").run(["--help"]).await.succeeded();
-    for line in [
-        "  0  done",
-        "  1  ",
-        "  2  ",
-        "  3  the relay does not answer",
-        "  4  the relay refused",
-        "  5  ",
-        "  6  mail was lost",
-        "  7  ",
-        "  8  more mail waits",
-        "  9  done, but the result could not be written",
-        "  130  interrupted",
-    ] {
-        assert!(help.out.contains(line), "{line:?} is missing in\n{}", help.out);
+async fn the_help_lists_every_exit_code_in_the_words_of_the_readme() {
+    let help = Home::new("http://127.0.0.1:1").run(["--help"]).await.succeeded().out;
+    let codes = help.split("Exit codes:\n").nth(1).expect("a list");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    let mut expected = Vec::new();
+    for (code, meaning) in documented() {
+        expected.push(format!("{code} {}", words(&meaning)));
     }
+    assert_eq!(expected.len(), 11);
+    assert_eq!(words(codes), expected.join(" "));
 }
 
 #[cfg(unix)]
@@ -117,7 +121,7 @@ async fn a_command_line_that_is_not_understood_is_2() {
     let too_long = "no/name";
     let (file, folder) = (home.path().join("plain"), "/there/is/no/such/folder");
     std::fs::write(&file, "a file").unwrap();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 22] = [
         &[],
         &["sent"],
         &["send", "--as", "alice", "bob"],
@@ -129,6 +133,11 @@ async fn a_command_line_that_is_not_understood_is_2() {
         &["agent", "new", too_long],
         &["status", "--as", "alice", "no-uuid"],
         &["receive", "--as", "bob", "--relay", "not an origin"],
+        &["receive", "--as", "bob", "--relay", "http://127.0.0.1:99999"],
+        &["receive", "--as", "bob", "--relay", "http://127.0.0.1:7117/path"],
+        &["agent", "list", "--relay", "http://name:word@127.0.0.1:7117"],
+        &["agent", "list", "--relay", "http://127.0.0.1:7117?query"],
+        &["agent", "new", "carol", "--offline", "--relay", "ftp://127.0.0.1:7117"],
         &["receive", "--as", "bob", "--limit", "0"],
         &["receive", "--as", "bob", "--save", file.to_str().unwrap()],
         &["bench", "relay", "--clients", "0"],
@@ -141,6 +150,10 @@ async fn a_command_line_that_is_not_understood_is_2() {
         assert_eq!(finished.out, "", "{}", finished.command);
         assert_ne!(finished.err, "", "{}", finished.command);
     }
+    let refused =
+        home.with("SEALPOST_RELAY", "http://127.0.0.1:99999").run(["agent", "list", "--json"]).await.exited(2);
+    assert!(refused.err.contains("\"usage\"") && refused.err.contains("is no relay's address"), "{}", refused.err);
+    home.run(["agent", "list", "--relay", "http://[::1]:7117/"]).await.succeeded();
     assert_eq!(home.run(["receive", "--as", "bob"]).await.succeeded().out, "", "nothing of it was sent");
 }
 

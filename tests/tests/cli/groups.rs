@@ -37,6 +37,34 @@ async fn a_group_is_founded_changed_shown_and_left() {
 }
 
 #[tokio::test]
+async fn a_name_that_cannot_be_told_from_another_or_typed_is_refused_when_a_group_is_founded() {
+    let (_relay, home) = relay_and_home().await;
+    let id = home.run(["group", "new", "--as", "alice", "team", "--json"]).await.succeeded().document()["id"].clone();
+    let long = "x".repeat(65);
+    let names = ["", " ", " team", "team ", "te\u{202e}am", "te\u{200b}am", "a\tb", "a\nb", "\u{1b}[2J", &long];
+    for name in names.into_iter().chain(id.as_str()) {
+        let refused = home.run(["group", "new", "--as", "alice", name, "--json"]).await.exited(2);
+        assert!(refused.err.contains("\"usage\"") && refused.err.contains("name"), "{name:?}: {}", refused.err);
+    }
+    home.run(["group", "new", "--as", "alice", "équipe 🦀 “one”"]).await.succeeded();
+    assert_eq!(home.run(["group", "list", "--as", "alice", "--json"]).await.succeeded().documents().len(), 2);
+}
+
+#[tokio::test]
+async fn of_commands_that_found_groups_of_one_name_at_a_time_one_does_and_the_others_are_told() {
+    let (_relay, home) = relay_and_home().await;
+    let found = || home.run(["group", "new", "--as", "alice", "team", "bob", "--json"]);
+    let ended: [sealpost_tests::Finished; 4] = tokio::join!(found(), found(), found(), found()).into();
+    let founded: Vec<_> = ended.iter().filter(|ended| ended.exit == 0).collect();
+    assert_eq!(founded.len(), 1, "{ended:?}");
+    for refused in ended.iter().filter(|ended| ended.exit != 0) {
+        assert!(refused.exit == 1 && refused.err.contains("\"name-taken\""), "{refused:?}");
+    }
+    let listed = home.run(["group", "list", "--as", "alice", "--json"]).await.succeeded().document();
+    assert_eq!(listed["id"], founded[0].document()["id"]);
+}
+
+#[tokio::test]
 async fn naming_nobody_is_a_usage_error_and_changes_nothing() {
     let (_relay, home) = relay_and_home().await;
     home.run(["group", "new", "--as", "alice", "team", "bob"]).await.succeeded();

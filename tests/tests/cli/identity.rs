@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use sealpost_tests::{Home, seeded};
+use sealpost_tests::{Home, TestRelay, seeded};
 
 use super::{assert_fields, relay_and_home, texts};
 
@@ -14,6 +14,44 @@ async fn talk(home: &Home, alice: &Home, words: &str) {
     home.run(["send", "--as", "bob", "alice", words]).await.succeeded();
     let received = alice.run(["receive", "--as", "alice", "--json"]).await.succeeded();
     assert_eq!(texts(&received.documents()), [words]);
+}
+
+#[tokio::test]
+async fn a_store_that_was_emptied_is_told_with_what_to_do_and_no_other_agent_takes_its_place() {
+    let (_relay, home) = relay_and_home().await;
+    let folder = home.path().join("alice");
+    let kept = tempfile::tempdir().unwrap();
+    let files = ["agent.sqlite3", "agent.sqlite3-wal", "agent.sqlite3-shm"];
+    for file in files.iter().filter(|file| folder.join(file).exists()) {
+        fs::rename(folder.join(file), kept.path().join(file)).unwrap();
+    }
+    fs::write(folder.join("agent.sqlite3"), "").unwrap();
+    let commands: [&[&str]; 4] = [
+        &["agent", "show", "alice"],
+        &["agent", "new", "alice"],
+        &["receive", "--as", "alice"],
+        &["agent", "rekey", "alice"],
+    ];
+    for command in commands {
+        let told = home.run(command).await.exited(5);
+        assert!(told.err.contains("is empty") && told.err.contains("put the file back from a backup"), "{}", told.err);
+    }
+    assert!(home.run(["agent", "list"]).await.succeeded().out.contains("put the file back from a backup"));
+    assert_eq!(fs::metadata(folder.join("agent.sqlite3")).unwrap().len(), 0);
+    for file in files.iter().filter(|file| kept.path().join(file).exists()) {
+        fs::rename(kept.path().join(file), folder.join(file)).unwrap();
+    }
+    home.run(["receive", "--as", "alice"]).await.succeeded();
+}
+
+#[tokio::test]
+async fn a_full_disk_leaves_nothing_of_an_agent_that_cannot_be_made() {
+    let relay = TestRelay::start().await;
+    let home = Home::new(relay.origin());
+    let told = home.run_on_a_full_disk(["agent", "new", "alice"]).await.exited(5);
+    assert!(told.err.contains("master.key"), "{}", told.err);
+    assert!(!home.path().join("alice").exists());
+    home.run(["agent", "new", "alice"]).await.succeeded();
 }
 
 #[tokio::test]

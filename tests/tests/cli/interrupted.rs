@@ -1,14 +1,19 @@
 //! Commands that are interrupted say what became of what they were at, and leave nothing else behind.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
-use sealpost_tests::{Home, within};
-use tokio::net::TcpListener;
+use sealpost_tests::{Home, TestRelay, within};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::{relay_and_home, texts};
 
 /// A file that is read for as long as someone writes it.
-fn pipe(home: &Home) -> std::path::PathBuf {
+fn pipe(home: &Home) -> PathBuf {
     let path = home.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
     path
@@ -64,6 +69,91 @@ async fn a_message_that_is_interrupted_on_its_way_is_kept_and_goes_on() {
     assert_eq!(waiting["id"], told["id"]);
     home.run(["receive", "--as", "alice"]).await.succeeded();
     assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents()), ["on its way"]);
+}
+
+/// A listener that takes connections and says nothing.
+async fn silent() -> (TcpListener, String) {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    (silent, address)
+}
+
+#[tokio::test]
+async fn an_agent_whose_keys_are_not_published_yet_is_made_and_says_so() {
+    let (silent, address) = silent().await;
+    let home = Home::new(format!("http://{address}"));
+    for (name, signal) in [("alice", "-INT"), ("bob", "-TERM")] {
+        let mut making = home.start_heard(["agent", "new", name, "--json"]);
+        let connection = within("a connection", silent.accept()).await.unwrap();
+        making.signal(signal).await;
+        let made = making.next_document().await.expect("the agent");
+        assert_eq!((made["name"].as_str(), made["published"].as_bool()), (Some(name), Some(false)));
+        let (exit, err) = making.ended_saying().await;
+        assert_eq!(exit, 130);
+        assert!(err.contains("\"interrupted\"") && err.contains("the agent is made"), "{err}");
+        drop(connection);
+        home.run(["agent", "show", name]).await.succeeded();
+    }
+}
+
+#[tokio::test]
+async fn commands_that_wait_for_a_relay_say_that_they_were_interrupted() {
+    let (_relay, home) = relay_and_home().await;
+    let (silent, address) = silent().await;
+    let origin = format!("http://{address}");
+    let to = home.path().join("backup");
+    let commands: [&[&str]; 6] = [
+        &["receive", "--as", "bob", "--relay", &origin],
+        &["prekeys", "status", "--as", "bob", "--relay", &origin],
+        &["group", "new", "--as", "alice", "team", "bob", "--relay", &origin],
+        &["blocks", "stats", "--admin", &address],
+        &["blocks", "repair", "--admin", &address],
+        &["backup", "--admin", &address, "--to", to.to_str().unwrap()],
+    ];
+    for command in commands {
+        let mut running = home.start_heard(command);
+        let connection = within("a connection", silent.accept()).await.unwrap();
+        running.signal("-INT").await;
+        let (exit, err) = running.ended_saying().await;
+        assert_eq!(exit, 130, "{command:?}: {err}");
+        assert!(err.starts_with("error: interrupted: "), "{command:?}: {err}");
+        drop(connection);
+    }
+    assert!(!to.exists());
+}
+
+/// A file that is read for as long as somebody writes it, in the place of another; and what that held.
+fn pipe_in_place_of(path: &Path) -> (PathBuf, Vec<u8>) {
+    let bytes = fs::read(path).unwrap();
+    fs::remove_file(path).unwrap();
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    (path.to_owned(), bytes)
+}
+
+#[tokio::test]
+async fn a_restore_that_is_interrupted_says_so_and_leaves_nothing() {
+    let home = Home::new("http://127.0.0.1:1");
+    let mut relay = TestRelay::start().await;
+    relay.kill().await;
+    let (data, backup) = (relay.data_dir(), home.path().join("backup"));
+    home.run(["backup", "--data-dir", data.to_str().unwrap(), "--to", backup.to_str().unwrap()]).await.succeeded();
+    let (key, bytes) = pipe_in_place_of(&backup.join("node.key"));
+    let (target, restoring) = (home.path().join("data"), home.path().join("data.restoring"));
+    let from = ["--from", backup.to_str().unwrap(), "--data-dir", target.to_str().unwrap()];
+    let mut running = home.start_heard(["restore"].iter().chain(&from));
+    let mut opened = within("the key opened", tokio::fs::OpenOptions::new().write(true).open(&key)).await.unwrap();
+    running.signal("-INT").await;
+    // Nothing outside shows that it was heard.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    opened.write_all(&bytes).await.unwrap();
+    drop(opened);
+    let (exit, err) = running.ended_saying().await;
+    assert_eq!(exit, 130, "{err}");
+    assert!(err.contains("interrupted: nothing was put back"), "{err}");
+    assert!(!target.exists() && !restoring.exists());
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, bytes).unwrap();
+    home.run(["restore"].iter().chain(&from)).await.succeeded();
 }
 
 #[cfg(target_os = "linux")]

@@ -124,8 +124,9 @@ async fn a_reply_names_the_message_that_it_answers() {
 #[tokio::test]
 async fn prekeys_are_shown_and_rotated() {
     let (_relay, home) = relay_and_home().await;
-    let fields =
-        ["version", "created_at", "expires_at", "confirmed_at", "one_time_curve", "one_time_kem", "low", "refused"];
+    let counts = ["one_time_curve", "one_time_kem"];
+    let flags = ["low", "refused", "recall_due"];
+    let fields = [["version", "created_at", "expires_at", "confirmed_at"].as_slice(), &counts, &flags].concat();
     let status = home.run(["prekeys", "status", "--as", "alice", "--json"]).await.succeeded().document();
     assert_fields(&status, &fields);
     assert_eq!((status["version"].as_u64(), status["one_time_kem"].as_u64()), (Some(1), Some(100)));

@@ -27,6 +27,7 @@ mod passphrases;
 mod progress;
 mod receiving;
 mod schemes;
+mod telling;
 mod terminals;
 mod unshown;
 mod waiting;

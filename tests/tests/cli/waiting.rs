@@ -53,6 +53,26 @@ async fn a_stranger_s_large_file_is_shown_as_waiting_and_fetched_when_asked_for(
     assert_eq!(state(&home, &id).await["state"], "delivered");
 }
 
+#[tokio::test]
+async fn a_body_that_was_asked_for_can_be_asked_for_again_and_one_that_is_gone_keeps_no_other_from_coming() {
+    let (mut relay, home) = relay_and_home().await;
+    let id = send_large(&home).await;
+    home.run(["receive", "--as", "bob"]).await.succeeded();
+    relay.kill().await;
+    // What it had asked for was cut short.
+    home.run(["receive", "--as", "bob", "--fetch", &id]).await.exited(3);
+    relay.restart().await;
+    let folder = home.path().join("saved");
+    let other = "0190d3a8-0000-7000-8000-000000000001";
+    let save = ["receive", "--as", "bob", "--save", folder.to_str().unwrap(), "--json"];
+    let fetch = ["--fetch", other, "--fetch", &id, "--fetch", "0190d3a8-0000-7000-8000-000000000002"];
+    let saved = home.run(save.into_iter().chain(fetch)).await.exited(1);
+    assert_eq!(saved.document()["id"].as_str(), Some(id.as_str()));
+    assert_eq!(fs::metadata(folder.join("large.bin")).unwrap().len(), LENGTH as u64);
+    assert_eq!(saved.err.matches("\"not-waiting\"").count(), 2, "each is told: {}", saved.err);
+    assert_eq!(saved.err.matches(other).count(), 1, "{}", saved.err);
+}
+
 /// Spoils every page of what the relay stores of contents.
 fn spoil(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -81,7 +81,7 @@ impl Agent {
         file: SpoolFile,
         stop: &Stop,
     ) -> Result<Uploaded, SendError> {
-        self.check_life(header.fields().expires)?;
+        self.check_life(header.fields().expires).await?;
         let message = header.message().id;
         let id = match row.value.upload {
             Some(upload) => upload.id,
@@ -111,7 +111,7 @@ impl Agent {
             if !self.upload_missing(relay, &upload, &status, stop).await? {
                 return Ok(Uploaded::InPart);
             }
-            self.check_life(header.fields().expires)?;
+            self.check_life(header.fields().expires).await?;
             if self.store.find::<OutgoingRecord>(message.as_bytes()).await?.is_none() {
                 // Taken back meanwhile.
                 relay.cancel_upload(upload.named()).await?;

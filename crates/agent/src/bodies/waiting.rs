@@ -19,7 +19,7 @@ use crate::{
     inbox::held_key,
     limits,
     records::{DownloadRecord, HeldRecord, WaitingBodyRecord, WrittenToRecord},
-    store::{Changes, Versioned},
+    store::{Changes, Record, Versioned},
 };
 
 /// What an agent fetches unasked.
@@ -160,21 +160,32 @@ impl Agent {
         Ok(waiting)
     }
 
-    /// The messages with this id whose bodies stay at the relay: more than one only if a sender has taken another's id.
+    /// The messages with this id whose bodies are not here: those that stay at the relay, and those on their way, such as one
+    /// that was asked for by a process that has ended since. More than one only if a sender has taken another's id.
     ///
     /// # Errors
     /// [`SyncError::State`].
-    pub async fn waiting_under(&self, id: MessageId) -> Result<Vec<MessageRef>, SyncError> {
+    pub async fn awaited_under(&self, id: MessageId) -> Result<Vec<MessageRef>, SyncError> {
+        let mut found = self.messages_under(id, |row: &WaitingBodyRecord| row.message).await?;
+        found.extend(self.messages_under(id, |row: &DownloadRecord| row.message).await?);
+        Ok(found)
+    }
+
+    async fn messages_under<T: Record>(
+        &self,
+        id: MessageId,
+        message: impl Fn(&T) -> MessageRef,
+    ) -> Result<Vec<MessageRef>, SyncError> {
         let (mut found, mut after) = (Vec::new(), Vec::new());
         loop {
-            let rows = self.store.list::<WaitingBodyRecord>(&[], &after, limits::ROWS).await?;
+            let rows = self.store.list::<T>(&[], &after, limits::ROWS).await?;
             let Some(last) = rows.last() else { return Ok(found) };
             after.clone_from(&last.key);
-            found.extend(rows.iter().map(|row| row.value.message).filter(|message| message.id == id));
+            found.extend(rows.iter().map(|row| message(&row.value)).filter(|message| message.id == id));
         }
     }
 
-    /// Asks for a body that waits, whoever sent it: the next rounds fetch it, into what the disk otherwise keeps free too.
+    /// Asks for a body that is not here, whoever sent it: the next rounds fetch it, into what the disk otherwise keeps free too.
     ///
     /// # Errors
     /// [`SyncError::State`], [`SyncError::Spool`].
@@ -319,7 +330,7 @@ impl Agent {
                 continue;
             };
             let (body, stored) = body;
-            if stored.value.sent.saturating_add(wire::MESSAGE_LIFE) < self.clock.now() {
+            if self.has_come(stored.value.sent.saturating_add(wire::MESSAGE_LIFE)).await? {
                 self.give_up(row.value.message, Event::BodyGone { message: id, sender }).await?;
             } else if !row.key.starts_with(&[WaitingReason::Damaged.prefix()])
                 && !self.fetch_holds.hold(&[sender])

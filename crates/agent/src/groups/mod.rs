@@ -24,6 +24,7 @@ use crate::{
     Agent, GroupError,
     conflicts::retry_conflicts,
     limits,
+    printable::steers,
     records::{ContentRecord, DraftRecord, GroupKeyRecord, GroupRecord, SentRecord, group_key_key},
     schemes::DraftScheme,
     store::{Changes, StoreAccessError, Versioned},
@@ -84,7 +85,9 @@ impl Agent {
     /// # Errors
     /// [`GroupError`]; nothing has changed.
     pub async fn create_group(&self, name: &str, members: &[AgentId]) -> Result<GroupChange, GroupError> {
-        let name = GroupName::new(name)?;
+        let name = clear_name(name)?;
+        // Of two processes that found groups of one name, the second finds it taken.
+        let turn = self.turns.take().await?;
         let known = self.group_rows().await?;
         self.check_new_group(&name, &known)?;
         let mut nonce = [0; 16];
@@ -104,6 +107,7 @@ impl Agent {
         changes.insert(group_key_key(id, 0), &GroupKeyRecord { key: key.encode(), retired: None });
         let messages = self.hand_over(&mut changes, &record, &key)?;
         self.store.commit(changes).await?;
+        drop(turn);
         self.told(id, &messages).await
     }
 
@@ -290,7 +294,7 @@ impl Agent {
     }
 
     fn draft_notice(&self, changes: &mut Changes, to: AgentId, notice: GroupNotice) -> Result<MessageId, GroupError> {
-        let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref())?;
+        let id = self.next_message_id()?;
         let created = id.timestamp();
         let room = notice.room();
         let draft = DraftRecord {
@@ -365,6 +369,13 @@ impl Agent {
     pub(crate) async fn group_row(&self, id: GroupId) -> Result<Versioned<GroupRecord>, GroupError> {
         self.store.find(&id.0).await?.ok_or(GroupError::Unknown(id))
     }
+}
+
+/// A name that its founder can tell from others and type again. Others may call theirs as they like.
+fn clear_name(text: &str) -> Result<GroupName, GroupError> {
+    let name = GroupName::new(text)?;
+    let is_clear = text.trim() == text && !text.contains(steers) && text.parse::<GroupId>().is_err();
+    if is_clear { Ok(name) } else { Err(GroupError::UnclearName(text.to_owned())) }
 }
 
 fn epoch_of(row: &Versioned<GroupRecord>) -> Result<u32, DecodeError> {

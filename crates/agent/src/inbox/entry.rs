@@ -21,6 +21,7 @@ use crate::{
     schemes::ReceivedScheme,
     sessions::NotOpened,
     store::{Changes, StoreAccessError, Versioned},
+    sweep::is_forgotten,
 };
 
 /// An entry whose outer form is right.
@@ -226,7 +227,8 @@ impl Agent {
     ) -> Result<ContentRecord, NotOpened> {
         let fields = arrived.header.fields();
         // Its name may have been forgotten, and with it that it was shown.
-        let is_forgotten = crate::sweep::is_forgotten(fields.created, arrived.at);
+        let is_forgotten = is_forgotten(fields.created, arrived.at)
+            && is_forgotten(fields.created, self.agreed_time().await.map_err(|error| NotOpened::Failed(error.into()))?);
         let may_be_taken = self.may_permit(fields.scheme, fields.message_type.as_ref()).await?;
         if !may_be_taken || fields.class != MessageClass::Ordinary || is_forgotten {
             return Err(NotOpened::Refused(RefusalReason::Policy));

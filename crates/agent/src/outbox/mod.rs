@@ -238,7 +238,7 @@ impl Agent {
         outgoing: &Outgoing<P>,
         message_type: Option<&MessageType>,
     ) -> Result<(MessageId, DraftRecord, BodyKeyRecord), SendError> {
-        let id = self.message_ids.next(self.clock.now(), self.primitives.as_ref());
+        let id = self.next_message_id();
         let id = id.map_err(|error| SendError::Seal(error.into()))?;
         let created = id.timestamp();
         if outgoing.to.contains(&self.id()) {

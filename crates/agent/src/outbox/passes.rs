@@ -150,11 +150,11 @@ impl Agent {
                 self.next_in(after, |row: OutgoingRecord| of_parts(&row.parts, |part| part.recipient)).await
             }
             Stage::Renewal => {
-                let (mut after, now) = (after.to_vec(), self.clock.now());
+                let mut after = after.to_vec();
                 loop {
                     let mut is_due = true;
                     let recipients = |row: RenewalRecord| {
-                        is_due = row.not_before <= now;
+                        is_due = self.has_rested(&row);
                         of_parts(&row.parts, |part| part.recipient)
                     };
                     match self.next_in(&after, recipients).await? {

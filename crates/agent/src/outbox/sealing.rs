@@ -2,14 +2,13 @@
 
 use sealpost_crypto::{BodyKey, Ordinary, Payload, Plaintext, SecretBytes, encode_secret};
 use sealpost_protocol::{
-    Attempt, ErrorCode, Header, MessageId, Timestamp,
+    Attempt, Header, MessageId,
     encoding::{Decode, DecodeError, Encode},
-    limits as wire,
 };
 
 use super::refusals::is_final;
 use crate::{
-    Agent, RelayError, SendError,
+    Agent, SendError,
     bodies::Spooled,
     records::{BodyKeyRecord, BodyRecord, ContentRecord, DraftRecord, OutgoingRecord, PartRecord},
     schemes::DraftScheme,
@@ -19,23 +18,17 @@ use crate::{
 impl Agent {
     /// Seals a draft: the moved ratchets and the envelopes are committed together, before anything leaves. A draft that
     /// the relay refuses a session for, or whose life is over, is noted as unsent; so is one that was composed by a clock
-    /// that was ahead, and has been set right since: no relay would take it, nor what comes after it, before that time.
+    /// that was ahead, and has been set right since: no relay would take it, nor what comes after it, before that time. While the
+    /// clocks differ too much, it waits, and no key is spent on it.
     pub(super) async fn seal(
         &self,
         id: MessageId,
         draft: Versioned<DraftRecord>,
         is_wanted: bool,
     ) -> Result<(), SendError> {
-        if self.is_misdated(id) && is_ahead(id, self.relay().await?.time().await?) {
-            let mut changes = Changes::default();
-            changes.delete(&draft);
-            let error = SendError::Misdated { dated: id.timestamp() };
-            self.note_unsent(changes, id, draft.value.recipients.clone(), &error, is_wanted).await?;
-            return Err(error);
-        }
-        let result = match self.check_life(draft.value.expires) {
+        let result = match self.check_dates(id, draft.value.expires).await {
             Ok(()) => self.try_seal(id, &draft).await,
-            over => over,
+            refused => refused,
         };
         if let Err(error) = &result
             && is_final(error)
@@ -46,20 +39,6 @@ impl Agent {
             self.spool.remove(Spooled::Outgoing(id)).await;
         }
         result
-    }
-
-    /// What no relay would take any more is neither sealed nor uploaded.
-    pub(crate) fn check_life(&self, expires: Timestamp) -> Result<(), SendError> {
-        if expires > self.clock.now() {
-            return Ok(());
-        }
-        let detail = "the message's life is over".to_owned();
-        Err(RelayError::Refused { code: ErrorCode::Expired, detail }.into())
-    }
-
-    /// Whether a message was composed by a clock that was ahead, as the one here shows it now.
-    pub(super) fn is_misdated(&self, id: MessageId) -> bool {
-        is_ahead(id, self.clock.now())
     }
 
     async fn try_seal(&self, id: MessageId, draft: &Versioned<DraftRecord>) -> Result<(), SendError> {
@@ -95,11 +74,6 @@ impl Agent {
         }
         Ok(parts)
     }
-}
-
-/// Whether a relay whose clock shows `now` refuses a message for its time.
-fn is_ahead(id: MessageId, now: Timestamp) -> bool {
-    id.timestamp() > now.saturating_add(wire::CLOCK_AHEAD)
 }
 
 /// What is sealed for each recipient under the ratchet: the payload, or the key of the body.

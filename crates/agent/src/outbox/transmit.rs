@@ -64,8 +64,10 @@ impl Agent {
             }
             Err(error) => {
                 let error = match error.code() {
-                    // The relay's clock and the one here agree: it was another that was wrong.
-                    Some(ErrorCode::ClockSkew) if self.is_misdated(id) => SendError::Misdated { dated: id.timestamp() },
+                    // What is accepted stays accepted, whatever its dates: so the relay is asked first.
+                    Some(ErrorCode::ClockSkew) => {
+                        self.check_dates(id, header.fields().expires).await.err().unwrap_or_else(|| error.into())
+                    }
                     Some(ErrorCode::UnknownRecipient) if is_sealed_to_keys(&header) => {
                         SendError::RecipientForgotten(error)
                     }

@@ -8,8 +8,12 @@ use super::MANIFEST_KINDS;
 use crate::{
     Agent, PrekeysError, limits,
     records::{NextKeyIds, PrekeyRecord, prekey_key},
+    relay_access::RelayAccessError,
     store::{Changes, StoreAccessError, Versioned},
 };
+
+/// Private keys, each with its row.
+type Unpublished<K> = Vec<(Versioned<PrekeyRecord>, PrivatePrekey<K>)>;
 
 impl Agent {
     /// Fills the set up. Keys whose upload may not have arrived go out again, and count: they must not pile up.
@@ -25,17 +29,17 @@ impl Agent {
         };
         let missing_curve = missing(left.one_time_curve, self.drop_dated_ahead::<OneTimeCurve>(changes).await?);
         let missing_kem = missing(left.one_time_kem, self.drop_dated_ahead::<OneTimeKem>(changes).await?);
-        self.make_one_time_keys(changes, ids, [missing_curve, missing_kem])
+        self.make_one_time_keys(changes, ids, [missing_curve, missing_kem]).await
     }
 
     /// Makes so many one-time curve and KEM keys.
-    pub(super) fn make_one_time_keys(
+    pub(super) async fn make_one_time_keys(
         &self,
         changes: &mut Changes,
         ids: &mut NextKeyIds,
         [missing_curve, missing_kem]: [usize; 2],
     ) -> Result<(), PrekeysError> {
-        let validity = Validity::lasting(self.clock.now(), wire::ONE_TIME_PREKEY_LIFE);
+        let validity = Validity::lasting(self.agreed_time().await?, wire::ONE_TIME_PREKEY_LIFE);
         let primitives = self.primitives.as_ref();
         let curve: Vec<OneTimeCurvePrekey> =
             PrivatePrekey::generate_many(primitives, ids.one_time_curve, missing_curve, validity)?;
@@ -53,29 +57,31 @@ impl Agent {
     }
 
     /// One-time keys that are to go out. Those that a wrong clock has dated ahead are not: no relay takes them.
-    pub(super) async fn unpublished<K: Kind>(
-        &self,
-    ) -> Result<Vec<(Versioned<PrekeyRecord>, PrivatePrekey<K>)>, PrekeysError> {
-        let mut keys = self.all_unpublished().await?;
-        keys.retain(|(_, key)| !self.is_dated_ahead(key));
+    pub(super) async fn unpublished<K: Kind>(&self) -> Result<Unpublished<K>, PrekeysError> {
+        let [_, mut keys] = self.unpublished_by_date().await?;
         keys.truncate(sealpost_protocol::limits::ONE_TIME_PREKEYS_PER_UPLOAD);
         Ok(keys)
     }
 
-    async fn all_unpublished<K: Kind>(&self) -> Result<Vec<(Versioned<PrekeyRecord>, PrivatePrekey<K>)>, PrekeysError> {
+    async fn all_unpublished<K: Kind>(&self) -> Result<Unpublished<K>, PrekeysError> {
         let open = |row: Versioned<PrekeyRecord>| Ok((PrivatePrekey::decode(&row.value.key)?, row));
         let rows = self.prekey_rows(K::KIND).await?.into_iter().filter(|row| !row.value.published);
         rows.map(open).map(|opened| opened.map(|(key, row)| (row, key))).collect()
     }
 
-    fn is_dated_ahead<K: Kind>(&self, key: &PrivatePrekey<K>) -> bool {
-        key.validity().created() > self.clock.now().saturating_add(wire::CLOCK_AHEAD)
+    /// Those that a wrong clock has dated ahead, and the others.
+    async fn unpublished_by_date<K: Kind>(&self) -> Result<[Unpublished<K>; 2], PrekeysError> {
+        let (mut ahead, mut others) = (Vec::new(), Vec::new());
+        for unpublished in self.all_unpublished::<K>().await? {
+            let is_ahead = self.is_dated_ahead(unpublished.1.validity().created()).await?;
+            if is_ahead { &mut ahead } else { &mut others }.push(unpublished);
+        }
+        Ok([ahead, others])
     }
 
     /// Drops keys that a wrong clock has dated ahead, and says how many others are still to go out.
     async fn drop_dated_ahead<K: Kind>(&self, changes: &mut Changes) -> Result<usize, PrekeysError> {
-        let (ahead, kept): (Vec<_>, Vec<_>) =
-            self.all_unpublished::<K>().await?.into_iter().partition(|(_, key)| self.is_dated_ahead(key));
+        let [ahead, kept] = self.unpublished_by_date::<K>().await?;
         for (row, _) in &ahead {
             changes.delete(row);
         }
@@ -116,7 +122,7 @@ impl Agent {
 
     /// Erases one-time keys that no one may have begun to use for so long that no message can name them.
     pub(super) async fn erase_expired_one_time_keys(&self, changes: &mut Changes) -> Result<(), PrekeysError> {
-        let limit = self.clock.now().saturating_sub(limits::RETIRED_KEPT);
+        let limit = self.agreed_time().await?.saturating_sub(limits::RETIRED_KEPT);
         for row in self.prekey_rows(PrekeyKind::OneTimeCurve).await? {
             if OneTimeCurvePrekey::decode(&row.value.key)?.validity().expires() < limit {
                 changes.delete(&row);
@@ -130,8 +136,8 @@ impl Agent {
         Ok(())
     }
 
-    pub(super) async fn erase_retired_keys(&self) -> Result<(), StoreAccessError> {
-        let now = self.clock.now();
+    pub(super) async fn erase_retired_keys(&self) -> Result<(), RelayAccessError> {
+        let now = self.agreed_time().await?;
         let mut changes = Changes::default();
         for kind in MANIFEST_KINDS {
             for row in self.prekey_rows(kind).await? {
@@ -140,7 +146,7 @@ impl Agent {
                 }
             }
         }
-        self.store.commit(changes).await
+        Ok(self.store.commit(changes).await?)
     }
 }
 

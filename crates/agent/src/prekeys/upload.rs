@@ -17,7 +17,8 @@ use crate::{
 
 impl Agent {
     /// What is to be published in the relay's ledger of now. A ledger that is met for the first time gets one-time keys of its
-    /// own: another one may have handed out any of those that it was given. One that the agent comes back to has what it had.
+    /// own, and forgets all others: another one may have handed out any of those that it was given. One that the agent comes
+    /// back to has what it had.
     pub(super) async fn for_this_ledger(
         &self,
         known: Versioned<ManifestRecord>,
@@ -32,8 +33,11 @@ impl Agent {
             self.note_publication(&mut changes, left, &known.value).await?;
             self.spend_unpublished(&mut changes).await?;
             if met.is_none() {
-                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2])?;
+                self.make_one_time_keys(&mut changes, &mut next_ids, [self.one_time_prekeys; 2]).await?;
             }
+        }
+        if met.is_none() {
+            self.note_recall(&mut changes, ledger).await?;
         }
         let version = known.value.manifest.fields().version;
         let confirmed = met.filter(|met| met.value.version == version).map(|met| met.value.confirmed);
@@ -92,7 +96,7 @@ impl Agent {
             manifest: known.value.manifest.to_bytes(),
             ..v1::UploadPrekeysRequest::default()
         };
-        let counts = self.relay().await?.upload_prekeys(alone).await?;
+        let counts = self.staying(self.relay().await?.upload_prekeys(alone).await?).await?;
         let mut changes = Changes::default();
         self.spend_unpublished(&mut changes).await?;
         self.store.commit(changes).await?;
@@ -110,7 +114,8 @@ impl Agent {
         let known = self.for_this_ledger(known).await?;
         let curve = self.unpublished::<OneTimeCurve>().await?;
         let kem = self.unpublished::<OneTimeKem>().await?;
-        if known.value.confirmed.is_some() && curve.is_empty() && kem.is_empty() {
+        let recall = self.due_recall().await?;
+        if known.value.confirmed.is_some() && curve.is_empty() && kem.is_empty() && recall.is_none() {
             return Ok(self.status_of(Some(&known), self.relay_counts().await?).await?);
         }
         let signer = self.identity.as_ref();
@@ -118,10 +123,14 @@ impl Agent {
             manifest: known.value.manifest.to_bytes(),
             one_time_curve: curve.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
             one_time_kem: kem.iter().map(|(_, key)| key.publish(signer).to_bytes()).collect(),
+            forget_unused: recall.is_some(),
         };
         let counts = self.relay().await?.upload_prekeys(request).await?;
-        let now = self.clock.now();
+        let now = self.agreed_time().await?;
         let mut changes = Changes::default();
+        if let Some(recall) = &recall {
+            self.note_recalled(&mut changes, recall, [curve.len(), kem.len()], counts).await?;
+        }
         let rows = curve.into_iter().map(|(row, _)| row).chain(kem.into_iter().map(|(row, _)| row));
         for row in rows {
             changes.replace(&row, &PrekeyRecord { published: true, ..row.value.clone() });

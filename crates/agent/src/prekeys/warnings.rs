@@ -3,14 +3,14 @@
 //! Either is told as an event when it begins, and once a day while it lasts; [`Agent::prekey_status`] shows it at any time.
 
 use sealpost_api::v1;
-use sealpost_protocol::{ErrorCode, Timestamp};
+use sealpost_protocol::{ErrorCode, Timestamp, encoding::Encode};
 
 use super::{PrekeyStatus, fewest};
 use crate::{
     Agent, Event, PrekeysError,
     agent::ignore_conflict,
     limits,
-    records::{ManifestRecord, PrekeyWarningRecord},
+    records::{ManifestRecord, PrekeyWarningRecord, RecallRecord},
     store::{Changes, StoreAccessError, Versioned},
 };
 
@@ -77,6 +77,10 @@ impl Agent {
     ) -> Result<PrekeyStatus, StoreAccessError> {
         let fields = known.map(|known| known.value.manifest.fields());
         let refused = self.prekey_warning().await?.map(|told| told.value.refused);
+        let recall = match known.and_then(|known| known.value.ledger) {
+            Some(ledger) => self.store.find::<RecallRecord>(&ledger.to_bytes()).await?,
+            None => None,
+        };
         Ok(PrekeyStatus {
             version: fields.map_or(0, |fields| fields.version),
             created: fields.map(|fields| fields.created),
@@ -86,11 +90,14 @@ impl Agent {
             one_time_kem: counts.one_time_kem,
             is_low: fewest(counts) < self.warn_below(),
             refused: refused.filter(|code| !code.is_empty()),
+            recall_due: recall.is_some_and(|recall| recall.value.is_due),
         })
     }
 
     fn is_due(&self, told: Option<Timestamp>) -> bool {
-        told.is_none_or(|told| self.clock.now().since(told) >= limits::PREKEY_WARNING_INTERVAL)
+        told.is_none_or(|told| {
+            self.is_ahead_of_now(told) || self.clock.now().since(told) >= limits::PREKEY_WARNING_INTERVAL
+        })
     }
 
     async fn prekey_warning(&self) -> Result<Option<Versioned<PrekeyWarningRecord>>, StoreAccessError> {

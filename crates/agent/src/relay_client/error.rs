@@ -43,8 +43,10 @@ pub enum RelayError {
         /// The node that it claims to be.
         claimed: NodeId,
     },
-    /// The text is no origin.
-    #[error("{0:?} is not an address of the form http://host:port")]
+    /// The text is no origin, or more than one.
+    #[error(
+        "{0:?} is no relay's address: http or https, a host, and a port, as in http://127.0.0.1:7117, and nothing else"
+    )]
     Address(String),
     /// No address was given.
     #[error("no relay is configured")]

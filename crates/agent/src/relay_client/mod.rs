@@ -4,9 +4,13 @@ mod error;
 mod proofs;
 mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sealpost_api::{
+    NotAnOrigin, Origin,
     convert::{FieldError, millis, timestamp},
     v1::{
         self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
@@ -35,6 +39,20 @@ pub struct RelayAddress {
     pub certificates: Option<Vec<u8>>,
 }
 
+impl RelayAddress {
+    /// The origin as it stands in claims: as it was written, without a slash at its end.
+    ///
+    /// # Errors
+    /// [`RelayError::Address`] for what is more than an origin, or less, or none.
+    pub fn checked_origin(&self) -> Result<&str, RelayError> {
+        let origin = self.origin.strip_suffix('/').unwrap_or(&self.origin);
+        match origin.parse::<Origin>() {
+            Ok(_) => Ok(origin),
+            Err(NotAnOrigin) => Err(RelayError::Address(self.origin.clone())),
+        }
+    }
+}
+
 /// One agent's connection to one relay, without a store behind it: for those who seal by themselves.
 pub struct RelayClient {
     origin: String,
@@ -50,8 +68,7 @@ struct Session {
     pinned: Option<NodeId>,
     /// The ledger that the node kept when it issued the token.
     ledger: Option<LedgerId>,
-    /// What the clocks here and at the node showed at the same moment.
-    clocks: Option<(Timestamp, Timestamp)>,
+    clocks: Option<ClocksCompared>,
     token: Option<Arc<Token>>,
     /// Whether the connection has yet to see proof of the token's key.
     needs_proof: bool,
@@ -61,9 +78,27 @@ impl Session {
     /// What the node's clock shows when the one here shows `local`.
     fn node_time(&self, local: Timestamp) -> Timestamp {
         match self.clocks {
-            Some((here, there)) => there.saturating_add(local.since(here)).saturating_sub(here.since(local)),
+            Some(ClocksCompared { here, there, .. }) => {
+                there.saturating_add(local.since(here)).saturating_sub(here.since(local))
+            }
             None => local,
         }
+    }
+}
+
+/// What the clocks here and at the node showed at the same moment.
+#[derive(Clone, Copy)]
+struct ClocksCompared {
+    here: Timestamp,
+    there: Timestamp,
+    at: Instant,
+}
+
+impl ClocksCompared {
+    /// Whether the clock here has been set since, or the machine has slept: then nothing is known by it.
+    fn is_void(self, local: Timestamp) -> bool {
+        let expected = self.here.saturating_add(self.at.elapsed());
+        local.since(expected).max(expected.since(local)) > limits::CLOCK_JUMP
     }
 }
 
@@ -78,7 +113,7 @@ impl RelayClient {
         identity: Arc<IdentityPrivateKey>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, RelayError> {
-        let origin = address.origin.trim_end_matches('/').to_owned();
+        let origin = address.checked_origin()?.to_owned();
         let invalid = |_| RelayError::Address(origin.clone());
         let mut endpoint = Endpoint::from_shared(origin.clone())
             .map_err(invalid)?
@@ -86,9 +121,6 @@ impl RelayClient {
             .http2_keep_alive_interval(limits::KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        if endpoint.uri().host().is_none() || !matches!(endpoint.uri().scheme_str(), Some("http" | "https")) {
-            return Err(RelayError::Address(origin));
-        }
         if endpoint.uri().scheme_str() == Some("https") {
             let tls = ClientTlsConfig::new();
             let tls = match &address.certificates {
@@ -115,6 +147,12 @@ impl RelayClient {
     pub(crate) async fn time(&self) -> Result<Timestamp, RelayError> {
         self.token().await?;
         Ok(self.session.lock().await.node_time(self.clock.now()))
+    }
+
+    /// The same from what was last heard of it, as the monotonic clock goes; nothing if that is not known.
+    pub(crate) fn time_as_compared(&self) -> Option<Timestamp> {
+        let compared = self.session.try_lock().ok()?.clocks?;
+        Some(compared.there.saturating_add(compared.at.elapsed()))
     }
 
     /// The ledger that the node keeps now, as far as is known here. A token of another one is refused, so whoever has made
@@ -298,13 +336,17 @@ impl RelayClient {
     /// one that is wrong here keeps nobody out.
     async fn token(&self) -> Result<(Arc<Token>, Option<Timestamp>), RelayError> {
         let mut session = self.session.lock().await;
+        if session.clocks.is_some_and(|compared| compared.is_void(self.clock.now())) {
+            let answer = self.challenge(session.pinned).await?;
+            session.clocks = Some(self.compared(&answer));
+        }
         let now = session.node_time(self.clock.now());
         let ends_after = now.saturating_add(limits::TOKEN_MARGIN);
         if let Some(token) = session.token.as_ref().filter(|token| token.expires > ends_after) {
             return Ok((Arc::clone(token), session.needs_proof.then_some(now)));
         }
         let answer = self.challenge(session.pinned).await?;
-        let (node, ledger, clocks) = (answer.node, answer.ledger, Some((self.clock.now(), answer.at)));
+        let (node, ledger, clocks) = (answer.node, answer.ledger, Some(self.compared(&answer)));
         let token = Arc::new(self.new_token(answer).await?);
         *session = Session {
             pinned: Some(node),
@@ -314,6 +356,10 @@ impl RelayClient {
             needs_proof: true,
         };
         Ok((token, Some(session.node_time(self.clock.now()))))
+    }
+
+    fn compared(&self, answer: &ChallengeAnswer) -> ClocksCompared {
+        ClocksCompared { here: self.clock.now(), there: answer.at, at: Instant::now() }
     }
 
     /// Asks for a challenge. Who answers must be the pinned node, and sign as it.

@@ -81,11 +81,13 @@ pub(crate) enum Area {
     WrittenTo,
     /// What was last told of how the prekeys stand at the relay.
     PrekeyWarning,
+    /// Ledgers that are to forget one-time keys, by node and ledger.
+    Recall,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 38] = [
+    const SEALED: [Self; 39] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -124,6 +126,7 @@ impl Area {
         Self::WaitingBody,
         Self::WrittenTo,
         Self::PrekeyWarning,
+        Self::Recall,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -172,6 +175,7 @@ impl Area {
             Self::WaitingBody => 60,
             Self::WrittenTo => 61,
             Self::PrekeyWarning => 62,
+            Self::Recall => 63,
         }
     }
 
@@ -216,6 +220,7 @@ impl Area {
             Self::WaitingBody => "waiting-body",
             Self::WrittenTo => "written-to",
             Self::PrekeyWarning => "prekey-warning",
+            Self::Recall => "recall",
         }
     }
 }

@@ -16,7 +16,8 @@ const VERIFY_EXIT_CODES: &str = "Exit codes:
   0  everything is as it was written, and agrees with everything else
   1  something was found; it is listed by kind, in text and as JSON
   3  no relay serves operators at this address
-  5  the store cannot be opened";
+  5  the store cannot be opened
+Others are those of every command: see sealpost --help";
 
 const REPAIR_MENDS: &str = "Of the ledger's findings it mends:
   database                  indexes are built anew from their tables
@@ -39,7 +40,8 @@ Exit codes:
   0  nothing was wrong, or everything is mended; contents that are lost are told as such
   1  something could not be mended; it is listed
   3  no relay serves operators at this address
-  5  the store cannot be opened";
+  5  the store cannot be opened
+Others are those of every command: see sealpost --help";
 
 const BACKUP_EXAMPLES: &str = "Examples:
   sealpost backup --data-dir ./relay --to ./backup

@@ -1,10 +1,16 @@
 //! `sealpost agent`: make, list and show agents.
 
-use sealpost_agent::{Agent, OpenAgentError, PrekeysError};
+use sealpost_agent::{Agent, OpenAgentError};
 use serde::Serialize;
 
 use super::{contacts, identity};
-use crate::{arguments::AgentCommand, failure::Failure, home::Context, output, progress};
+use crate::{
+    arguments::AgentCommand,
+    failure::{ExitCode, Failure},
+    home::Context,
+    interrupts::unless_interrupted,
+    output, progress,
+};
 
 #[derive(Serialize)]
 struct Shown {
@@ -40,19 +46,48 @@ pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<(), 
 }
 
 async fn new(context: &Context, name: String, offline: bool) -> Result<(), Failure> {
-    let agent = progress::during("making keys", context.create(&name)).await?;
+    let agent = made(context, &name, progress::during("making keys", context.create(&name))).await?;
     let published = match offline {
         true => Ok(false),
-        false => progress::during("publishing prekeys", agent.publish_prekeys()).await.map(|_| true),
+        false => publish(&agent).await.map(|()| true),
     };
     let shown = Shown { published: Some(matches!(published, Ok(true))), ..show(context, name).await? };
     let printed = output::print_done(context.json, &shown, || format!("{}  {}", shown.name, shown.id));
-    output::end(context.json, printed, published.err().map(unpublished))
+    output::end(context.json, printed, published.err())
 }
 
-/// An agent that is made, and has no prekeys at the relay yet.
-pub(super) fn unpublished(error: PrekeysError) -> Failure {
-    Failure::from(error).with("the agent is made; its prekeys are published by the next command that reaches the relay")
+/// What is to be said of an agent that is made, and has no prekeys at the relay yet.
+const UNPUBLISHED: &str = "the agent is made; its prekeys are published by the next command that reaches the relay";
+
+/// Makes an agent, unless that is interrupted. Then there is the whole agent, or none: what there may be beside it serves
+/// whoever makes it again.
+pub(super) async fn made<T>(
+    context: &Context,
+    name: &str,
+    making: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let folder = context.folder(name)?;
+    let was_there = folder.exists();
+    let made = unless_interrupted("no agent was made", making).await;
+    match &made {
+        Err(failure) if failure.code() == ExitCode::Interrupted && !was_there => {
+            match Agent::identity_in(&folder).await {
+                Ok(_) => Err(Failure::interrupted(format!("interrupted: {UNPUBLISHED}"))),
+                Err(_) if folder.exists() => Err(Failure::interrupted(format!(
+                    "interrupted: no agent was made; `sealpost agent new {name}` goes on in {}",
+                    folder.display()
+                ))),
+                Err(_) => made,
+            }
+        }
+        _ => made,
+    }
+}
+
+/// Publishes the prekeys of an agent that was just made.
+pub(super) async fn publish(agent: &Agent) -> Result<(), Failure> {
+    let publishing = async { agent.publish_prekeys().await.map_err(|error| Failure::from(error).with(UNPUBLISHED)) };
+    unless_interrupted(UNPUBLISHED, progress::during("publishing prekeys", publishing)).await.map(drop)
 }
 
 /// A folder that is an agent's and shows none.

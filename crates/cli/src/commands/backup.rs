@@ -3,7 +3,7 @@
 use std::path;
 
 use http::Method;
-use sealpost_relay::{BackupReport, restore as put_back};
+use sealpost_relay::{BackupReport, OperatorError, restore_until};
 use serde::Serialize;
 use serde_json::json;
 
@@ -12,8 +12,14 @@ use crate::{
     arguments::{Backup, Restore},
     failure::Failure,
     home::Context,
+    interrupts::{heard, unless_interrupted},
     output, progress,
 };
+
+/// What an interruption leaves.
+const NOT_MADE: &str = "no backup was made, and nothing is left of it";
+const GIVEN_UP: &str = "the relay gives the backup up, and removes what it has written of it";
+const NOT_PUT_BACK: &str = "nothing was put back, and the data folder is as it was";
 
 #[derive(Serialize)]
 struct Restored {
@@ -37,20 +43,30 @@ async fn made(backup: &Backup) -> Result<BackupReport, Failure> {
     if to.to_str().is_none() {
         return Err(Failure::usage(format!("--to {}: a backup's folder needs a name that is text", to.display())));
     }
-    match Store::of(&backup.place).await? {
-        Store::Open(operations) => operations.back_up(to).await.map_err(failed),
+    match unless_interrupted(NOT_MADE, Store::of(&backup.place)).await? {
+        Store::Open(operations) => {
+            operations.back_up_until(to, heard()).await.map_err(|error| stopped(error, NOT_MADE))
+        }
         Store::Relay(relay) => {
             let request =
                 serde_json::to_vec(&json!({ "to": to })).map_err(|error| Failure::other(error.to_string()))?;
-            ask(relay, Method::POST, "/backup", request).await
+            unless_interrupted(GIVEN_UP, ask(relay, Method::POST, "/backup", request)).await
         }
+    }
+}
+
+fn stopped(error: OperatorError, told: &str) -> Failure {
+    match error.is_stopped() {
+        true => Failure::interrupted(format!("interrupted: {told}")),
+        false => failed(error),
     }
 }
 
 pub(crate) async fn restore(context: &Context, restore: Restore) -> Result<(), Failure> {
     let Restore { from, data_dir } = restore;
-    let restored = progress::during("putting the backup back", put_back(from, data_dir.clone())).await;
-    let restored = restored.map_err(failed)?;
+    let put_back = restore_until(from, data_dir.clone(), heard());
+    let restored = progress::during("putting the backup back", put_back).await;
+    let restored = restored.map_err(|error| stopped(error, NOT_PUT_BACK))?;
     let told = Restored {
         data_dir: data_dir.display().to_string(),
         ledger_id: restored.ledger.to_string(),

@@ -7,7 +7,7 @@ use sealpost_bench::{
 };
 use tokio::task::JoinHandle;
 
-use crate::{arguments::BenchCommand, failure::Failure, home::Context, output, progress};
+use crate::{arguments::BenchCommand, failure::Failure, home::Context, interrupts, output, progress};
 
 pub(crate) async fn run(context: &Context, command: BenchCommand) -> Result<(), Failure> {
     match command {
@@ -41,7 +41,7 @@ fn check(options: Result<(), BenchError>, folder: &Path) -> Result<(), Failure> 
 async fn measured<T>(doing: &'static str, measuring: JoinHandle<Result<T, BenchError>>) -> Result<T, Failure> {
     tokio::select! {
         measured = progress::during(doing, measuring) => measured.map_err(|error| failed(error.into()))?.map_err(failed),
-        interrupted = super::serve::interrupted() => {
+        interrupted = interrupts::interrupted() => {
             interrupted?;
             sealpost_bench::remove_folders();
             Err(Failure::interrupted("interrupted: nothing was measured"))

@@ -12,6 +12,7 @@ use crate::{
     arguments::{BlocksCommand, Place, UrlPlace},
     failure::Failure,
     home::Context,
+    interrupts::unless_interrupted,
     output, progress,
 };
 
@@ -20,7 +21,20 @@ struct Contents {
     contents: Vec<ContentLocation>,
 }
 
+/// What an interruption leaves: each change to a store is whole or not there, as when the power fails.
+fn told_if_interrupted(command: &BlocksCommand) -> &'static str {
+    match command {
+        BlocksCommand::Stats(_) | BlocksCommand::Verify(_) | BlocksCommand::Url { .. } => "nothing was changed",
+        BlocksCommand::Repair { .. } => "what was mended so far stays so; `blocks repair` again mends the rest",
+        BlocksCommand::Gc(_) => "what was let go of so far is gone; `blocks gc` again looks for the rest",
+    }
+}
+
 pub(crate) async fn run(context: &Context, command: BlocksCommand) -> Result<(), Failure> {
+    unless_interrupted(told_if_interrupted(&command), answer(context, command)).await
+}
+
+async fn answer(context: &Context, command: BlocksCommand) -> Result<(), Failure> {
     let json = context.json;
     match command {
         BlocksCommand::Stats(place) => {

@@ -81,12 +81,15 @@ pub(crate) async fn import(
     let passphrase = file_passphrase(&sealing)?;
     let file = home::read_up_to(path, limits::IDENTITY_FILE)?;
     let identity = progress::during("opening the identity", IdentityFile::open(&file, passphrase)).await?;
-    let (folder, master) = context.new_lock(&name).await?;
-    progress::during("making the agent", identity.import(&folder, master)).await?;
+    let making = async {
+        let (folder, master) = context.new_lock(&name).await?;
+        Ok(progress::during("making the agent", identity.import(&folder, master)).await?)
+    };
+    super::agent::made(context, &name, making).await?;
     let agent = context.open(&name).await?;
-    let published = progress::during("publishing prekeys", agent.publish_prekeys()).await;
+    let published = super::agent::publish(&agent).await;
     let printed = shown(context, name, "is this agent now; it must not be used elsewhere any more").await;
-    output::end(context.json, printed, published.err().map(super::agent::unpublished))
+    output::end(context.json, printed, published.err())
 }
 
 fn file_passphrase(sealing: &FilePassphrase) -> Result<zeroize::Zeroizing<String>, Failure> {

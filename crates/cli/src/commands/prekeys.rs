@@ -19,6 +19,8 @@ struct Shown {
     low: bool,
     /// With which code the relay refuses new keys.
     refused: Option<String>,
+    /// Whether the relay is still to forget one-time keys whose private halves may not be here.
+    recall_due: bool,
 }
 
 pub(crate) async fn run(context: &Context, command: PrekeysCommand) -> Result<(), Failure> {
@@ -52,6 +54,12 @@ impl Shown {
         if let Some(code) = &self.refused {
             let _ = write!(words, "\nwarning: the relay refuses new keys ({code}); the old ones stay in use");
         }
+        if self.recall_due {
+            words.push_str(
+                "\nwarning: the relay may hand out one-time keys that were not made here; the next command that receives \
+                 has it forget them",
+            );
+        }
         words
     }
 }
@@ -67,6 +75,7 @@ impl From<PrekeyStatus> for Shown {
             one_time_kem: status.one_time_kem,
             low: status.is_low,
             refused: status.refused,
+            recall_due: status.recall_due,
         }
     }
 }

@@ -32,11 +32,23 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
         saving::tidy(folder);
     }
     let (mut shown, mut unsaved, mut waiting) = (None, 0, HashSet::new());
+    let mut unfetched = None;
     // Once for each store key that is put in the place of another meanwhile.
     loop {
         let agent = context.open(&receive.agent.name).await?;
-        ask_for(&agent, &receive.fetch).await?;
-        let mut reader = Reader { context, agent: &agent, peek, save, shown: shown.take(), unsaved, waiting };
+        // Opened anew, the agent asks again for what has come by then.
+        let refused = ask_for(&agent, &receive.fetch).await?;
+        unfetched.get_or_insert(refused);
+        let mut reader = Reader {
+            context,
+            agent: &agent,
+            peek,
+            save,
+            shown: shown.take(),
+            unsaved,
+            is_folder_unusable: false,
+            waiting,
+        };
         let result = if receive.follow {
             tokio::select! {
                 result = follow(&mut reader) => result,
@@ -53,11 +65,17 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
             result => break result?,
         }
     }
+    let mut failures = unfetched.unwrap_or_default();
     match unsaved {
-        0 => Ok(()),
-        1 => Err(Failure::other("a message could not be saved and stays in the inbox")),
-        count => Err(Failure::other(format!("{count} messages could not be saved and stay in the inbox"))),
+        0 => {}
+        1 => failures.push(Failure::other("a message could not be saved and stays in the inbox")),
+        count => failures.push(Failure::other(format!("{count} messages could not be saved and stay in the inbox"))),
     }
+    let Some(last) = failures.pop() else { return Ok(()) };
+    for failure in failures {
+        failure.report(context.json);
+    }
+    Err(last)
 }
 
 fn check(receive: &Receive) -> Result<(), Failure> {
@@ -69,24 +87,25 @@ fn check(receive: &Receive) -> Result<(), Failure> {
     }
 }
 
-/// Asks for bodies that wait at the relay.
-async fn ask_for(agent: &Agent, messages: &[MessageId]) -> Result<(), Failure> {
+/// Asks for bodies that wait at the relay. One that cannot be had keeps no other from coming: returns why.
+async fn ask_for(agent: &Agent, messages: &[MessageId]) -> Result<Vec<Failure>, Failure> {
+    let mut refused = Vec::new();
     for id in messages {
         let mut answer = FetchAnswer::Unknown;
-        for message in agent.waiting_under(*id).await? {
+        for message in agent.awaited_under(*id).await? {
             answer = agent.fetch_waiting(message).await?;
         }
         match answer {
             FetchAnswer::Fetches => {}
-            FetchAnswer::NoRoom { needed, free } => {
-                return Err(Failure::no_room(format!(
-                    "there is no room here for the body of {id}: it needs {needed} bytes, and {free} are free"
-                )));
+            FetchAnswer::NoRoom { needed, free } => refused.push(Failure::no_room(format!(
+                "there is no room here for the body of {id}: it needs {needed} bytes, and {free} are free"
+            ))),
+            FetchAnswer::Unknown => {
+                refused.push(Failure::not_waiting(format!("no body of {id} waits at the relay")));
             }
-            FetchAnswer::Unknown => return Err(Failure::not_waiting(format!("no body of {id} waits at the relay"))),
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// Shows the inbox to whoever typed the command.
@@ -99,6 +118,8 @@ struct Reader<'a> {
     shown: Option<Arrival>,
     /// How many could not be saved.
     unsaved: usize,
+    /// Whether the folder was found to take no file at all: then it is not tried for each message.
+    is_folder_unusable: bool,
     /// Bodies at the relay that were shown as waiting.
     waiting: HashSet<MessageRef>,
 }
@@ -137,10 +158,10 @@ async fn once(reader: &mut Reader<'_>, wait: Duration, limit: usize) -> Result<(
         Ok(_) if !reader.agent.relay_is_forked() => reader.agent.give_receipts().await.map(drop),
         _ => Ok(()),
     };
-    let heard = events::tell(reader.context, reader.agent).await?;
+    let heard = events::tell(reader.context, reader.agent).await;
     synced?;
     given?;
-    match heard.lost {
+    match heard?.lost {
         _ if reader.agent.relay_is_forked() => Err(Failure::forked()),
         0 if stopped_early => Err(Failure::more()),
         0 => Ok(()),
@@ -152,6 +173,7 @@ impl Reader<'_> {
     /// Shows up to `limit` messages, page by page, and says how many.
     async fn show_all(&mut self, limit: usize) -> Result<usize, Failure> {
         let mut left = limit;
+        self.is_folder_unusable = false;
         while left > 0 {
             match self.show_page(left.min(limits::PAGE)).await? {
                 0 => break,
@@ -202,10 +224,15 @@ impl Reader<'_> {
         let mut received = Received::new(message, self.context.name_of(self.agent, message.message.sender).await);
         received.group_name = self.group_name(message.scheme).await;
         if let (Some(folder), true) = (self.save, received.text.is_none()) {
+            if self.is_folder_unusable {
+                self.unsaved += 1;
+                return Ok(false);
+            }
             match self.save(message, folder).await {
                 Ok(path) => received.saved_as = Some(path.display().to_string()),
                 Err(error) => {
                     self.unsaved += 1;
+                    self.is_folder_unusable = !saving::is_usable(folder);
                     let failure = Failure::other(format!("{}: {error}", folder.display()));
                     failure.with(&format!("{} stays in the inbox", received.id)).report(self.context.json);
                     return Ok(false);

@@ -164,7 +164,9 @@ async fn content(send: &Send) -> Result<Sent, Failure> {
         (None, Some(path)) => (file(path).await?, path.file_name().and_then(|name| name.to_str())),
         (None, None) => return Err(Failure::usage("nothing to send")),
     };
-    let file_name = name.map(FileName::new).transpose().map_err(|error| usage(&error))?;
+    // On other systems it separates folders.
+    let file_name =
+        name.map(|name| FileName::new(&name.replace('\\', "_"))).transpose().map_err(|error| usage(&error))?;
     let message_type = send.message_type.as_deref().map(MessageType::new).transpose().map_err(|error| usage(&error))?;
     let Beginning { bytes, rest, length } = beginning;
     if let Some(rest) = rest {

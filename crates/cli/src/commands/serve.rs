@@ -2,15 +2,13 @@
 
 use sealpost_relay::{Config, Relay};
 use serde::Serialize;
-use tokio::{
-    io::AsyncReadExt,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::io::AsyncReadExt;
 
 use crate::{
     arguments::Serve,
     failure::{Failure, chain},
     home::Context,
+    interrupts::interrupted,
     output,
 };
 
@@ -78,13 +76,4 @@ fn config(serve: Serve) -> Result<Config, Failure> {
 async fn input_ended() {
     let mut ignored = [0; 64];
     while tokio::io::stdin().read(&mut ignored).await.is_ok_and(|read| read > 0) {}
-}
-
-/// Waits for Ctrl-C, or for a service manager's request to end.
-pub(super) async fn interrupted() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::other(error.to_string()))?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.map_err(|error| Failure::other(error.to_string())),
-        _ = terminate.recv() => Ok(()),
-    }
 }

@@ -132,6 +132,7 @@ impl Agent {
             manifest: self.manifest(version),
             one_time_curve: ids.clone().into_iter().map(|id| self.one_time_curve(id)).collect(),
             one_time_kem: ids.into_iter().map(|id| self.one_time_kem(id)).collect(),
+            forget_unused: false,
         }
     }
 

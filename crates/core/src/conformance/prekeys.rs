@@ -3,10 +3,11 @@
 mod claiming;
 mod forgetting;
 mod publishing;
+mod recalling;
 
 use sealpost_protocol::{AgentId, Bundle, ClaimId, KeyId, Timestamp};
 
-pub use self::{claiming::*, forgetting::*, publishing::*};
+pub use self::{claiming::*, forgetting::*, publishing::*, recalling::*};
 use super::{Agent, NOW};
 use crate::ports::{Claim, PrekeyCounts, PrekeyUpload, Prekeys};
 
@@ -31,6 +32,14 @@ macro_rules! prekeys_conformance {
             so_many_unused_keys_and_no_more
             concurrent_uploads_of_one_agent_are_counted_together
 
+            unused_keys_are_forgotten_at_the_word_of_their_owner
+            the_ids_of_keys_that_were_recalled_stay_used
+            what_was_handed_out_before_a_recall_stays_with_its_claim
+            a_recall_that_is_repeated_keeps_what_it_brought
+            a_recall_makes_room_for_a_full_set_in_the_same_step
+            a_recall_that_is_refused_forgets_nothing
+            a_recall_is_about_its_agent_alone
+
             a_claim_takes_one_key_of_each_kind
             a_claim_without_keys_has_the_manifest_alone
             the_same_claim_again_returns_the_same_bundle
@@ -51,6 +60,8 @@ macro_rules! prekeys_conformance {
             a_young_claim_is_remembered
             the_id_of_a_forgotten_key_stays_used
             unused_keys_are_forgotten_when_they_have_expired
+            the_id_of_a_key_is_forgotten_some_time_after_its_end
+            ids_of_keys_that_are_there_are_not_forgotten
             forgetting_goes_in_small_steps
             manifests_are_not_forgotten
         }

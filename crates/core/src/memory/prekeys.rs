@@ -1,7 +1,7 @@
 //! Prekeys in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
 };
 
@@ -75,6 +75,17 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
         Ok(())
     }
 
+    /// Forgets the unused keys that are not among `kept`.
+    fn forget_unused_but(&mut self, kept: &BTreeSet<KeyId>) {
+        for (id, known) in &mut self.0 {
+            if let OneTime::Unused(key) = known
+                && !kept.contains(id)
+            {
+                *known = OneTime::Forgotten(key.clone());
+            }
+        }
+    }
+
     fn unused(&self, now: Timestamp) -> u64 {
         let is_usable = |known: &&OneTime<K>| matches!(known, OneTime::Unused(key) if key.prekey.expires > now);
         self.0.values().filter(is_usable).count() as u64
@@ -101,6 +112,16 @@ impl<K: PartialEq + Clone> OneTimeKeys<K> {
         let forgotten = self.0.values_mut().filter_map(|known| old(known).map(|key| *known = OneTime::Forgotten(key)));
         forgotten.take(rows).count()
     }
+
+    /// Forgets the ids of up to `rows` forgotten keys that expired before `before`.
+    fn forget_ids(&mut self, before: Timestamp, rows: usize) -> usize {
+        let old = |known: &OneTime<K>| matches!(known, OneTime::Forgotten(key) if key.prekey.expires < before);
+        let ids: Vec<_> = self.0.iter().filter(|(_, known)| old(known)).map(|(id, _)| *id).take(rows).collect();
+        for id in &ids {
+            self.0.remove(id);
+        }
+        ids.len()
+    }
 }
 
 #[async_trait]
@@ -117,8 +138,13 @@ impl Prekeys for MemoryPrekeys {
             }
         };
         let mut published = Published { manifest: upload.manifest, curve, kem };
+        let uploaded = (ids_of(&upload.one_time_curve), ids_of(&upload.one_time_kem));
         published.curve.add(upload.one_time_curve)?;
         published.kem.add(upload.one_time_kem)?;
+        if upload.forget_unused {
+            published.curve.forget_unused_but(&uploaded.0);
+            published.kem.forget_unused_but(&uploaded.1);
+        }
         let counts = StoreManifestError::unless_few(published.counts(now))?;
         state.agents.insert(agent, published);
         Ok(counts)
@@ -180,6 +206,20 @@ impl Prekeys for MemoryPrekeys {
         }
         Ok(old.len() + keys)
     }
+
+    async fn forget_ids(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ids = 0;
+        for published in state.agents.values_mut() {
+            ids += published.curve.forget_ids(before, rows - ids);
+            ids += published.kem.forget_ids(before, rows - ids);
+        }
+        Ok(ids)
+    }
+}
+
+fn ids_of<K>(keys: &[OneTimePrekey<K>]) -> BTreeSet<KeyId> {
+    keys.iter().map(|key| key.prekey.id).collect()
 }
 
 impl Published {

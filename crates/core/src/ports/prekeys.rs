@@ -18,6 +18,8 @@ pub struct PrekeyUpload {
     pub one_time_curve: Vec<OneTimePrekey<CurveKey>>,
     /// New one-time KEM keys.
     pub one_time_kem: Vec<OneTimePrekey<KemKey>>,
+    /// Whether every other unused one-time key of the agent is forgotten.
+    pub forget_unused: bool,
 }
 
 /// Unused one-time keys of an agent: published, not handed out, and not expired.
@@ -136,7 +138,9 @@ impl StoreManifestError {
 /// The published prekeys.
 #[async_trait]
 pub trait Prekeys: Send + Sync {
-    /// Stores an upload. The same manifest and keys again change nothing and are no error.
+    /// Stores an upload. The same manifest and keys again change nothing and are no error. With
+    /// [`PrekeyUpload::forget_unused`] the agent's unused one-time keys are those of this upload afterwards, as far as they
+    /// were not handed out or forgotten before; the ids of the others stay used, and claims that were given one keep it.
     async fn publish(&self, upload: PrekeyUpload, now: Timestamp) -> Result<PrekeyCounts, StoreManifestError>;
 
     /// The agent's manifest.
@@ -158,4 +162,7 @@ pub trait Prekeys: Send + Sync {
     /// of each; returns how many in all. A forgotten key's id stays used: the same key again is no error and changes
     /// nothing, another under its id is refused.
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError>;
+
+    /// Forgets the ids of forgotten keys that expired before `before`: up to `rows`; returns how many.
+    async fn forget_ids(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError>;
 }

@@ -55,6 +55,19 @@ async fn a_claim_is_remembered_for_a_while_and_then_forgotten() {
 }
 
 #[tokio::test]
+async fn the_ids_of_one_time_keys_are_remembered_for_as_long_as_a_message_may_name_them() {
+    const A_WEEK: Duration = Duration::from_secs(7 * 86_400); // the life of the keys
+    let relay = Relay::of(&[&Agent::bob()]).await;
+    let a_moment = Duration::from_millis(1);
+    relay.clock.advance(A_WEEK + limits::CLAIM_REMEMBERED + a_moment);
+    assert_eq!(relay.sweep().await.forgotten, 10, "the keys");
+    relay.clock.advance(limits::KEY_ID_REMEMBERED - limits::CLAIM_REMEMBERED - a_moment);
+    assert_eq!(relay.sweep().await.forgotten, 0);
+    relay.clock.advance(a_moment);
+    assert_eq!(relay.sweep().await.forgotten, 10, "their ids");
+}
+
+#[tokio::test]
 async fn a_wall_clock_that_has_jumped_ends_nothing() {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     let relay = Relay::of(&[&bob]).await;

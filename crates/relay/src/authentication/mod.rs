@@ -18,6 +18,7 @@ mod tokens;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
+use sealpost_api::Origin;
 use sealpost_core::Principal;
 use sealpost_protocol::{
     AccessClaim, ChallengeAnswer, Clock, ErrorCode, IdentityKey, LedgerId, NodeId, Signature, Timestamp,
@@ -31,7 +32,7 @@ use self::{
     proofs::{Expected, Proofs},
     tokens::Tokens,
 };
-use crate::{limits, node_keys::NodeKeys, origin::Origin, peer::Peer};
+use crate::{limits, node_keys::NodeKeys, peer::Peer};
 
 /// Makes and checks tokens.
 pub(crate) struct Authenticator {

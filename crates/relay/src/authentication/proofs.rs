@@ -9,11 +9,12 @@ use jsonwebtoken::{
     errors::ErrorKind,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk},
 };
+use sealpost_api::Origin;
 use sealpost_protocol::Timestamp;
 use serde::Deserialize;
 
 use super::{AuthenticationError, single_use::SingleUse};
-use crate::{limits, origin::Origin, peer::Peer};
+use crate::{limits, peer::Peer};
 
 /// Checks proofs, each once.
 #[derive(Default)]

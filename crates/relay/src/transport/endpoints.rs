@@ -57,6 +57,7 @@ pub(crate) async fn upload_prekeys(
         manifest: decode("manifest", &request.manifest)?,
         one_time_curve: decode_all("one_time_curve", &request.one_time_curve)?,
         one_time_kem: decode_all("one_time_kem", &request.one_time_kem)?,
+        forget_unused: request.forget_unused,
     };
     let counts = app.services.key_agreement.publish(caller, upload).await?;
     Ok(v1::UploadPrekeysResponse { counts: Some(counts_message(counts)) })

@@ -77,6 +77,42 @@ async fn a_ledger_beside_another_node_s_key() {
 }
 
 #[tokio::test]
+async fn a_folder_with_something_else_in_it_is_refused_and_left_and_a_start_that_was_cut_short_goes_on() {
+    for (name, is_folder) in [("letter.txt", false), ("src", true), (".git", true), ("lock.txt", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let entry = folder.path().join(name);
+        if is_folder {
+            fs::create_dir(&entry).unwrap()
+        } else {
+            fs::write(&entry, "mine").unwrap()
+        }
+        fs::write(folder.path().join("lock"), "").unwrap();
+        let refused = error(config(&folder)).await;
+        assert!(matches!(&refused, StartError::Foreign { entry: found, .. } if *found == entry), "{name}: {refused}");
+        assert!(refused.to_string().contains("name a folder that is missing or empty"), "{refused}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is made");
+    }
+    let cut_short: [&[(&str, &[u8])]; 4] = [
+        &[],
+        &[("lock", b"")],
+        &[("lock", b"4711\n"), ("ledger.sqlite3", b"")],
+        &[("lock", b"4711\n"), ("ledger.sqlite3", b""), ("node.key.new", b"half")],
+    ];
+    for files in cut_short {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        once(config(&folder)).await;
+    }
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (node, _) = once(config(&other)).await;
+    fs::create_dir(folder.path().join("lost+found")).unwrap();
+    fs::copy(other.path().join("node.key"), folder.path().join("node.key")).unwrap();
+    assert_eq!(once(config(&folder)).await.0, node, "a node's key alone is where its ledger was lost");
+}
+
+#[tokio::test]
 async fn a_lost_ledger_and_a_restored_one_are_another_of_the_same_node() {
     let folder = tempfile::tempdir().unwrap();
     let (node, first) = once(config(&folder)).await;

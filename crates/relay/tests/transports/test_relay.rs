@@ -112,6 +112,7 @@ pub(crate) fn upload_request(upload: &PrekeyUpload) -> v1::UploadPrekeysRequest 
         manifest: upload.manifest.to_bytes(),
         one_time_curve: upload.one_time_curve.iter().map(Encode::to_bytes).collect(),
         one_time_kem: upload.one_time_kem.iter().map(Encode::to_bytes).collect(),
+        forget_unused: upload.forget_unused,
     }
 }
 

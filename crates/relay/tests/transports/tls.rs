@@ -42,7 +42,7 @@ impl Files {
 
     async fn start(&self, certificate: &str, key: &str) -> Result<Relay, StartError> {
         let tls = TlsConfig { certificate: self.path(certificate), key: self.path(key) };
-        Relay::start(Config { tls: Some(tls), ..config(&self.folder) }).await
+        Relay::start(Config { tls: Some(tls), data_dir: self.path("data"), ..config(&self.folder) }).await
     }
 
     /// The refusal to start with these files.

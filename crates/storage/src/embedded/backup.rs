@@ -74,8 +74,8 @@ pub enum BackupError {
         /// What it lies in.
         other: PathBuf,
     },
-    /// Nobody wants it any more.
-    #[error("the backup was stopped")]
+    /// Nobody wants it any more: it is made or put back no further, and what was written is removed.
+    #[error("it was stopped")]
     Stopped,
     /// There is no list: it is no backup, or was not finished.
     #[error(
@@ -99,7 +99,7 @@ pub enum BackupError {
     Ledger(#[from] rusqlite::Error),
 }
 
-/// Stops a backup from another thread. Clones stop the same one.
+/// Stops the making of a backup, or its putting back, from another thread. Clones stop the same one.
 #[derive(Debug, Clone, Default)]
 pub struct BackupStop(Arc<Stop>);
 
@@ -181,7 +181,7 @@ impl EmbeddedContents {
 }
 
 impl BackupStop {
-    /// Stops the backup. One that is made already stays.
+    /// Stops it. A backup that is made already stays.
     pub fn stop(&self) {
         self.0.is_stopped.store(true, Ordering::SeqCst);
         if let Some(statement) = &*self.0.statement.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -217,10 +217,15 @@ impl std::fmt::Debug for Stop {
 /// of them are checked before anything is written. Blocks on the disk.
 ///
 /// # Errors
-/// [`BackupError`].
-pub fn restore_files(backup: &Path, directory: &Path) -> Result<(BackupReport, Restoring), BackupError> {
+/// [`BackupError`]; what was written by then is removed.
+pub fn restore_files(
+    backup: &Path,
+    directory: &Path,
+    stop: &BackupStop,
+) -> Result<(BackupReport, Restoring), BackupError> {
     let list = read_list(backup)?;
     for entry in &list.files {
+        stop.check()?;
         let path = backup.join(&entry.name);
         let mut file = File::open(&path).map_err(|_| BackupError::Damaged(path.clone()))?;
         let found = measure(&entry.name, &mut |buffer| file.read(buffer), &mut |_| Ok(())).map_err(failed(&path))?;
@@ -229,7 +234,7 @@ pub fn restore_files(backup: &Path, directory: &Path) -> Result<(BackupReport, R
         }
     }
     let restoring = Restoring::begin(directory)?;
-    if let Err(error) = copy_files(backup, directory, &list.files) {
+    if let Err(error) = copy_files(backup, directory, &list.files, stop) {
         restoring.abandon();
         return Err(error);
     }
@@ -237,8 +242,9 @@ pub fn restore_files(backup: &Path, directory: &Path) -> Result<(BackupReport, R
     Ok((BackupReport { folder: backup.to_owned(), files: list.files.len() as u64, bytes }, restoring))
 }
 
-fn copy_files(backup: &Path, directory: &Path, files: &[Entry]) -> Result<(), BackupError> {
+fn copy_files(backup: &Path, directory: &Path, files: &[Entry], stop: &BackupStop) -> Result<(), BackupError> {
     for entry in files {
+        stop.check()?;
         let path = backup.join(&entry.name);
         let mut file = File::open(&path).map_err(failed(&path))?;
         let written = write(directory, &entry.name, &mut |buffer| file.read(buffer))?;
@@ -246,7 +252,7 @@ fn copy_files(backup: &Path, directory: &Path, files: &[Entry]) -> Result<(), Ba
             return Err(BackupError::Damaged(path));
         }
     }
-    Ok(())
+    stop.check()
 }
 
 fn read_list(backup: &Path) -> Result<List, BackupError> {

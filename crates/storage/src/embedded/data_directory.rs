@@ -40,6 +40,23 @@ pub(super) fn above(path: &Path, is_such: impl Fn(&Path) -> bool) -> io::Result<
     Ok(resolved(path)?.ancestors().skip(1).find(|folder| is_such(folder)).map(Path::to_owned))
 }
 
+/// Something in a folder that is called otherwise; what is no folder has nothing in it.
+pub(super) fn first_other(folder: &Path, is_own: impl Fn(&str) -> bool) -> io::Result<Option<PathBuf>> {
+    let entries = match folder.read_dir() {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if !entry.file_name().to_str().is_some_and(&is_own) {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a folder has a file of this name, and nothing in it.
 pub(super) fn has_emptied(folder: &Path, name: &str) -> bool {
     folder.join(name).metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0)

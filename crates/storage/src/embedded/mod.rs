@@ -56,6 +56,10 @@ use self::{
 /// The database's name inside the data directory.
 const FILE_NAME: &str = "ledger.sqlite3";
 
+/// What stands in a data directory beside its ledger's own files: the lock, which is the first of all, and the contents; and
+/// what a file system puts into its uppermost folder.
+const OWN_NAMES: [&str; 3] = [DirectoryLock::FILE_NAME, contents::DIRECTORY, "lost+found"];
+
 /// How the names of the block store's segments end.
 const SEGMENT: &str = ".segment";
 
@@ -111,6 +115,22 @@ impl Embedded {
     #[must_use]
     pub fn is_in(data_directory: &Path) -> bool {
         data_directory.join(FILE_NAME).is_file()
+    }
+
+    /// What shows that a folder is no data directory, and none in the making: there is no ledger in it, and this is called
+    /// otherwise than whatever a relay puts there, which calls `further` files its own. A folder that is missing or empty
+    /// shows nothing of the kind, nor does one whose first start was cut short, at whatever point.
+    ///
+    /// # Errors
+    /// What the file system says of what is there.
+    pub fn foreign_in(data_directory: &Path, further: &[&str]) -> io::Result<Option<PathBuf>> {
+        if Self::is_in(data_directory) {
+            return Ok(None);
+        }
+        let is_own = |name: &str| {
+            OWN_NAMES.contains(&name) || further.contains(&name) || name.starts_with(FILE_NAME) // its log may be left
+        };
+        data_directory::first_other(data_directory, is_own)
     }
 
     /// The nearest folder above `path` that holds a relay's data, or a backup of them.

@@ -80,6 +80,10 @@ impl Prekeys for EmbeddedPrekeys {
     async fn forget(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
         self.store.write(move |transaction| Ok(forgetting::forget(transaction, before, rows)?)).await
     }
+
+    async fn forget_ids(&self, before: Timestamp, rows: usize) -> Result<usize, BackendError> {
+        self.store.write(move |transaction| Ok(forgetting::forget_ids(transaction, before, rows)?)).await
+    }
 }
 
 fn first_unknown(

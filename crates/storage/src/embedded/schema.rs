@@ -18,6 +18,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/fan_outs.sql"),
         include_str!("schema/collected.sql"),
         include_str!("schema/lost.sql"),
+        include_str!("schema/forgotten_ids.sql"),
     ],
 };
 

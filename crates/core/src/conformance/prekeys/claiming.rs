@@ -70,6 +70,7 @@ pub async fn expired_keys_are_passed_over(prekeys: Arc<dyn Prekeys>) {
         manifest: bob.manifest(1),
         one_time_curve: (1..=3).map(|id| bob.one_time_curve_until(id, at(u64::from(id)))).collect(),
         one_time_kem: (1..=3).map(|id| bob.one_time_kem_until(id, at(u64::from(4 - id)))).collect(),
+        forget_unused: false,
     };
     publish(&*prekeys, upload).await;
     let claim_at = |number, at| Claim { at, ..claim_of(&alice, number, &bob) };
@@ -86,6 +87,7 @@ pub async fn the_key_that_expires_first_goes_first(prekeys: Arc<dyn Prekeys>) {
         manifest: bob.manifest(1),
         one_time_curve: [5, 1, 4].map(|id| bob.one_time_curve_until(id, at(u64::from(id)))).into(),
         one_time_kem: [2, 9, 8].map(|id| bob.one_time_kem_until(id, at(u64::from(20 - id)))).into(),
+        forget_unused: false,
     };
     publish(&*prekeys, upload).await;
     for (number, expected) in (1..).zip([(1, 9), (4, 8), (5, 2)]) {

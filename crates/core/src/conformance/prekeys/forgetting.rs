@@ -49,6 +49,7 @@ pub async fn unused_keys_are_forgotten_when_they_have_expired(prekeys: Arc<dyn P
         manifest: bob.manifest(1),
         one_time_curve: (1..=3).map(|id| bob.one_time_curve_until(id, later(u64::from(id)))).collect(),
         one_time_kem: vec![bob.one_time_kem_until(1, later(60))],
+        forget_unused: false,
     };
     publish(&*prekeys, upload).await;
     assert_eq!(forget_all(&*prekeys, later(3)).await, 2, "expired before, not at");
@@ -58,6 +59,39 @@ pub async fn unused_keys_are_forgotten_when_they_have_expired(prekeys: Arc<dyn P
     let reused = PrekeyUpload { one_time_curve: vec![bob.one_time_curve(1)], ..bob.upload(1, []) };
     let refused = prekeys.publish(reused, NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+}
+
+pub async fn the_id_of_a_key_is_forgotten_some_time_after_its_end(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    let mortal = |id| bob.one_time_curve_until(id, later(u64::from(id)));
+    let upload = PrekeyUpload { one_time_curve: (1..=3).map(mortal).collect(), ..bob.upload(1, []) };
+    publish(&*prekeys, upload).await;
+    claim(&*prekeys, &alice, 1, &bob).await; // of the first key
+    assert_eq!(forget_all(&*prekeys, later(3)).await, 3, "a claim and two keys; the third has not expired");
+    assert_eq!(prekeys.forget_ids(later(2), 1_000).await.unwrap(), 1, "expired before, not at");
+    let again = |id| PrekeyUpload { one_time_curve: vec![bob.one_time_curve(id)], ..bob.upload(1, []) };
+    assert_eq!(prekeys.publish(again(1), NOW).await.unwrap().one_time_curve, 2, "another key may have the id");
+    for id in [2, 3] {
+        let refused = prekeys.publish(again(id), NOW).await;
+        assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    }
+    assert_eq!(prekeys.forget_ids(later(2), 1_000).await.unwrap(), 0);
+}
+
+pub async fn ids_of_keys_that_are_there_are_not_forgotten(prekeys: Arc<dyn Prekeys>) {
+    let (alice, bob) = (Agent::alice(), Agent::bob());
+    publish(&*prekeys, bob.upload(1, 1..=6)).await;
+    let claimed = claim(&*prekeys, &alice, 1, &bob).await;
+    let far = later(1_000_000_000);
+    assert_eq!(prekeys.forget_ids(far, 1_000).await.unwrap(), 0, "as long as the keys are not forgotten");
+    assert_eq!(claim(&*prekeys, &alice, 1, &bob).await, claimed);
+    assert_eq!(counts(&*prekeys, bob.id()).await, both(5));
+    assert_eq!(forget_all(&*prekeys, far).await, 13);
+    let mut steps = Vec::new();
+    while let rows @ 1.. = prekeys.forget_ids(far, 5).await.unwrap() {
+        steps.push(rows);
+    }
+    assert_eq!(steps, [5, 5, 2], "in small steps");
 }
 
 pub async fn forgetting_goes_in_small_steps(prekeys: Arc<dyn Prekeys>) {

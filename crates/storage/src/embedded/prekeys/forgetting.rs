@@ -14,6 +14,14 @@ pub(super) const FORGET_KEYS: &str = "UPDATE one_time_prekeys SET content = NULL
          ORDER BY coalesce(claimed_at, expires_at) LIMIT ?2
      )";
 
+/// Forgetting the rest of a key: an upload of it is refused as expired by then, and no message can name it.
+pub(super) const FORGET_IDS: &str = "DELETE FROM one_time_prekeys
+     WHERE id IN (SELECT id FROM one_time_prekeys WHERE content IS NULL AND expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
+
+pub(super) fn forget_ids(transaction: &Transaction<'_>, before: Timestamp, rows: usize) -> Result<usize, StoreError> {
+    Ok(transaction.prepare_cached(FORGET_IDS)?.execute(params![Time(before), Number(rows as u64)])?)
+}
+
 pub(super) fn forget(transaction: &Transaction<'_>, before: Timestamp, rows: usize) -> Result<usize, StoreError> {
     let bounds = params![Time(before), Number(rows as u64)];
     let claims = transaction.prepare_cached(FORGET_CLAIMS)?.execute(bounds)?;

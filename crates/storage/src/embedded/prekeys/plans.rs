@@ -17,11 +17,14 @@ fn no_statement_reads_a_table_from_end_to_end() {
         claims::WITH_KEYS,
         claims::TAKE_KEY,
         forgetting::FORGET_CLAIMS,
+        forgetting::FORGET_IDS,
         forgetting::FORGET_KEYS,
         publishing::FIND_AGENT,
         publishing::FIND_KEY,
+        publishing::FORGET_KEY,
         publishing::INSERT_AGENT,
         publishing::INSERT_KEY,
+        publishing::UNUSED_KEYS,
         publishing::UPDATE_AGENT,
     ];
     assert_eq!(slow(&statements), []);

@@ -1,10 +1,12 @@
 //! Storing an upload: whole or not at all.
 
+use std::collections::HashSet;
+
 use rusqlite::{OptionalExtension, Transaction, params};
 use sealpost_core::ports::{PrekeyCounts, PrekeyUpload, StoreManifestError};
 use sealpost_protocol::{AgentId, KeyId, OneTimePrekey, PrekeyKind, Timestamp, encoding::Encode};
 
-use super::{Abort, Time, counts};
+use super::{Abort, StoreError, Time, counts};
 
 pub(super) const FIND_AGENT: &str = "SELECT id, version, manifest FROM agents WHERE agent = ?1";
 pub(super) const INSERT_AGENT: &str = "INSERT INTO agents (agent, version, manifest) VALUES (?1, ?2, ?3)";
@@ -14,6 +16,9 @@ pub(super) const FIND_KEY: &str =
 pub(super) const INSERT_KEY: &str = "INSERT INTO one_time_prekeys
          (owner, kind, key_id, expires_at, content, content_hash)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const UNUSED_KEYS: &str = "SELECT id, key_id FROM one_time_prekeys
+     WHERE owner = ?1 AND kind = ?2 AND claimed_at IS NULL AND content IS NOT NULL";
+pub(super) const FORGET_KEY: &str = "UPDATE one_time_prekeys SET content = NULL WHERE id = ?1";
 
 /// An upload as it is stored.
 pub(super) struct EncodedUpload {
@@ -21,6 +26,7 @@ pub(super) struct EncodedUpload {
     version: u64,
     manifest: Vec<u8>,
     keys: Vec<EncodedKey>,
+    forget_unused: bool,
 }
 
 struct EncodedKey {
@@ -40,6 +46,7 @@ impl EncodedUpload {
             version: upload.manifest.fields().version,
             manifest: upload.manifest.to_bytes(),
             keys: curve.chain(kem).collect(),
+            forget_unused: upload.forget_unused,
         }
     }
 }
@@ -63,6 +70,12 @@ pub(super) fn publish(
     let owner = store_manifest(transaction, upload)?;
     for key in &upload.keys {
         store_key(transaction, owner, key)?;
+    }
+    if upload.forget_unused {
+        for kind in [PrekeyKind::OneTimeCurve, PrekeyKind::OneTimeKem] {
+            let uploaded = upload.keys.iter().filter(|key| key.kind == kind).map(|key| key.id).collect();
+            forget_unused_but(transaction, owner, kind, &uploaded)?;
+        }
     }
     StoreManifestError::unless_few(counts(transaction, upload.agent, now)?).map_err(Abort::Refused)
 }
@@ -108,4 +121,22 @@ fn store_key(transaction: &Transaction<'_>, owner: i64, key: &EncodedKey) -> Res
             StoreManifestError::unless_same_key(is_the_same).map_err(Abort::Refused)
         }
     }
+}
+
+/// Expired keys go too: what is forgotten is what was not handed out.
+fn forget_unused_but(
+    transaction: &Transaction<'_>,
+    owner: i64,
+    kind: PrekeyKind,
+    kept: &HashSet<KeyId>,
+) -> Result<(), StoreError> {
+    let mut unused = transaction.prepare_cached(UNUSED_KEYS)?;
+    let keys =
+        unused.query_map(params![owner, kind.as_str()], |row| Ok((row.get::<_, i64>(0)?, KeyId(row.get(1)?))))?;
+    let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+    let mut forget = transaction.prepare_cached(FORGET_KEY)?;
+    for (row, _) in keys.iter().filter(|(_, id)| !kept.contains(id)) {
+        forget.execute([row])?;
+    }
+    Ok(())
 }

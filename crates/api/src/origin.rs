@@ -2,12 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use http::Uri;
 use thiserror::Error;
+use tonic::codegen::http::Uri;
 
 /// A scheme, a host and a port, written in one way: lower case, with the port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Origin(String);
+pub struct Origin(String);
 
 /// The text is no origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
