@@ -256,8 +256,8 @@ mod tests {
         assert_eq!(forged(length, 0), HandleError::Malformed, "another length than what lies in blocks");
         assert_eq!(forged(0, 2), HandleError::Version(2));
         let tuples = bytes()[count];
-        assert_eq!(forged(count, tuples + 1), HandleError::Length);
-        assert_eq!(forged(count, tuples - 1), HandleError::Length);
+        assert_eq!(forged(count, tuples + 1), HandleError::Malformed, "one tuple too few");
+        assert_eq!(forged(count, tuples - 1), HandleError::Length, "bytes behind the last");
     }
 
     #[test]
