@@ -2,7 +2,7 @@
 //!
 //! `sealpost agent new echo` makes the agent; then, with its folder and the relay's address,
 //! `cargo run -p sealpost-agent --example echo -- ./agents/echo http://127.0.0.1:7117` runs this, and from another agent
-//! `sealpost send --as alice echo "Are you there?"` and `sealpost receive --as alice --wait 5` show the answer.
+//! `sealpost send --as alice echo "Are you there?"` and `sealpost receive --as alice --wait 5s` show the answer.
 
 use std::{env, error::Error, fs, path::Path};
 

@@ -26,7 +26,7 @@ async fn the_example_answers_what_the_command_sends() {
         let sent = sent["id"].as_str().unwrap();
         let answered = within("an answer", lines.next_line()).await.unwrap().unwrap();
         assert_eq!(answered, format!("answered {sent}"));
-        let answer = home.run(["receive", "--as", "alice", "--wait", "10", "--json"]).await.succeeded().document();
+        let answer = home.run(["receive", "--as", "alice", "--wait", "10s", "--json"]).await.succeeded().document();
         assert_eq!(answer["text"].as_str(), Some(said));
         assert_eq!(answer["reply_to"].as_str(), Some(sent), "{answer}");
     }
