@@ -156,8 +156,8 @@ pub enum SendError {
     },
     /// The clock here and the relay's differ by more than the relay allows; the message waits until they agree.
     #[error(
-        "the clock here is {} the relay's, which takes no message that is dated so; the message waits until the clocks agree: \
-         set this one right if it is wrong [clock-skew]", difference(*ours, *relays)
+        "the clock here is {} the relay's, which takes no message that is dated so; the message waits until the clocks agree: if \
+         this one is wrong, set it right and send the same anew [clock-skew]", difference(*ours, *relays)
     )]
     ClocksDiffer {
         /// What the clock here shows.

@@ -198,6 +198,8 @@ fn about_message(event: &Event, Subject { who, .. }: &Subject) -> Option<(Told, 
         Event::Unsent { message, code } => {
             let text = if code == ErrorCode::Expired.as_str() {
                 format!("{message} was kept here, and could not go out before its life was over")
+            } else if code == ErrorCode::ClockSkew.as_str() {
+                format!("{message} was kept here, dated by a clock that was wrong; it is not sent: send the same anew")
             } else {
                 format!("{message} was kept here; now the relay has refused it for good: {code}")
             };

@@ -1,17 +1,35 @@
 //! Ctrl-C, and a service manager's request to end: a command that is interrupted says what it leaves, and its exit code is
 //! [`crate::failure::ExitCode::Interrupted`].
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
+/// Both, heard from when it is made.
+pub(crate) struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let of = |kind| signal(kind).map_err(|error| Failure::other(error.to_string()));
+        Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
+    }
+
+    /// Waits for either.
+    pub(crate) async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Waits for either.
 pub(crate) async fn interrupted() -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::other(error.to_string()))?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.map_err(|error| Failure::other(error.to_string())),
-        _ = terminate.recv() => Ok(()),
-    }
+    Interrupts::listen()?.heard().await;
+    Ok(())
 }
 
 /// Waits for either; where neither can be heard, for ever.

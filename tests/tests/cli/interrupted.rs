@@ -56,19 +56,33 @@ async fn what_a_killed_send_has_left_is_cleared_away_by_the_next_one_and_what_is
 #[tokio::test]
 async fn a_message_that_is_interrupted_on_its_way_is_kept_and_goes_on() {
     let (_relay, home) = relay_and_home().await;
-    let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let origin = format!("http://{}", silent.local_addr().unwrap());
-    let mut sending = home.start(["send", "--as", "alice", "bob", "on its way", "--json", "--relay", &origin]);
-    let connection = within("a connection", silent.accept()).await.unwrap();
-    sending.signal("-INT").await;
-    let told = sending.next_document().await.expect("its id");
-    assert_eq!((told["state"].as_str(), told["reason"].as_str()), (Some("kept"), Some("interrupted")));
-    assert_eq!(sending.ended().await, 130);
-    drop(connection);
-    let waiting = home.run(["outbox", "list", "--as", "alice", "--json"]).await.succeeded().document();
-    assert_eq!(waiting["id"], told["id"]);
-    home.run(["receive", "--as", "alice"]).await.succeeded();
-    assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents()), ["on its way"]);
+    for signal in ["-INT", "-TERM"] {
+        let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("http://{}", silent.local_addr().unwrap());
+        let mut sending = home.start(["send", "--as", "alice", "bob", "--json", "--relay", &origin, "--", signal]);
+        let connection = within("a connection", silent.accept()).await.unwrap();
+        sending.signal(signal).await;
+        let told = sending.next_document().await.expect("its id");
+        assert_eq!((told["state"].as_str(), told["reason"].as_str()), (Some("kept"), Some("interrupted")));
+        assert_eq!(sending.ended().await, 130);
+        drop(connection);
+        let waiting = home.run(["outbox", "list", "--as", "alice", "--json"]).await.succeeded().document();
+        assert_eq!(waiting["id"], told["id"]);
+        home.run(["receive", "--as", "alice"]).await.succeeded();
+        assert_eq!(texts(&home.run(["receive", "--as", "bob", "--json"]).await.succeeded().documents()), [signal]);
+    }
+}
+
+#[tokio::test]
+async fn following_ends_in_order_whichever_way_it_is_asked_to() {
+    let (_relay, home) = relay_and_home().await;
+    for signal in ["-INT", "-TERM"] {
+        let mut following = home.start(["receive", "--as", "bob", "--follow", "--json"]);
+        home.run(["send", "--as", "alice", "bob", "--", signal]).await.succeeded();
+        assert_eq!(following.next_document().await.expect("a message")["text"], signal);
+        following.signal(signal).await;
+        assert_eq!(following.ended().await, 0);
+    }
 }
 
 /// A listener that takes connections and says nothing.

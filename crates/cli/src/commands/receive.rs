@@ -18,7 +18,7 @@ use crate::{
     events,
     failure::Failure,
     home::Context,
-    limits,
+    interrupts, limits,
     output::{self, one_line},
     progress::{self, Counted, Counter},
     saving::{self, Saving},
@@ -52,7 +52,7 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
         let result = if receive.follow {
             tokio::select! {
                 result = follow(&mut reader) => result,
-                _ = tokio::signal::ctrl_c() => Ok(()),
+                () = interrupts::heard() => Ok(()),
             }
         } else {
             once(&mut reader, receive.wait, receive.limit.unwrap_or(usize::MAX)).await

@@ -7,16 +7,14 @@ use sealpost_agent::{
 };
 use sealpost_protocol::{AgentId, MessageId, MessageRef, MessageType};
 use serde::Serialize;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    signal::unix::{SignalKind, signal},
-};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     arguments::Send,
     events,
     failure::{Behind, Failure},
     home::Context,
+    interrupts::Interrupts,
     output, progress,
 };
 
@@ -38,10 +36,9 @@ struct SentMessage {
 
 pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     // Listened for from now on: one that comes while the message is kept is heard after that.
-    let interrupts = signal(SignalKind::interrupt());
-    let mut interrupts = interrupts.map_err(|error| Failure::other(error.to_string()))?;
+    let mut interrupts = Interrupts::listen()?;
     let ready = tokio::select! {
-        _ = interrupts.recv() => {
+        () = interrupts.heard() => {
             return Err(Failure::interrupted("interrupted: nothing was kept, and nothing was sent"));
         }
         ready = make_ready(context, send) => ready?,
@@ -50,7 +47,7 @@ pub(crate) async fn run(context: &Context, send: Send) -> Result<(), Failure> {
     let kept = agent.keep(composed).await?;
     let sent = tokio::select! {
         sent = progress::moving(&agent, "sending", agent.send_kept(kept)) => sent?,
-        _ = interrupts.recv() => {
+        () = interrupts.heard() => {
             return interrupted_while_kept(context, kept.to_string(), recipients);
         }
     };
