@@ -56,6 +56,8 @@ pub struct Options {
     pub keys: Keys,
     /// Where seeds for random blocks come from.
     pub entropy: Entropy,
+    /// Which store it must be; if not given, any.
+    pub store: Option<[u8; 16]>,
 }
 
 /// Who signs CBLs, and whose are believed.
@@ -103,10 +105,16 @@ impl BlockStore {
     /// # Errors
     /// [`OpenStoreError`]; nothing is removed then.
     pub fn open(files: Arc<dyn Files>, options: Options) -> Result<(Self, OpeningReport), OpenStoreError> {
-        let Options { recovery, keys, entropy } = options;
-        let Opened { log, opening } = Log::open(files, recovery, entropy)?;
+        let Options { recovery, keys, entropy, store } = options;
+        let Opened { log, opening } = Log::open(files, recovery, entropy, store)?;
         let (pools, generator, writers) = (Pools::default(), Mutex::new(Generator::new(entropy)), Mutex::default());
         Ok((Self { inner: Arc::new(Inner { log, pools, generator, keys, writers }) }, opening))
+    }
+
+    /// What tells the store from all others.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.inner.log.id()
     }
 
     /// Stores a whole content. Durable after [`BlockStore::sync`].
@@ -378,7 +386,7 @@ impl Options {
     /// Random blocks seeded by the operating system.
     #[must_use]
     pub fn new(recovery: Recovery, keys: Keys) -> Self {
-        Self { recovery, keys, entropy: generator::operating_system }
+        Self { recovery, keys, entropy: generator::operating_system, store: None }
     }
 }
 

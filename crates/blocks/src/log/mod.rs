@@ -90,6 +90,10 @@ impl Active {
 }
 
 impl Log {
+    pub(crate) fn id(&self) -> [u8; 16] {
+        self.store.0
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

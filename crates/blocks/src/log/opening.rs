@@ -44,6 +44,9 @@ pub enum OpenStoreError {
     /// The ledger acknowledged more than the files hold: they are an older copy, or were cut.
     #[error("the store ends before what its ledger has acknowledged")]
     BehindMark,
+    /// It is another store than the one that was asked for.
+    #[error("the files are another store's")]
+    OtherStore,
     /// Files of several stores lie together.
     #[error("{0} belongs to another store")]
     Foreign(String),
@@ -94,7 +97,12 @@ struct Recovered {
 }
 
 impl Log {
-    pub(crate) fn open(files: Arc<dyn Files>, recovery: Recovery, entropy: Entropy) -> Result<Opened, OpenStoreError> {
+    pub(crate) fn open(
+        files: Arc<dyn Files>,
+        recovery: Recovery,
+        entropy: Entropy,
+        expected: Option<[u8; 16]>,
+    ) -> Result<Opened, OpenStoreError> {
         let listing = files.list()?;
         let segments = generations(&listing);
         let state = match files::read_whole(&*files, STATE) {
@@ -103,13 +111,16 @@ impl Log {
             Err(error) => return Err(error.into()),
         };
         let is_rebuilt = state.is_none() && !segments.is_empty();
+        let found = match &state {
+            Some((store, ..)) => Some(*store),
+            None => store_of(&*files, &segments)?,
+        };
+        if found.zip(expected).is_some_and(|(found, expected)| found.0 != expected) {
+            return Err(OpenStoreError::OtherStore);
+        }
         let (store, tail, inventory) = match state {
             Some(state) => state,
-            None => (
-                store_of(&*files, &segments)?.map_or_else(|| new_store(entropy), Ok)?,
-                DurableMark::START,
-                Inventory::default(),
-            ),
+            None => (found.map_or_else(|| new_store(entropy), Ok)?, DurableMark::START, Inventory::default()),
         };
         let opening = OpeningReport { is_rebuilt, ..OpeningReport::default() };
         let (discards, dropped, active, last_used) = (Vec::new(), Vec::new(), None, 0);

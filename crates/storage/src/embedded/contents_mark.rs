@@ -38,3 +38,16 @@ pub(super) fn raise_to(transaction: &Transaction<'_>, position: u64) -> Result<(
     transaction.prepare_cached(RAISE)?.execute([Number(position)])?;
     Ok(())
 }
+
+const LOAD_STORE: &str = "SELECT contents_store FROM ledger WHERE only_row = 1";
+const SET_STORE: &str = "UPDATE ledger SET contents_store = ?1 WHERE only_row = 1";
+
+/// The block store that the ledger's contents lie in, once it has one.
+pub(super) fn load_store(connection: &Connection) -> Result<Option<[u8; 16]>, StoreError> {
+    Ok(connection.prepare_cached(LOAD_STORE)?.query_one([], |row| row.get(0))?)
+}
+
+pub(super) fn set_store(transaction: &Transaction<'_>, store: [u8; 16]) -> Result<(), StoreError> {
+    transaction.prepare_cached(SET_STORE)?.execute([store])?;
+    Ok(())
+}

@@ -61,10 +61,11 @@ mod tests {
     use crate::embedded::schema::tests::{columns_of_bytes, slow};
 
     /// What else stands in columns of bytes: names, keys, hashes and signatures, and what was signed.
-    const NO_HANDLES: [&str; 24] = [
+    const NO_HANDLES: [&str; 25] = [
         "agent",
         "claim_id",
         "content_hash",
+        "contents_store",
         "countersignature",
         "hash",
         "header",

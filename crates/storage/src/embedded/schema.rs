@@ -19,6 +19,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/collected.sql"),
         include_str!("schema/lost.sql"),
         include_str!("schema/forgotten_ids.sql"),
+        include_str!("schema/contents_store.sql"),
     ],
 };
 

@@ -3,7 +3,10 @@
 use std::{error::Error, fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
-use sealpost_core::conformance::{Agent, HandClock};
+use sealpost_core::{
+    conformance::{Agent, HandClock},
+    ports::{ContentPolicy, Contents},
+};
 use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 
 /// What an operator reads: the error and everything below it.
@@ -89,7 +92,7 @@ fn a_directory_with_contents_of_an_earlier_version_is_refused_with_what_to_do() 
     let file = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
     file.execute_batch(
         "DROP INDEX forgotten_ids; DROP INDEX lost; DROP TABLE fan_outs; DROP TABLE released; DROP TABLE retained;
-         ALTER TABLE ledger DROP COLUMN collected_mark;
+         ALTER TABLE ledger DROP COLUMN collected_mark; ALTER TABLE ledger DROP COLUMN contents_store;
          ALTER TABLE ledger DROP COLUMN contents_mark;
          PRAGMA user_version = 8; INSERT INTO parts VALUES (1, x'00');",
     )
@@ -99,6 +102,32 @@ fn a_directory_with_contents_of_an_earlier_version_is_refused_with_what_to_do() 
     file.execute_batch("DELETE FROM parts").unwrap();
     drop(file);
     drop(Embedded::open(directory.path()).unwrap());
+}
+
+#[tokio::test]
+async fn blocks_of_another_ledger_are_refused_and_left_as_they_are() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let open = async |directory: &Path| {
+        let embedded = Embedded::open(directory).unwrap();
+        embedded.open_contents(Arc::new(Agent::new(0x0d)), Arc::<HandClock>::default()).await
+    };
+    for directory in &directories {
+        let contents = open(directory.path()).await.unwrap();
+        contents.append(ContentPolicy::Pooled, vec![vec![7; 3_000]]).await.unwrap();
+    }
+    let [blocks, others] = [0, 1].map(|of| directories[of].path().join("blocks"));
+    let aside = directories[0].path().join("aside");
+    fs::rename(&blocks, &aside).unwrap();
+    fs::rename(&others, &blocks).unwrap();
+    let refused = open(directories[0].path()).await;
+    assert!(matches!(refused, Err(OpenContentsError::OtherBlocks { .. })), "{refused:?}");
+    fs::rename(&blocks, &others).unwrap();
+    fs::rename(&aside, &blocks).unwrap();
+    let listed = |blocks: &Path| fs::read_dir(blocks).unwrap().count();
+    assert_eq!(listed(&others), listed(&blocks));
+    for directory in &directories {
+        open(directory.path()).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ impl Blocks {
         files: Arc<dyn Files>,
         keys: Keys,
         committed: DurableMark,
+        store: Option<[u8; 16]>,
         ledger: Arc<Store>,
         loss: Loss,
     ) -> Result<(Self, OpeningReport), OpenStoreError> {
@@ -61,7 +62,8 @@ impl Blocks {
             Loss::Refused => Recovery::Committed(committed),
             Loss::Accepted => Recovery::WhatIsLeft(committed),
         };
-        let options = Options::new(recovery, keys.clone());
+        let store = store.filter(|_| loss == Loss::Refused);
+        let options = Options { store, ..Options::new(recovery, keys.clone()) };
         let (store, opening) = BlockStore::open(Arc::clone(&files), options)?;
         let blocks = Self {
             files,

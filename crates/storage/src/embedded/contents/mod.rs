@@ -68,6 +68,16 @@ pub enum OpenContentsError {
         /// The blocks' directory.
         directory: PathBuf,
     },
+    /// The blocks are another ledger's.
+    #[error(
+        "the blocks in {} are not those that the ledger beside them names: they are another ledger's; put its own back, or \
+         both from one backup with `sealpost restore`",
+        directory.display()
+    )]
+    OtherBlocks {
+        /// The blocks' directory.
+        directory: PathBuf,
+    },
     /// The block store could not be opened.
     #[error("cannot open the blocks in {}", directory.display())]
     Blocks {
@@ -99,7 +109,18 @@ impl EmbeddedContents {
         data_directory::create(&directory).map_err(failed)?;
         sealpost_sqlite::make_private(&directory).map_err(failed)?;
         let files = Arc::new(DiskFiles::open(&directory).map_err(failed)?);
-        Self::open_in(files, ledger, data_directory, node, clock, loss).await
+        let contents = Self::open_in(files, Arc::clone(&ledger), data_directory, node, clock, loss).await?;
+        contents.note_store(&ledger).await?;
+        Ok(contents)
+    }
+
+    /// Notes in the ledger which store its contents lie in.
+    async fn note_store(&self, ledger: &Store) -> Result<(), BackendError> {
+        let store = self.blocking(|blocks| blocks.with(BlockStore::id).map_err(BackendError::new)).await?;
+        if ledger.read(contents_mark::load_store).await? == Some(store) {
+            return Ok(());
+        }
+        ledger.write(move |transaction| Ok(contents_mark::set_store(transaction, store)?)).await
     }
 
     /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were; so a loss costs
@@ -126,13 +147,14 @@ impl EmbeddedContents {
     ) -> Result<Self, OpenContentsError> {
         let directory = data_directory.join(DIRECTORY);
         let committed = mark(ledger.read(contents_mark::load).await?);
+        let store = ledger.read(contents_mark::load_store).await?;
         if ledger.take_contents() {
             return Err(OpenContentsError::Open);
         }
         let keys = block_lists::keys(node);
         let opening = {
             let ledger = Arc::clone(&ledger);
-            tokio::task::spawn_blocking(move || Blocks::open(files, keys, committed, ledger, loss))
+            tokio::task::spawn_blocking(move || Blocks::open(files, keys, committed, store, ledger, loss))
         };
         let opened = opening
             .await
@@ -143,6 +165,7 @@ impl EmbeddedContents {
                 ledger.leave_contents();
                 return Err(match source {
                     sealpost_blocks::OpenStoreError::BehindMark => OpenContentsError::BehindLedger { directory },
+                    sealpost_blocks::OpenStoreError::OtherStore => OpenContentsError::OtherBlocks { directory },
                     source => OpenContentsError::Blocks { directory, source },
                 });
             }
