@@ -9,6 +9,7 @@
 )]
 
 mod cut;
+mod flushing;
 mod forgetful;
 #[cfg(unix)]
 mod killed;
