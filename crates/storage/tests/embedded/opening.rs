@@ -1,6 +1,6 @@
 //! Which data directories are opened, and by whom.
 
-use std::{error::Error, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, error::Error, ffi::OsString, fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
 use sealpost_core::{
@@ -13,6 +13,12 @@ use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 fn whole_message(error: &dyn Error) -> String {
     let below = error.source().map(whole_message);
     below.map_or_else(|| error.to_string(), |below| format!("{error}: {below}"))
+}
+
+/// Every file in a folder, by name.
+fn bytes_in(folder: &Path) -> BTreeMap<OsString, Vec<u8>> {
+    let files = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    files.map(|file| (file.file_name(), fs::read(file.path()).unwrap())).collect()
 }
 
 fn refusal(directory: &Path) -> OpenDataDirectoryError {
@@ -119,12 +125,12 @@ async fn blocks_of_another_ledger_are_refused_and_left_as_they_are() {
     let aside = directories[0].path().join("aside");
     fs::rename(&blocks, &aside).unwrap();
     fs::rename(&others, &blocks).unwrap();
+    let before = bytes_in(&blocks);
     let refused = open(directories[0].path()).await;
     assert!(matches!(refused, Err(OpenContentsError::OtherBlocks { .. })), "{refused:?}");
+    assert!(bytes_in(&blocks) == before);
     fs::rename(&blocks, &others).unwrap();
     fs::rename(&aside, &blocks).unwrap();
-    let listed = |blocks: &Path| fs::read_dir(blocks).unwrap().count();
-    assert_eq!(listed(&others), listed(&blocks));
     for directory in &directories {
         open(directory.path()).await.unwrap();
     }
