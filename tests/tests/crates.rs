@@ -20,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("blocks", &[]),
     ("core", &["protocol"]),
     ("storage", &["core", "protocol", "blocks", "sqlite"]),
-    ("relay", &["core", "storage", "blocks", "protocol", "api"]),
+    ("relay", &["core", "storage", "protocol", "api"]),
     ("bench", &["relay", "blocks", "agent", "crypto", "api", "protocol"]),
     ("cli", &["relay", "agent", "bench", "api", "protocol"]),
 ];
