@@ -1,6 +1,6 @@
 //! Trying again when another process of the same agent was faster: the store refused, and nothing has changed.
 
-use crate::{GroupError, SendError, StateError, StatusError, SyncError, limits};
+use crate::{DelegationsError, GroupError, SendError, StateError, StatusError, SyncError, limits};
 
 /// An error that may say so.
 pub(crate) trait MayConflict {
@@ -17,7 +17,7 @@ macro_rules! may_conflict {
     };
 }
 
-may_conflict!(GroupError, SendError, StatusError, SyncError);
+may_conflict!(DelegationsError, GroupError, SendError, StatusError, SyncError);
 
 impl MayConflict for StateError {
     fn is_conflict(&self) -> bool {

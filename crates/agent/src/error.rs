@@ -8,10 +8,13 @@ use sealpost_crypto::{
 };
 use sealpost_protocol::{
     AgentId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Scheme, Timestamp, encoding::DecodeError,
+    limits as wire,
 };
 use thiserror::Error;
 
-use crate::{clocks::difference, limits, outbox::Obstacle, relay_client::RelayError, store::StoreAccessError};
+use crate::{
+    InvalidDelegation, clocks::difference, limits, outbox::Obstacle, relay_client::RelayError, store::StoreAccessError,
+};
 
 /// The local state could not be read or written; nothing has changed.
 #[derive(Debug, Error)]
@@ -418,6 +421,36 @@ pub enum GroupError {
     Damaged(#[from] DecodeError),
 }
 
+/// Why a delegation was not made, or not revoked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DelegationsError {
+    /// It would end at once, or live too long.
+    #[error("a delegation lives for at most {} days, and for some time", wire::DELEGATION_KEY_LIFE.as_secs() / 86_400)]
+    Life,
+    /// Its label is too long.
+    #[error("a label has at most {} bytes", limits::DELEGATION_LABEL)]
+    Label,
+    /// There are as many as an agent may have made.
+    #[error(
+        "an agent remembers at most {} delegations; they are forgotten 35 days after their ends",
+        limits::DELEGATIONS
+    )]
+    TooMany,
+    /// It could not be made.
+    #[error(transparent)]
+    Invalid(#[from] InvalidDelegation),
+    /// No key could be made.
+    #[error(transparent)]
+    Primitives(#[from] PrimitivesError),
+    /// The relay.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
+    /// The local state.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
 /// Store errors go by way of [`StateError`].
 macro_rules! through_state {
     ($($error:ty),+) => {
@@ -429,4 +462,13 @@ macro_rules! through_state {
     };
 }
 
-through_state!(OpenAgentError, SendError, SyncError, PrekeysError, StatusError, CancelError, GroupError);
+through_state!(
+    OpenAgentError,
+    SendError,
+    SyncError,
+    PrekeysError,
+    StatusError,
+    CancelError,
+    GroupError,
+    DelegationsError
+);

@@ -27,6 +27,7 @@ mod clocks;
 mod conflicts;
 mod contacts;
 mod control;
+mod delegations;
 mod error;
 mod events;
 mod follow;
@@ -72,7 +73,11 @@ pub use bodies::{
     BodyReader, FetchAnswer, ReceivingLimits, Streamed, Transfer, TransferKind, WaitingBody, WaitingReason,
 };
 pub use contacts::{Contact, Fingerprint};
-pub use error::{CancelError, GroupError, OpenAgentError, PrekeysError, SendError, StateError, StatusError, SyncError};
+pub use delegations::{Delegation, GrantedDelegation, InvalidDelegation};
+pub use error::{
+    CancelError, DelegationsError, GroupError, OpenAgentError, PrekeysError, SendError, StateError, StatusError,
+    SyncError,
+};
 pub use events::{Event, Noted};
 pub use follow::{Follower, Round};
 pub use groups::{Group, GroupChange, GroupStanding};

@@ -36,6 +36,13 @@ pub const RETIRED_KEPT: Duration = Duration::from_secs(31 * 24 * 3600);
 /// anew: what a proof's time may be off by. A clock that is slewed stays far below.
 pub const CLOCK_JUMP: Duration = Duration::from_secs(60);
 
+/// Delegations that an agent remembers, revoked ones among them: one for each of a large number of helpers, every month. Raised,
+/// it is slower to list them; what is forgotten can only be revoked with all others.
+pub const DELEGATIONS: usize = 1_000;
+
+/// Bytes of what an agent calls a delegation: a line for people.
+pub const DELEGATION_LABEL: usize = 100;
+
 /// How often a change to the store is tried again when another process of the same agent was faster.
 pub const CONFLICT_RETRIES: usize = 16;
 

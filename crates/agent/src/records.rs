@@ -7,9 +7,9 @@ mod parts;
 use sealpost_api::v1;
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes, SeenManifest};
 use sealpost_protocol::{
-    AgentId, Attempt, CountersignedHead, GroupId, HeaderHash, IdentityKey, KeyId, LedgerId, ManifestHash, MessageId,
-    MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf, RefusalReason, Retention,
-    SignedManifest, Timestamp, Verdict,
+    AgentId, Attempt, CountersignedHead, DelegationCertificate, GroupId, HeaderHash, IdentityKey, KeyId, LedgerId,
+    ManifestHash, MessageId, MessageRef, NodeId, PartHash, PrekeyKind, Priority, ReceiptBatch, ReceiptLeaf,
+    RefusalReason, Retention, SignedManifest, Timestamp, Verdict,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
 
@@ -137,6 +137,35 @@ record! {
         refused_at: Option<Timestamp> => option,
         /// When it was told that one-time keys are nearly out; none since there were enough.
         low_at: Option<Timestamp> => option,
+    }
+}
+
+record! {
+    /// The private key that signs delegations.
+    DelegationKeyRecord in DelegationKey {
+        /// 32 bytes.
+        seed: SecretBytes => seed,
+        certificate: DelegationCertificate => value,
+    }
+}
+
+record! {
+    /// A delegation that was made.
+    GrantRecord in Grant {
+        /// By their names.
+        rights: String => text,
+        label: String => text,
+        created: Timestamp => value,
+        until: Timestamp => value,
+    }
+}
+
+record! {
+    /// That a delegation was revoked, or all of until then.
+    RevocationRecord in Revocation {
+        at: Timestamp => value,
+        /// The ledger that has it.
+        told: Option<LedgerName> => option,
     }
 }
 

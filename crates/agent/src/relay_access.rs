@@ -77,4 +77,11 @@ macro_rules! relay_access {
     };
 }
 
-relay_access!(crate::SendError, crate::SyncError, crate::PrekeysError, crate::StatusError, crate::CancelError);
+relay_access!(
+    crate::SendError,
+    crate::SyncError,
+    crate::PrekeysError,
+    crate::StatusError,
+    crate::CancelError,
+    crate::DelegationsError
+);

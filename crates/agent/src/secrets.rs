@@ -46,6 +46,8 @@ fn rows_keys_and_what_opens_them_cannot_be_shown() {
         Changes,
         ContentRecord,
         ControlRecord,
+        crate::Delegation,
+        DelegationKeyRecord,
         DraftRecord,
         EventRecord,
         GroupKeyRecord,
@@ -116,21 +118,25 @@ fn shown() -> BTreeMap<&'static str, String> {
 }
 
 /// Those that cannot be shown, or show what stands elsewhere in the table.
-const BY_OTHERS: [&str; 6] = ["Agent", "BodyReader", "Composed", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
+const BY_OTHERS: [&str; 7] =
+    ["Agent", "BodyReader", "Composed", "Delegation", "IdentityFile", "KeyFileProvider", "MasterKeySource"];
 
 /// Those that hold neither a secret nor what was said.
-const OPEN: [&str; 57] = [
+const OPEN: [&str; 60] = [
     "Arrival",
     "Backoff",
     "CancelError",
     "Contact",
     "ContentKind",
+    "DelegationsError",
     "Event",
     "FetchAnswer",
     "Fingerprint",
     "Follower",
+    "GrantedDelegation",
     "GroupError",
     "GroupStanding",
+    "InvalidDelegation",
     "LocalState",
     "Lock",
     "Mark",

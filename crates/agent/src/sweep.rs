@@ -10,6 +10,8 @@
 //! | event that was not taken | 35 days | it is not told |
 //! | how far was read, here and by a peer | for good: one row for each peer | |
 //! | session that only receives | 31 days after its last use | its messages are `unknown-session`, and sealed anew |
+//! | delegation that was made | 35 days after its end | it is not listed |
+//! | revocation | 125 days: as long as what it ends could be good, and listed | |
 //! | key of a group that has a successor | 31 days after that | messages under it are `unknown-prekey` |
 //! | key of a skipped message | 31 days | the message is `undecryptable`, and sealed anew |
 
@@ -25,8 +27,8 @@ use crate::{
     agent::ignore_conflict,
     limits,
     records::{
-        EventRecord, GroupKeyRecord, HeldRecord, InboxRecord, SentRecord, SessionRecord, StatusRecord, SweepRecord,
-        UnreadRecord, UnsentRecord,
+        EventRecord, GrantRecord, GroupKeyRecord, HeldRecord, InboxRecord, RevocationRecord, SentRecord, SessionRecord,
+        StatusRecord, SweepRecord, UnreadRecord, UnsentRecord,
     },
     store::{Changes, Record, StoreAccessError, Versioned},
 };
@@ -93,6 +95,23 @@ impl Kept for EventRecord {
     }
 }
 
+impl Kept for GrantRecord {
+    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
+        Ok(row.value.until)
+    }
+}
+
+impl Kept for RevocationRecord {
+    fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
+        Ok(row.value.at)
+    }
+
+    fn swept(row: &Versioned<Self>, now: Timestamp) -> Result<Swept<Self>, DecodeError> {
+        let is_over = row.value.at.saturating_add(wire::DELEGATION_KEY_LIFE + wire::REMEMBERED) < now;
+        Ok(if is_over { Swept::Gone } else { Swept::Kept })
+    }
+}
+
 impl Kept for GroupKeyRecord {
     fn began(row: &Versioned<Self>) -> Result<Timestamp, DecodeError> {
         Ok(row.value.retired.unwrap_or(Timestamp::from_millis(u64::MAX)))
@@ -131,6 +150,8 @@ impl Agent {
         self.sweep_area::<SessionRecord>().await?;
         self.sweep_area::<GroupKeyRecord>().await?;
         self.sweep_area::<EventRecord>().await?;
+        self.sweep_area::<GrantRecord>().await?;
+        self.sweep_area::<RevocationRecord>().await?;
         self.tidy_spool().await
     }
 

@@ -97,6 +97,7 @@ impl Agent {
             synced.receipts += damage.set_aside(self.give_receipts_if_taken().await)?;
         }
         damage.set_aside(self.release_held().await)?;
+        damage.set_aside(self.repeat_revocations().await)?;
         damage.set_aside(self.tend_prekeys(page.prekeys.unwrap_or_default()).await.map_err(SyncError::from))?;
         if !synced.more {
             if damage.set_aside(self.follow_up().await.map_err(SyncError::from))? {

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod blocks;
+mod delegations;
 mod groups;
 mod mark;
 mod policy;
@@ -17,6 +18,7 @@ use sealpost_protocol::{AgentId, MessageId};
 
 pub(crate) use self::{
     blocks::{Backup, BlocksCommand, Place, Restore, UrlPlace},
+    delegations::{Delegate, DelegationCommand, Revoke, Shown},
     groups::{GroupCommand, GroupOfAgent},
     mark::Mark,
     policy::PolicyCommand,
@@ -105,6 +107,9 @@ pub(crate) enum Command {
     /// Show and rotate prekeys.
     #[command(subcommand)]
     Prekeys(PrekeysCommand),
+    /// Act for an agent by what it has granted, without its keys.
+    #[command(subcommand)]
+    Delegation(DelegationCommand),
     /// Measure what this machine makes of it, beside what it could.
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -272,6 +277,15 @@ pub(crate) enum AgentCommand {
         #[arg(long = "as", value_name = "NAME")]
         own: String,
     },
+    /// Let whoever has the resulting file act for an agent at its relay, without its identity.
+    Delegate(Delegate),
+    /// List the delegations that an agent has made.
+    Delegations {
+        /// The agent's name here.
+        name: String,
+    },
+    /// End delegations, and every token of the agent; whoever may still act for it gets another.
+    Revoke(Revoke),
     /// Trust whichever node answers at the relay's address now, and publish the prekeys there.
     TrustRelay {
         /// The agent's name here.

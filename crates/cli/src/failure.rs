@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use sealpost_agent::{
-    CancelError, GroupError, Obstacle, OpenAgentError, PrekeysError, RelayError, SendError, StateError, StatusError,
-    SyncError,
+    CancelError, DelegationsError, GroupError, InvalidDelegation, Obstacle, OpenAgentError, PrekeysError, RelayError,
+    SendError, StateError, StatusError, SyncError,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -317,6 +317,23 @@ impl From<PrekeysError> for Failure {
             PrekeysError::State(_) | PrekeysError::Damaged(_) => Self::local_state(chain(&error)),
             error => Self::other(chain(&error)),
         }
+    }
+}
+
+impl From<DelegationsError> for Failure {
+    fn from(error: DelegationsError) -> Self {
+        match error {
+            DelegationsError::Relay(error) => error.into(),
+            DelegationsError::State(error) => error.into(),
+            DelegationsError::Life | DelegationsError::Label => Self::usage(chain(&error)),
+            error => Self::other(chain(&error)),
+        }
+    }
+}
+
+impl From<InvalidDelegation> for Failure {
+    fn from(error: InvalidDelegation) -> Self {
+        Self::usage(chain(&error))
     }
 }
 

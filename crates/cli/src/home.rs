@@ -5,11 +5,11 @@
 use std::{
     collections::HashMap,
     env, fs,
-    io::{ErrorKind, Read},
+    io::{ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
-use sealpost_agent::{Agent, Lock, MasterKeySource, OpenAgentError, RelayAddress, StateError};
+use sealpost_agent::{Agent, Lock, MasterKeySource, OpenAgentError, RelayAddress, StateError, private_options};
 use sealpost_protocol::AgentId;
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
@@ -254,6 +254,16 @@ pub(crate) fn read_up_to(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> 
     let file = fs::File::open(path).map_err(|error| failure(&error))?;
     file.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(|error| failure(&error))?;
     if bytes.len() > limit { Err(failure(&format_args!("more than {limit} bytes"))) } else { Ok(bytes) }
+}
+
+/// Writes a file that nobody else may read, never over another.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || {
+        let mut file = private_options().write(true).create_new(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|error: std::io::Error| Failure::other(format!("{}: {error}", path.display())))
 }
 
 /// The first line of a file. Nothing of it is left in memory but the passphrase: the buffer never grows, and is wiped.

@@ -11,6 +11,9 @@ pub(crate) const PASSPHRASE_FILE: usize = 64 << 10;
 /// Bytes of an exported identity at most: its prekeys and some thousands of names are far below.
 pub(crate) const IDENTITY_FILE: usize = 16 << 20;
 
+/// Bytes of a delegation's file at most: its token, certificate and relay in base64.
+pub(crate) const DELEGATION_FILE: usize = 16 << 10;
+
 /// Bytes of a file's name, as the usual file systems have it.
 pub(crate) const FILE_NAME: usize = 255;
 

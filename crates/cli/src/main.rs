@@ -108,8 +108,14 @@ fn told_if_interrupted(command: &Command) -> Option<&'static str> {
         Command::Group(_) => Some("a change that was made stays, and the members hear of it with a later command"),
         Command::Prekeys(_) => Some("keys that were made are published by the next command that reaches the relay"),
         Command::Agent(AgentCommand::New { .. } | AgentCommand::Import { .. }) => None,
+        Command::Agent(AgentCommand::Delegate(_)) => Some("`agent delegations` lists what was made"),
+        Command::Agent(AgentCommand::Revoke(_)) => {
+            Some("what is revoked here already is told to the relay by the next command that reaches it")
+        }
         Command::Agent(_) => Some("what was begun is finished, or taken back, by the next command of the agent"),
-        Command::Status(_) | Command::Mark(_) | Command::Outbox(_) | Command::Policy(_) => Some("ask again"),
+        Command::Status(_) | Command::Mark(_) | Command::Outbox(_) | Command::Policy(_) | Command::Delegation(_) => {
+            Some("ask again")
+        }
         _ => None,
     }
 }
@@ -127,6 +133,7 @@ async fn answer(context: &home::Context, command: Command) -> Result<(), Failure
         Command::Group(group) => commands::group::run(context, group).await,
         Command::Policy(policy) => commands::policy::run(context, policy).await,
         Command::Prekeys(prekeys) => commands::prekeys::run(context, prekeys).await,
+        Command::Delegation(delegation) => commands::delegation::run(context, delegation).await,
         Command::Bench(bench) => commands::bench::run(context, bench).await,
         Command::Blocks(blocks) => commands::blocks::run(context, blocks).await,
         Command::Backup(backup) => commands::backup::back_up(context, backup).await,

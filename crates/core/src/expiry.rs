@@ -9,7 +9,7 @@ use crate::{
     fan_out::FanOutWriter,
     life_clock::LifeClock,
     limits,
-    ports::{BackendError, ContentHandle, Contents, Ledger, Prekeys},
+    ports::{BackendError, ContentHandle, Contents, Ledger, Prekeys, Revocations},
     release,
 };
 
@@ -18,6 +18,7 @@ pub struct Expiry {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) contents: Arc<dyn Contents>,
     pub(crate) prekeys: Arc<dyn Prekeys>,
+    pub(crate) revocations: Arc<dyn Revocations>,
     pub(crate) clock: Arc<LifeClock>,
     pub(crate) wake_ups: Arc<WakeUps>,
     pub(crate) fan_outs: Arc<FanOutWriter>,
@@ -28,7 +29,7 @@ pub struct Expiry {
 pub struct ExpirySweep {
     /// Deliveries' agents to whom it was news.
     pub notified: usize,
-    /// Messages, claims, keys and ids of keys forgotten.
+    /// Messages, claims, keys, ids of keys and revocations forgotten.
     pub forgotten: usize,
 }
 
@@ -51,6 +52,7 @@ impl Expiry {
             self.expire_control(now).await,
             self.forget_messages(now, &mut swept).await,
             self.forget_prekeys(now, &mut swept).await,
+            self.forget_revocations(now, &mut swept).await,
         ];
         parts.into_iter().collect::<Result<(), _>>().map(|()| Some(swept))
     }
@@ -121,6 +123,12 @@ impl Expiry {
         while add(&mut swept.forgotten, self.prekeys.forget(before, limits::SWEEP_ROWS).await?) {}
         let before = now.saturating_sub(limits::KEY_ID_REMEMBERED);
         while add(&mut swept.forgotten, self.prekeys.forget_ids(before, limits::SWEEP_ROWS).await?) {}
+        Ok(())
+    }
+
+    async fn forget_revocations(&self, now: Timestamp, swept: &mut ExpirySweep) -> Result<(), BackendError> {
+        let before = now.saturating_sub(limits::REVOCATION_REMEMBERED);
+        while add(&mut swept.forgotten, self.revocations.forget(before, limits::SWEEP_ROWS).await?) {}
         Ok(())
     }
 }

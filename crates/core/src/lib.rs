@@ -26,6 +26,7 @@ mod principal;
 mod readiness;
 mod receipts;
 mod release;
+mod revoking;
 mod services;
 mod submission;
 mod uploads;
@@ -42,6 +43,7 @@ pub use message_query::{BodyContent, BodyPart, Feed, MessageContent, MessageQuer
 pub use principal::Principal;
 pub use readiness::{NotReady, Readiness};
 pub use receipts::{Countersigned, Receipts, ReceiptsError};
+pub use revoking::{RevokeError, Revoking};
 pub use services::{Ports, Services};
 pub use submission::{Part, Submission, SubmissionError, SubmittedBody};
 pub use uploads::{UploadError, UploadStatus, Uploading};

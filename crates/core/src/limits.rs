@@ -54,6 +54,14 @@ pub const CLAIMS_PER_PAIR: usize = 25;
 /// last-resort keys serve, so that nobody is shut out. Two full sets: what the target's runtime is made to refill is bounded.
 pub const ONE_TIME_CLAIMS_PER_TARGET: usize = 200;
 
+/// Delegations that an agent may have revoked one by one, and not all of them: each is looked up when a delegate asks for a
+/// token. More than an agent hands out in a season; who needs more revokes all, and hands out anew.
+pub const REVOKED_DELEGATIONS: usize = 1_000;
+
+/// How long a revocation is remembered: as long as a delegation key's certificate may live, and a day for clocks that differ.
+pub const REVOCATION_REMEMBERED: Duration =
+    Duration::from_secs(sealpost_protocol::limits::DELEGATION_KEY_LIFE.as_secs() + 24 * 3600);
+
 /// Rows that one step of a background sweep touches: small, so that it never holds the writer for long.
 pub const SWEEP_ROWS: usize = 500;
 

@@ -6,10 +6,11 @@ use sealpost_protocol::{Clock, Signer};
 use tokio::sync::Mutex;
 
 use crate::{
-    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Monotonic, Readiness, Receipts, Uploading, WakeUps,
+    DeliveryRouter, Expiry, KeyAgreement, Mailboxes, MessageQuery, Monotonic, Readiness, Receipts, Revoking, Uploading,
+    WakeUps,
     fan_out::FanOutWriter,
     life_clock::LifeClock,
-    ports::{Contents, Ledger, Prekeys},
+    ports::{Contents, Ledger, Prekeys, Revocations},
     receipts::Advice,
 };
 
@@ -22,6 +23,8 @@ pub struct Ports {
     pub contents: Arc<dyn Contents>,
     /// Published prekeys.
     pub prekeys: Arc<dyn Prekeys>,
+    /// What agents have revoked.
+    pub revocations: Arc<dyn Revocations>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// A clock that does not jump, by which the wall clock is doubted.
@@ -34,6 +37,8 @@ pub struct Ports {
 pub struct Services {
     /// Publishing and claiming prekeys.
     pub key_agreement: KeyAgreement,
+    /// Taking back what lets others act for an agent.
+    pub revoking: Revoking,
     /// Taking bodies in before their messages.
     pub uploading: Uploading,
     /// Sending.
@@ -54,7 +59,7 @@ impl Services {
     /// Builds them over `ports`.
     #[must_use]
     pub fn new(ports: Ports) -> Self {
-        let Ports { ledger, contents, prekeys, clock, monotonic, node } = ports;
+        let Ports { ledger, contents, prekeys, revocations, clock, monotonic, node } = ports;
         let wake_ups = Arc::new(WakeUps::default());
         let life_clock = Arc::new(LifeClock {
             ledger: Arc::clone(&ledger),
@@ -66,6 +71,7 @@ impl Services {
         let fan_outs = Arc::new(fan_outs);
         Self {
             key_agreement: KeyAgreement { prekeys: Arc::clone(&prekeys), clock: Arc::clone(&clock) },
+            revoking: Revoking { revocations: Arc::clone(&revocations), clock: Arc::clone(&clock) },
             uploading: Uploading {
                 ledger: Arc::clone(&ledger),
                 contents: Arc::clone(&contents),
@@ -103,7 +109,7 @@ impl Services {
                 wake_ups: Arc::clone(&wake_ups),
             },
             readiness: Readiness { ledger: Arc::clone(&ledger), contents: Arc::clone(&contents) },
-            expiry: Expiry { ledger, contents, prekeys, clock: life_clock, wake_ups, fan_outs },
+            expiry: Expiry { ledger, contents, prekeys, revocations, clock: life_clock, wake_ups, fan_outs },
         }
     }
 }

@@ -24,6 +24,18 @@ mod ledger {
     sealpost_core::ledger_conformance!(make);
 }
 
+mod revocations {
+    use std::sync::Arc;
+
+    use sealpost_core::{memory::MemoryRevocations, ports::Revocations};
+
+    async fn make() -> (Arc<dyn Revocations>, ()) {
+        (Arc::new(MemoryRevocations::default()), ())
+    }
+
+    sealpost_core::revocations_conformance!(make);
+}
+
 mod prekeys {
     use std::sync::Arc;
 

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 use crate::{
     IdentityKey, NodeId, Signature, SignatureMismatch, Signer, SigningInput, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
@@ -119,6 +121,12 @@ impl AccessClaim {
     /// [`SignatureMismatch`].
     pub fn verify(&self, signature: &Signature) -> Result<(), SignatureMismatch> {
         self.identity.verify(&self.signing_input(), signature)
+    }
+
+    /// What a delegate binds its token to, in place of the agent's signature: SHA-256 over what the agent would sign.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.signing_input().as_bytes()).into()
     }
 
     fn signing_input(&self) -> SigningInput {

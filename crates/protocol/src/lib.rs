@@ -11,6 +11,7 @@ pub mod merkle;
 mod access;
 mod body;
 mod clock;
+mod delegation;
 mod envelope;
 mod error_code;
 mod header;
@@ -28,6 +29,10 @@ mod time;
 pub use access::{AccessClaim, ChallengeAnswer, LedgerId};
 pub use body::{BodyHasher, PieceHash};
 pub use clock::Clock;
+pub use delegation::{
+    DelegationCertificate, DelegationCertificateFields, DelegationError, DelegationId, DelegationStatement,
+    DelegationTerms, InvalidDelegationId, Right, Rights, UnknownRights,
+};
 pub use envelope::{Envelope, EnvelopeHeader, KemOpening, Opening, PartHash};
 pub use error_code::{ErrorCode, UnknownErrorCode};
 pub use header::{

@@ -61,6 +61,22 @@ pub const ONE_TIME_PREKEY_LIFE: Duration = Duration::from_secs(180 * 24 * 3600);
 /// Life of a manifest: rotated weekly, so a month survives four missed rotations.
 pub const MANIFEST_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 
+/// Life of a delegation key's certificate, and so of every delegation under it: a season, after which an agent decides anew.
+/// Raised, a forgotten delegation is good for longer; lowered, those who act for it must be given new ones more often.
+pub const DELEGATION_KEY_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// Blocks of a delegation token: the first, those of eight holders who narrow it, and the one that binds it to a claim.
+pub const DELEGATION_BLOCKS: usize = 10;
+
+/// Bytes of a delegation token: some 200 for each block.
+pub const DELEGATION_TOKEN: usize = 4 << 10;
+
+/// Delegations that one request revokes: all that one hand-over of duties may concern.
+pub const REVOKED_PER_REQUEST: usize = 100;
+
+/// Characters of what was sent that an error quotes.
+pub const QUOTED: usize = 64;
+
 /// Bytes of one request over gRPC. A submission to 1,000 recipients that opens a session with each has 2.4 MB of parts; with
 /// the largest inline body it stays below this.
 pub const REQUEST_BYTES: usize = 8 << 20;

@@ -94,7 +94,7 @@ pub(crate) mod tests {
     use sealpost_core::{
         Ports,
         conformance::HandClock,
-        memory::{MemoryContents, MemoryLedger, MemoryPrekeys},
+        memory::{MemoryContents, MemoryLedger, MemoryPrekeys, MemoryRevocations},
         ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents},
     };
     use sealpost_protocol::LedgerId;
@@ -162,6 +162,7 @@ pub(crate) mod tests {
             ledger: Arc::<MemoryLedger>::default(),
             contents: Arc::new(disk),
             prekeys: Arc::<MemoryPrekeys>::default(),
+            revocations: Arc::<MemoryRevocations>::default(),
             clock: clock.clone(),
             monotonic: clock.clone(),
             node: keys,

@@ -120,6 +120,10 @@ pub const REMEMBERED_PROOFS: usize = 200_000;
 /// The same for one IPv4 address or IPv6 /64, so that no single one stops all logins: some 160 a second.
 pub const REMEMBERED_PROOFS_PER_PEER: usize = REMEMBERED_PROOFS / 10;
 
+/// How long it is remembered that an agent's tokens were revoked: longer than any of them lasts, with room for one whose claim
+/// was checked just before.
+pub const REVOKED_REMEMBERED: Duration = Duration::from_secs(2 * TOKEN_LIFE.as_secs());
+
 /// Tokens that one connection is known to hold the keys of. A connection that many agents share proves again beyond it.
 pub const TOKENS_PER_CONNECTION: usize = 256;
 

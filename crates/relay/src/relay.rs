@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use sealpost_core::{Ports, Services, Uptime};
+use sealpost_core::{Ports, Services, Uptime, ports::BackendError};
 use sealpost_protocol::{Clock, LedgerId, NodeId, Signer};
 use sealpost_storage::{Embedded, OpenContentsError, OpenDataDirectoryError};
 use thiserror::Error;
@@ -19,6 +19,7 @@ use crate::{
     config::{Config, ConfigError},
     jobs,
     ledger_identity::{self, LedgerIdentityError},
+    limits,
     node_keys::NodeKeys,
     operators::Operations,
     system_clock::SystemClock,
@@ -67,6 +68,9 @@ pub enum StartError {
     /// The contents cannot be opened.
     #[error(transparent)]
     Contents(#[from] OpenContentsError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// The node's keys cannot be had, or do not go with the ledger.
     #[error(transparent)]
     Identity(#[from] LedgerIdentityError),
@@ -139,10 +143,14 @@ impl Relay {
             ledger: storage.ledger(),
             contents: contents.clone(),
             prekeys: storage.prekeys(),
+            revocations: storage.revocations(),
             clock: clock.clone(),
             monotonic: Arc::new(Uptime::default()),
             node: keys as Arc<dyn Signer + Send + Sync>,
         });
+        // A token outlives the process that issued it, and so does its end.
+        let recent = clock.now().saturating_sub(limits::REVOKED_REMEMBERED);
+        authenticator.end_tokens(services.revoking.since(recent).await?);
         let tasks = Tasks::default();
         let mut app = App::new(services, authenticator, clock, tasks.clone());
         app.echoes = config.echo;

@@ -49,6 +49,7 @@ pub fn sign_claim(
         expires_at_ms: challenge.expires_at_ms,
         token_key: claim.token_key.to_vec(),
         signature: claim.sign(identity).0.to_vec(),
+        delegation: None,
         challenge: claim.challenge,
     }
 }

@@ -14,6 +14,7 @@ mod clocks;
 mod contacts;
 mod control;
 mod damage;
+mod delegations;
 mod groups;
 mod lost_answers;
 mod marks;

@@ -10,6 +10,7 @@
 
 mod contents;
 mod copied_back;
+mod delegations;
 mod example;
 mod exit_codes;
 mod groups;

@@ -13,9 +13,9 @@ use sealpost_api::{
     NotAnOrigin, Origin,
     convert::{FieldError, millis, timestamp},
     v1::{
-        self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
-        events_client::EventsClient, key_agreement_client::KeyAgreementClient, messages_client::MessagesClient,
-        uploads_client::UploadsClient,
+        self, authentication_client::AuthenticationClient, delegations_client::DelegationsClient,
+        delivery_router_client::DeliveryRouterClient, events_client::EventsClient,
+        key_agreement_client::KeyAgreementClient, messages_client::MessagesClient, uploads_client::UploadsClient,
     },
 };
 use sealpost_crypto::IdentityPrivateKey;
@@ -28,7 +28,7 @@ use tonic::{
 
 pub use self::error::RelayError;
 use self::{proofs::ProofKey, tokens::Token};
-use crate::limits;
+use crate::{Delegation, limits};
 
 /// Where a relay is, and how its certificate is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +57,15 @@ impl RelayAddress {
 pub struct RelayClient {
     origin: String,
     channel: Channel,
-    identity: Arc<IdentityPrivateKey>,
+    caller: Caller,
     clock: Arc<dyn Clock>,
     session: Mutex<Session>,
+}
+
+/// By what right calls are made.
+enum Caller {
+    Identity(Arc<IdentityPrivateKey>),
+    Delegate(Box<Delegation>),
 }
 
 #[derive(Default)]
@@ -113,6 +119,28 @@ impl RelayClient {
         identity: Arc<IdentityPrivateKey>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, RelayError> {
+        Self::prepare(address, pinned, Caller::Identity(identity), clock)
+    }
+
+    /// Prepares a connection for somebody who acts for an agent. The node must be the one that the delegation was made at.
+    ///
+    /// # Errors
+    /// [`RelayError::Address`].
+    pub fn for_delegate(
+        address: &RelayAddress,
+        delegation: Delegation,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RelayError> {
+        let (node, _) = delegation.relay();
+        Self::prepare(address, Some(node), Caller::Delegate(Box::new(delegation)), clock)
+    }
+
+    fn prepare(
+        address: &RelayAddress,
+        pinned: Option<NodeId>,
+        caller: Caller,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RelayError> {
         let origin = address.checked_origin()?.to_owned();
         let invalid = |_| RelayError::Address(origin.clone());
         let mut endpoint = Endpoint::from_shared(origin.clone())
@@ -130,7 +158,7 @@ impl RelayClient {
             endpoint = endpoint.tls_config(tls).map_err(invalid)?;
         }
         let session = Mutex::new(Session { pinned, ..Session::default() });
-        Ok(Self { origin, channel: endpoint.connect_lazy(), identity, clock, session })
+        Ok(Self { origin, channel: endpoint.connect_lazy(), caller, clock, session })
     }
 
     pub(crate) fn origin(&self) -> &str {
@@ -177,6 +205,12 @@ impl RelayClient {
         }
     }
 
+    /// Takes delegations back.
+    pub(crate) async fn revoke(&self, request: v1::RevokeRequest) -> Result<v1::RevokeResponse, RelayError> {
+        let call = async |channel, request| DelegationsClient::new(channel).revoke(request).await;
+        self.call("/sealpost.v1.Delegations/Revoke", request, Duration::ZERO, call).await
+    }
+
     /// The connection itself, for calls that need no token.
     #[must_use]
     pub fn channel(&self) -> Channel {
@@ -218,7 +252,11 @@ impl RelayClient {
         self.call("/sealpost.v1.DeliveryRouter/Send", request, Duration::ZERO, call).await
     }
 
-    pub(crate) async fn receive(&self, request: v1::ReceiveRequest) -> Result<v1::ReceiveResponse, RelayError> {
+    /// Reads a page of the mailbox; nothing is consumed by that.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn receive(&self, request: v1::ReceiveRequest) -> Result<v1::ReceiveResponse, RelayError> {
         let wait = Duration::from_millis(request.wait_ms.into());
         let call = async |channel, request| DeliveryRouterClient::new(channel).receive(request).await;
         self.call("/sealpost.v1.DeliveryRouter/Receive", request, wait, call).await
@@ -238,7 +276,11 @@ impl RelayClient {
         self.call("/sealpost.v1.DeliveryRouter/GetStanding", request, Duration::ZERO, call).await
     }
 
-    pub(crate) async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {
+    /// What became of a message.
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn status(&self, request: v1::GetStatusRequest) -> Result<v1::GetStatusResponse, RelayError> {
         let call = async |channel, request| MessagesClient::new(channel).get_status(request).await;
         self.call("/sealpost.v1.Messages/GetStatus", request, Duration::ZERO, call).await
     }
@@ -267,13 +309,19 @@ impl RelayClient {
     }
 
     /// A message's body from a place to the end of the piece that the place lies in.
-    pub(crate) async fn body(&self, request: v1::GetBodyRequest) -> Result<v1::GetBodyResponse, RelayError> {
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn body(&self, request: v1::GetBodyRequest) -> Result<v1::GetBodyResponse, RelayError> {
         let call = async |channel, request| MessagesClient::new(channel).get_body(request).await;
         self.call("/sealpost.v1.Messages/GetBody", request, Duration::ZERO, call).await
     }
 
     /// Changes after a number, as many as a page holds.
-    pub(crate) async fn changes(&self, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse, RelayError> {
+    ///
+    /// # Errors
+    /// [`RelayError`].
+    pub async fn changes(&self, request: v1::ListEventsRequest) -> Result<v1::ListEventsResponse, RelayError> {
         let call = async |channel, request| EventsClient::new(channel).list(request).await;
         self.call("/sealpost.v1.Events/List", request, Duration::ZERO, call).await
     }
@@ -383,15 +431,26 @@ impl RelayClient {
         let claim = AccessClaim {
             node: answer.node,
             origin: self.origin.clone(),
-            identity: self.identity.identity_key(),
+            identity: match &self.caller {
+                Caller::Identity(identity) => identity.identity_key(),
+                Caller::Delegate(delegation) => delegation.certificate().fields().identity,
+            },
             expires: answer.expires,
             challenge: answer.challenge,
             token_key: key.public(),
         };
+        let (signature, delegation) = match &self.caller {
+            Caller::Identity(identity) => (claim.sign(identity.as_ref()).0.to_vec(), None),
+            Caller::Delegate(delegation) => {
+                let (certificate, token) = delegation.bind(&claim).map_err(|_| RelayError::Key)?;
+                (Vec::new(), Some(v1::Delegation { certificate, token }))
+            }
+        };
         let request = v1::IssueTokenRequest {
             identity_key: claim.identity.as_bytes().to_vec(),
             origin: claim.origin.clone(),
-            signature: claim.sign(self.identity.as_ref()).0.to_vec(),
+            signature,
+            delegation,
             expires_at_ms: millis(claim.expires),
             token_key: claim.token_key.to_vec(),
             challenge: claim.challenge,

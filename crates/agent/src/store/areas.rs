@@ -83,11 +83,17 @@ pub(crate) enum Area {
     PrekeyWarning,
     /// Ledgers that are to forget one-time keys, by node and ledger.
     Recall,
+    /// The key that signs delegations, and its certificate.
+    DelegationKey,
+    /// Delegations that were made, by id.
+    Grant,
+    /// Delegations that were revoked, by id, and when all were.
+    Revocation,
 }
 
 impl Area {
     /// Those that hold sealed rows: all but the vault's own.
-    const SEALED: [Self; 39] = [
+    const SEALED: [Self; 42] = [
         Self::Identity,
         Self::Manifest,
         Self::Prekey,
@@ -127,6 +133,9 @@ impl Area {
         Self::WrittenTo,
         Self::PrekeyWarning,
         Self::Recall,
+        Self::DelegationKey,
+        Self::Grant,
+        Self::Revocation,
     ];
 
     /// The area of sealed rows that a stored number stands for.
@@ -176,6 +185,9 @@ impl Area {
             Self::WrittenTo => 61,
             Self::PrekeyWarning => 62,
             Self::Recall => 63,
+            Self::DelegationKey => 64,
+            Self::Grant => 65,
+            Self::Revocation => 66,
         }
     }
 
@@ -221,6 +233,9 @@ impl Area {
             Self::WrittenTo => "written-to",
             Self::PrekeyWarning => "prekey-warning",
             Self::Recall => "recall",
+            Self::DelegationKey => "delegation-key",
+            Self::Grant => "grant",
+            Self::Revocation => "revocation",
         }
     }
 }

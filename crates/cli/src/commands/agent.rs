@@ -3,7 +3,7 @@
 use sealpost_agent::{Agent, OpenAgentError};
 use serde::Serialize;
 
-use super::{contacts, identity};
+use super::{contacts, delegations, identity};
 use crate::{
     arguments::AgentCommand,
     failure::{ExitCode, Failure},
@@ -41,6 +41,9 @@ pub(crate) async fn run(context: &Context, command: AgentCommand) -> Result<(), 
         AgentCommand::Verify { own, contact, digits } => contacts::verify(context, &own, contact, &digits).await,
         AgentCommand::Trust { own, contact, id } => contacts::trust(context, &own, contact, id).await,
         AgentCommand::Contacts { own } => contacts::list(context, &own).await,
+        AgentCommand::Delegate(delegate) => delegations::delegate(context, delegate).await,
+        AgentCommand::Delegations { name } => delegations::list(context, name).await,
+        AgentCommand::Revoke(revoke) => delegations::revoke(context, revoke).await,
         AgentCommand::TrustRelay { name } => trust_relay(context, name).await,
     }
 }

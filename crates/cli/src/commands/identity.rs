@@ -1,8 +1,8 @@
 //! `sealpost agent rekey|passphrase|export|import`: what an agent's store is sealed under, and its identity as a file.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
-use sealpost_agent::{Agent, IdentityFile, MasterKeySource, private_options};
+use sealpost_agent::{Agent, IdentityFile, MasterKeySource};
 use serde::Serialize;
 
 use crate::{
@@ -67,7 +67,7 @@ pub(crate) async fn export(
     let agent = context.open(&name).await?;
     let passphrase = file_passphrase(&sealing)?;
     let file = progress::during("sealing the identity", agent.export(passphrase)).await?;
-    write_new(path, &file).map_err(|error| Failure::other(format!("{}: {error}", path.display())))?;
+    home::write_new(path, &file)?;
     let exported = Exported { name, id: agent.id().to_string(), file: path.display().to_string(), bytes: file.len() };
     output::print_done(context.json, &exported, || format!("{} is sealed in {}", exported.name, exported.file))
 }
@@ -106,11 +106,4 @@ async fn shown(context: &Context, name: String, what: &str) -> Result<(), Failur
     };
     let changed = Changed { name, id, opened_by };
     output::print_done(context.json, &changed, || format!("{} {what}", changed.name))
-}
-
-/// Writes a file that nobody else may read, never over another.
-fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = private_options().write(true).create_new(true).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -6,6 +6,8 @@ pub(crate) mod bench;
 pub(crate) mod blocks;
 pub(crate) mod completions;
 pub(crate) mod contacts;
+pub(crate) mod delegation;
+pub(crate) mod delegations;
 pub(crate) mod group;
 pub(crate) mod identity;
 pub(crate) mod mark;

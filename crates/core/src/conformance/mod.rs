@@ -23,6 +23,7 @@
 pub mod contents;
 pub mod ledger;
 pub mod prekeys;
+pub mod revocations;
 
 mod agents;
 mod hand_clock;
@@ -51,7 +52,7 @@ mod tests {
     /// A check that no macro names would pass by never running.
     #[test]
     fn every_check_is_named_in_its_port_s_macro() {
-        let suites: [(&str, &[&str]); 3] = [
+        let suites: [(&str, &[&str]); 4] = [
             (include_str!("contents.rs"), &[include_str!("contents.rs")]),
             (
                 include_str!("ledger.rs"),
@@ -62,6 +63,7 @@ mod tests {
                     include_str!("ledger/control_messages.rs"),
                     include_str!("ledger/expiry.rs"),
                     include_str!("ledger/fan_outs.rs"),
+                    include_str!("ledger/giving_up.rs"),
                     include_str!("ledger/mailboxes.rs"),
                     include_str!("ledger/pages.rs"),
                     include_str!("ledger/queries.rs"),
@@ -76,8 +78,10 @@ mod tests {
                     include_str!("prekeys/claiming.rs"),
                     include_str!("prekeys/forgetting.rs"),
                     include_str!("prekeys/publishing.rs"),
+                    include_str!("prekeys/recalling.rs"),
                 ],
             ),
+            (include_str!("revocations.rs"), &[include_str!("revocations.rs")]),
         ];
         for (suite, files) in suites {
             let (_, named) = suite.split_once("macro_rules!").unwrap();

@@ -7,7 +7,9 @@ mod control_messages;
 mod fan_outs;
 mod ledger;
 mod prekeys;
+mod revocations;
 
 pub use contents::MemoryContents;
 pub use ledger::MemoryLedger;
 pub use prekeys::MemoryPrekeys;
+pub use revocations::MemoryRevocations;

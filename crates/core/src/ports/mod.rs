@@ -7,6 +7,7 @@ mod control_messages;
 mod fan_outs;
 mod ledger;
 mod prekeys;
+mod revocations;
 mod uploads;
 
 pub use backend::BackendError;
@@ -19,6 +20,7 @@ pub use ledger::{
     ReceiptRefusal, RecordReceiptsError, RecordedReceipts, RefusedReceipt, StoredPart, WaitingEntry,
 };
 pub use prekeys::{Claim, ClaimKeysError, PrekeyCounts, PrekeyUpload, Prekeys, RecentClaims, StoreManifestError};
+pub use revocations::{RecordRevocationError, Revocation, Revocations, ShownDelegation};
 pub use uploads::{
     AddPieceError, BeginUploadError, BodyQuota, StoredPiece, UploadDescription, UploadName, UploadPlace, UploadRecord,
     Uploads,

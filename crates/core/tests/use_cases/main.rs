@@ -24,7 +24,7 @@ use failing_ledger::FailingLedger;
 use sealpost_core::{
     Accepted, DeliveryError, ExpirySweep, Page, PageRequest, Ports, Principal, Services,
     conformance::{Agent, HandClock, Letter, NOW, ReceiptBook},
-    memory::MemoryPrekeys,
+    memory::{MemoryPrekeys, MemoryRevocations},
 };
 use sealpost_protocol::{DeliveryState, DeliveryStatus, FailureReason, Verdict};
 
@@ -47,6 +47,7 @@ impl Relay {
             ledger: ledger.clone(),
             contents: contents.clone(),
             prekeys: Arc::<MemoryPrekeys>::default(),
+            revocations: Arc::<MemoryRevocations>::default(),
             clock: clock.clone(),
             monotonic: clock.clone(),
             node: node.clone(),

@@ -6,30 +6,38 @@
 //! 2. The node answers with a token, a JWT bound to that key (RFC 7800, `cnf.jkt`).
 //! 3. The first use of a token on a connection carries a proof (RFC 9449, DPoP); the connection remembers it.
 //!
+//! Whom the agent has made its delegate shows a delegation in place of the agent's signature, and may do with its token what
+//! the delegation grants. What the agent revokes ends at once: no new token, and no request or stream under an old one.
+//!
 //! A stolen token is worth nothing without its key; a stolen proof nothing on another connection. This holds while a
 //! connection has one client at its other end: a proxy that sends several clients' requests down one connection would lend
 //! each of them what the others have proven.
 
 mod challenges;
 mod connection;
+mod delegations;
 mod proofs;
+mod revoked;
 mod single_use;
 mod tokens;
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use sealpost_api::Origin;
-use sealpost_core::Principal;
+use sealpost_core::{Principal, ports::ShownDelegation};
 use sealpost_protocol::{
-    AccessClaim, ChallengeAnswer, Clock, ErrorCode, IdentityKey, LedgerId, NodeId, Signature, Timestamp,
+    AccessClaim, AgentId, ChallengeAnswer, Clock, ErrorCode, IdentityKey, LedgerId, NodeId, Right, Rights, Signature,
+    Timestamp,
 };
 use thiserror::Error;
 
 pub(crate) use connection::ConnectionTokens;
+pub(crate) use delegations::Delegation;
 
 use self::{
-    challenges::Challenges,
+    challenges::{Challenges, FreshChallenge},
     proofs::{Expected, Proofs},
+    revoked::RevokedTokens,
     tokens::Tokens,
 };
 use crate::{limits, node_keys::NodeKeys, peer::Peer};
@@ -43,15 +51,56 @@ pub(crate) struct Authenticator {
     challenges: Challenges,
     tokens: Tokens,
     proofs: Proofs,
+    revoked: RevokedTokens,
 }
 
 /// Who calls, and until when that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The agent.
-    pub(crate) principal: Principal,
+    principal: Principal,
+    authority: Authority,
+    /// When its token was asked for.
+    issued: Timestamp,
     /// When its token ends.
     pub(crate) until: Timestamp,
+}
+
+/// In which capacity somebody calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Authority {
+    /// The agent itself.
+    Identity,
+    /// One that the agent lets do this for it.
+    Delegate(Rights),
+}
+
+impl Caller {
+    /// For which agent.
+    pub(crate) fn agent(&self) -> AgentId {
+        self.principal.agent()
+    }
+
+    /// The agent, for what it may leave to a delegate, and has if this is one.
+    pub(crate) fn may(&self, right: Right) -> Result<Principal, AuthenticationError> {
+        match self.authority {
+            Authority::Delegate(rights) if !rights.contain(right) => Err(AuthenticationError::NotGranted(right)),
+            Authority::Identity | Authority::Delegate(_) => Ok(self.principal),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(agent: AgentId) -> Self {
+        let (issued, until) = (Timestamp::default(), Timestamp::from_millis(u64::MAX));
+        Self { principal: Principal::authenticated(agent), authority: Authority::Identity, issued, until }
+    }
+
+    /// The agent, for what it must do itself.
+    pub(crate) fn itself(&self) -> Result<Principal, AuthenticationError> {
+        match self.authority {
+            Authority::Identity => Ok(self.principal),
+            Authority::Delegate(_) => Err(AuthenticationError::NotTheIdentity),
+        }
+    }
 }
 
 /// What an agent hands in for a token.
@@ -62,7 +111,30 @@ pub(crate) struct TokenRequest {
     pub(crate) challenge: Vec<u8>,
     pub(crate) expires: Timestamp,
     pub(crate) token_key: [u8; 32],
-    pub(crate) signature: Signature,
+    pub(crate) warrant: Warrant,
+}
+
+/// What makes a claim good.
+#[derive(Clone)]
+pub(crate) enum Warrant {
+    /// The identity's signature.
+    Signature(Signature),
+    /// What the identity has left to whoever asks.
+    Delegation(Box<Delegation>),
+}
+
+/// A claim that holds. Its challenge is not used up yet.
+pub(crate) struct CheckedClaim {
+    agent: AgentId,
+    challenge: FreshChallenge,
+    token_key: [u8; 32],
+    authority: Authority,
+    /// When it was checked.
+    at: Timestamp,
+    /// The longest that a token for it may last.
+    until: Timestamp,
+    /// By what right, if not by the identity's: it must not have been revoked.
+    pub(crate) shown: Option<ShownDelegation>,
 }
 
 /// A challenge or a token that is good until a time.
@@ -93,6 +165,8 @@ pub(crate) enum AuthenticationError {
     BadToken,
     #[error("the token's time is over")]
     TokenExpired,
+    #[error("the token was revoked")]
+    TokenRevoked,
     #[error("this connection has not shown proof of the token's key: send it in the header dpop")]
     NoProof,
     #[error("the proof {0}")]
@@ -112,6 +186,16 @@ pub(crate) enum AuthenticationError {
     Signature,
     #[error("the token key is not a usable Ed25519 key")]
     TokenKey,
+    #[error("the delegation's token {0}")]
+    BadDelegation(String),
+    #[error("the delegation's time is over")]
+    DelegationExpired,
+    #[error("the delegation was revoked")]
+    DelegationRevoked,
+    #[error("the delegation does not grant this: it takes the right to {0}")]
+    NotGranted(Right),
+    #[error("an agent does this itself, not by a delegate")]
+    NotTheIdentity,
     #[error("too many new connections and tokens at once")]
     Busy,
     #[error("the node could not make what was asked for")]
@@ -123,11 +207,16 @@ impl AuthenticationError {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
             Self::NoToken | Self::BadToken => ErrorCode::Unauthenticated,
-            Self::TokenExpired => ErrorCode::TokenExpired,
+            Self::TokenExpired | Self::TokenRevoked => ErrorCode::TokenExpired,
             Self::NoProof | Self::BadProof(_) => ErrorCode::ProofRequired,
             Self::ProofTime { .. } => ErrorCode::ClockSkew,
             Self::Challenge | Self::ClaimExpired => ErrorCode::ChallengeRejected,
-            Self::Origin(_) => ErrorCode::Forbidden,
+            Self::Origin(_)
+            | Self::BadDelegation(_)
+            | Self::DelegationRevoked
+            | Self::NotGranted(_)
+            | Self::NotTheIdentity => ErrorCode::Forbidden,
+            Self::DelegationExpired => ErrorCode::Expired,
             Self::Signature => ErrorCode::BadSignature,
             Self::TokenKey => ErrorCode::Malformed,
             Self::Busy => ErrorCode::RateLimited,
@@ -142,6 +231,7 @@ impl Authenticator {
             challenges: Challenges::new(keys.challenge_marking.clone()),
             tokens: Tokens::new(&keys, ledger),
             proofs: Proofs::default(),
+            revoked: RevokedTokens::default(),
             keys,
             ledger,
             clock,
@@ -162,8 +252,8 @@ impl Authenticator {
         Ok((answer, signature))
     }
 
-    /// A token for whoever signed the claim, and has sent it from `peer`. The challenge is used up only by a claim that holds.
-    pub(crate) fn issue_token(&self, peer: Peer, request: TokenRequest) -> Result<Issued<String>, AuthenticationError> {
+    /// Checks what an agent, or a delegate of its, hands in. The challenge is not used up by a claim that does not hold.
+    pub(crate) fn check_claim(&self, request: TokenRequest) -> Result<CheckedClaim, AuthenticationError> {
         let now = self.clock.now();
         if !request.origin.parse().is_ok_and(|origin| self.origins.contains(&origin)) {
             return Err(AuthenticationError::Origin(request.origin));
@@ -180,11 +270,43 @@ impl Authenticator {
             token_key: request.token_key,
         };
         let challenge = self.challenges.check(&claim.challenge, now)?;
-        claim.verify(&request.signature).map_err(|_| AuthenticationError::Signature)?;
+        let life = now.saturating_add(limits::TOKEN_LIFE);
+        let (authority, until, shown) = match request.warrant {
+            Warrant::Signature(signature) => {
+                claim.verify(&signature).map_err(|_| AuthenticationError::Signature)?;
+                (Authority::Identity, life, None)
+            }
+            Warrant::Delegation(delegation) => {
+                let checked = delegation.check(&claim, now)?;
+                (Authority::Delegate(checked.rights), life.min(checked.until), Some(checked.shown))
+            }
+        };
         IdentityKey::from_array(claim.token_key).map_err(|_| AuthenticationError::TokenKey)?;
-        let token = self.tokens.issue(claim.identity.agent_id(), &claim.token_key, now)?;
-        self.challenges.use_up(peer, challenge, now)?;
+        let (agent, token_key) = (claim.identity.agent_id(), claim.token_key);
+        Ok(CheckedClaim { agent, challenge, token_key, authority, at: now, until, shown })
+    }
+
+    /// A token for a claim that was sent from `peer`, and uses up its challenge.
+    pub(crate) fn issue_token(&self, peer: Peer, claim: CheckedClaim) -> Result<Issued<String>, AuthenticationError> {
+        let token = self.tokens.issue(&claim)?;
+        self.challenges.use_up(peer, claim.challenge, claim.at)?;
         Ok(token)
+    }
+
+    /// Makes sure that there is room to remember that an agent revokes something.
+    pub(crate) fn admit_revocation(&self, peer: Peer, agent: AgentId) -> Result<(), AuthenticationError> {
+        self.revoked.admit(peer, agent, self.clock.now())
+    }
+
+    /// Ends the tokens of these agents that were asked for until these times.
+    pub(crate) fn end_tokens(&self, revoked: impl IntoIterator<Item = (AgentId, Timestamp)>) {
+        self.revoked.end(revoked, self.clock.now());
+    }
+
+    /// Waits until a caller's token is revoked.
+    pub(crate) async fn revoked(&self, caller: Caller) -> AuthenticationError {
+        self.revoked.wait_for(caller).await;
+        AuthenticationError::TokenRevoked
     }
 
     /// Who sent a request over `connection`.
@@ -196,9 +318,10 @@ impl Authenticator {
         let now = self.clock.now();
         let token = credentials.authorization.and_then(token_of).ok_or(AuthenticationError::NoToken)?;
         if let Some(caller) = connection.caller(token) {
-            return if caller.until > now { Ok(caller) } else { Err(AuthenticationError::TokenExpired) };
+            return self.if_good(caller, now);
         }
         let checked = self.tokens.check(token, now)?;
+        self.if_good(checked.caller, now)?;
         let proof = credentials.proof.ok_or(AuthenticationError::NoProof)?;
         let expected = Expected {
             peer: connection.peer,
@@ -211,6 +334,16 @@ impl Authenticator {
         self.proofs.check(proof, expected, now)?;
         connection.remember(token, checked.caller, now);
         Ok(checked.caller)
+    }
+
+    fn if_good(&self, caller: Caller, now: Timestamp) -> Result<Caller, AuthenticationError> {
+        if caller.until <= now {
+            Err(AuthenticationError::TokenExpired)
+        } else if self.revoked.include(&caller) {
+            Err(AuthenticationError::TokenRevoked)
+        } else {
+            Ok(caller)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod claims;
 mod cost;
+mod delegations;
 mod proofs;
 mod tokens;
 
@@ -71,10 +72,15 @@ impl Node {
         }
     }
 
+    /// A token for a request, which nobody has revoked anything about.
+    fn buy(&self, request: TokenRequest) -> Result<Issued<String>, AuthenticationError> {
+        self.authenticator.issue_token(Peer::nearby(), self.authenticator.check_claim(request)?)
+    }
+
     /// A token of `agent`, bound to the key of this seed.
     fn token(&self, agent: &Agent, seed: u8) -> Bought {
         let key = TokenKey::new(seed);
-        let issued = self.authenticator.issue_token(Peer::nearby(), signed(&self.claim(agent, &key), agent)).unwrap();
+        let issued = self.buy(signed(&self.claim(agent, &key), agent)).unwrap();
         Bought { token: issued.value, key }
     }
 
@@ -106,9 +112,13 @@ impl Node {
 
     /// Hands in a claim that is refused.
     fn refusal_of(&self, request: TokenRequest) -> AuthenticationError {
-        let secrets = [&request.challenge, &request.token_key.to_vec(), &request.signature.0.to_vec()]
+        let warrant = match &request.warrant {
+            Warrant::Signature(signature) => signature.0.to_vec(),
+            Warrant::Delegation(delegation) => delegation.token.clone(),
+        };
+        let secrets = [&request.challenge, &request.token_key.to_vec(), &warrant]
             .map(|bytes| [STANDARD.encode(bytes), URL_SAFE_NO_PAD.encode(bytes), format!("{bytes:?}")]);
-        let error = self.authenticator.issue_token(Peer::nearby(), request).err().expect("a refusal");
+        let error = self.buy(request).err().expect("a refusal");
         says_nothing_of(&error, secrets.as_flattened().iter().map(String::as_str));
         error
     }
@@ -135,7 +145,7 @@ fn signed(claim: &AccessClaim, signer: &Agent) -> TokenRequest {
         challenge: claim.challenge.clone(),
         expires: claim.expires,
         token_key: claim.token_key,
-        signature: claim.sign(signer),
+        warrant: Warrant::Signature(claim.sign(signer)),
     }
 }
 

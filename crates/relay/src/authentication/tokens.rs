@@ -2,10 +2,10 @@
 
 use jsonwebtoken::{Algorithm, Header, Validation};
 use sealpost_core::Principal;
-use sealpost_protocol::{AgentId, LedgerId, Timestamp};
+use sealpost_protocol::{LedgerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AuthenticationError, Caller, Issued, proofs::key_thumbprint};
+use super::{AuthenticationError, Authority, Caller, CheckedClaim, Issued, proofs::key_thumbprint};
 use crate::{limits, node_keys::NodeKeys};
 
 /// Issues and checks tokens.
@@ -30,6 +30,11 @@ struct Claims {
     sub: String,
     iat: u64,
     exp: u64,
+    /// The same as `iat`, in milliseconds: what is revoked within a second of it must be told from what is not.
+    issued_ms: u64,
+    /// What a delegate may do; the agent itself may do everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
     cnf: Confirmation,
     /// A token of another ledger is refused, so that its holder asks again and learns of this one.
     ledger: String,
@@ -52,20 +57,20 @@ impl Tokens {
         Self { node, ledger: ledger.to_string(), signing, checking, validation }
     }
 
-    pub(super) fn issue(
-        &self,
-        agent: AgentId,
-        token_key: &[u8; 32],
-        now: Timestamp,
-    ) -> Result<Issued<String>, AuthenticationError> {
-        let expires = Timestamp::from_millis(now.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000 * 1_000);
+    pub(super) fn issue(&self, claim: &CheckedClaim) -> Result<Issued<String>, AuthenticationError> {
+        let expires = Timestamp::from_millis(claim.until.as_millis() / 1_000 * 1_000);
         let claims = Claims {
             iss: self.node.clone(),
             aud: self.node.clone(),
-            sub: agent.to_string(),
-            iat: now.as_millis() / 1_000,
+            sub: claim.agent.to_string(),
+            iat: claim.at.as_millis() / 1_000,
             exp: expires.as_millis() / 1_000,
-            cnf: Confirmation { jkt: key_thumbprint(token_key) },
+            issued_ms: claim.at.as_millis(),
+            scope: match claim.authority {
+                Authority::Identity => None,
+                Authority::Delegate(rights) => Some(rights.to_string()),
+            },
+            cnf: Confirmation { jkt: key_thumbprint(&claim.token_key) },
             ledger: self.ledger.clone(),
         };
         let value = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.signing)
@@ -88,7 +93,12 @@ impl Tokens {
             return Err(AuthenticationError::TokenExpired);
         }
         let agent = claims.sub.parse().map_err(|_| AuthenticationError::BadToken)?;
-        let caller = Caller { principal: Principal::authenticated(agent), until };
+        let authority = match claims.scope {
+            None => Authority::Identity,
+            Some(rights) => Authority::Delegate(rights.parse().map_err(|_| AuthenticationError::BadToken)?),
+        };
+        let issued = Timestamp::from_millis(claims.issued_ms);
+        let caller = Caller { principal: Principal::authenticated(agent), authority, issued, until };
         Ok(CheckedToken { caller, key_thumbprint: claims.cnf.jkt })
     }
 }

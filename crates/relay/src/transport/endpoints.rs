@@ -7,23 +7,28 @@ use sealpost_api::{
     v1,
 };
 use sealpost_core::{
-    BodyPart, MailboxEntry, Page, PageRequest, Part, Principal, Submission, SubmittedBody,
+    BodyPart, MailboxEntry, Page, PageRequest, Part, RevokeError, Submission, SubmittedBody,
     ports::{Change, PrekeyCounts, PrekeyUpload, RefusedReceipt},
 };
 use sealpost_protocol::{
-    ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Retention, Signature, encoding::Encode,
-    limits,
+    ClaimId, DeliveryState, ErrorCode, Header, IdentityKey, ReceiptBatch, Retention, Right, Signature,
+    encoding::Encode, limits,
 };
 
 use super::{refusal::Refusal, stored_contents::content_message, uploads::upload_id};
-use crate::{app::App, authentication::TokenRequest, memory::Share, peer::Peer};
+use crate::{
+    app::App,
+    authentication::{AuthenticationError, Caller, Delegation, TokenRequest, Warrant},
+    memory::Share,
+    peer::Peer,
+};
 
 pub(crate) fn challenge(app: &App, request: v1::ChallengeRequest) -> Result<v1::ChallengeResponse, Refusal> {
     let (answer, signature) = app.authenticator.challenge(array("nonce", &request.nonce)?)?;
     Ok(v1::ChallengeResponse::from_signed(answer, &signature))
 }
 
-pub(crate) fn issue_token(
+pub(crate) async fn issue_token(
     app: &App,
     peer: Peer,
     request: v1::IssueTokenRequest,
@@ -38,17 +43,56 @@ pub(crate) fn issue_token(
         challenge: request.challenge,
         expires: timestamp("expires_at_ms", request.expires_at_ms)?,
         token_key: array("token_key", &request.token_key)?,
-        signature: Signature(array("signature", &request.signature)?),
+        warrant: warrant(request.signature, request.delegation)?,
     };
-    let token = app.authenticator.issue_token(peer, request)?;
+    let claim = app.authenticator.check_claim(request)?;
+    if let Some(shown) = &claim.shown
+        && app.services.revoking.is_revoked(shown.clone()).await?
+    {
+        return Err(AuthenticationError::DelegationRevoked.into());
+    }
+    let token = app.authenticator.issue_token(peer, claim)?;
     Ok(v1::IssueTokenResponse { token: token.value, expires_at_ms: millis(token.expires) })
+}
+
+fn warrant(signature: Vec<u8>, delegation: Option<v1::Delegation>) -> Result<Warrant, Refusal> {
+    match delegation {
+        None => Ok(Warrant::Signature(Signature(array("signature", &signature)?))),
+        Some(v1::Delegation { certificate, token }) if signature.is_empty() => {
+            let certificate = decode("delegation.certificate", &certificate)?;
+            Ok(Warrant::Delegation(Box::new(Delegation { certificate, token })))
+        }
+        Some(_) => Err(Refusal::new(ErrorCode::Malformed, "signature, delegation: one of them")),
+    }
+}
+
+/// Tokens end when it is durable what was revoked, and before the caller hears so.
+pub(crate) async fn revoke(
+    app: &Arc<App>,
+    caller: Caller,
+    peer: Peer,
+    share: Arc<Share>,
+    request: v1::RevokeRequest,
+) -> Result<v1::RevokeResponse, Refusal> {
+    let principal = caller.itself()?;
+    let delegations = decode_all("delegation_ids", &request.delegation_ids)?;
+    let certified_until = request.certified_until_ms.map(|until| timestamp("certified_until_ms", until)).transpose()?;
+    app.authenticator.admit_revocation(peer, caller.agent())?;
+    let revoke = move |app: Arc<App>| async move {
+        let at = app.services.revoking.revoke(&principal, delegations, certified_until).await?;
+        app.authenticator.end_tokens([(principal.agent(), at)]);
+        Ok::<_, RevokeError>(())
+    };
+    write(app, share, revoke).await?;
+    Ok(v1::RevokeResponse {})
 }
 
 pub(crate) async fn upload_prekeys(
     app: &App,
-    caller: &Principal,
+    caller: Caller,
     request: v1::UploadPrekeysRequest,
 ) -> Result<v1::UploadPrekeysResponse, Refusal> {
+    let caller = &caller.itself()?;
     let limit = limits::ONE_TIME_PREKEYS_PER_UPLOAD;
     if request.one_time_curve.len() > limit || request.one_time_kem.len() > limit {
         return Err(Refusal::new(ErrorCode::TooLarge, format!("at most {limit} one-time prekeys of each kind")));
@@ -65,9 +109,10 @@ pub(crate) async fn upload_prekeys(
 
 pub(crate) async fn claim_prekey_bundle(
     app: &App,
-    caller: &Principal,
+    caller: Caller,
     request: v1::ClaimPrekeyBundleRequest,
 ) -> Result<v1::PrekeyBundle, Refusal> {
+    let caller = &caller.may(Right::Send)?;
     let claim = ClaimId(array("claim_id", &request.claim_id)?);
     let target = agent_id("agent_id", &request.agent_id)?;
     let bundle = app.services.key_agreement.claim(caller, claim, target).await?;
@@ -76,6 +121,7 @@ pub(crate) async fn claim_prekey_bundle(
 
 pub(crate) async fn get_manifest(
     app: &App,
+    _anyone: Caller,
     request: v1::GetManifestRequest,
 ) -> Result<v1::GetManifestResponse, Refusal> {
     let manifest = app.services.key_agreement.manifest(agent_id("agent_id", &request.agent_id)?).await?;
@@ -84,10 +130,11 @@ pub(crate) async fn get_manifest(
 
 pub(crate) async fn send(
     app: &Arc<App>,
-    caller: Principal,
+    caller: Caller,
     share: Arc<Share>,
     request: v1::SendRequest,
 ) -> Result<v1::SendResponse, Refusal> {
+    let caller = caller.may(Right::Send)?;
     if request.header.len() > limits::HEADER {
         return Err(Refusal::new(ErrorCode::TooLarge, format!("header: at most {} bytes", limits::HEADER)));
     }
@@ -126,27 +173,37 @@ fn retention(name: &str) -> Result<Retention, Refusal> {
 
 pub(crate) async fn receive(
     app: &App,
-    caller: &Principal,
+    token: Caller,
     share: &Share,
     request: v1::ReceiveRequest,
 ) -> Result<v1::ReceiveResponse, Refusal> {
+    let caller = &token.may(Right::Read)?;
     let page = PageRequest {
         after: request.after,
         entries: usize::try_from(request.limit).unwrap_or(usize::MAX),
         wait: Duration::from_millis(request.wait_ms.into()),
         control_taken: request.control_taken,
     };
+    if page.control_taken != 0 {
+        token.itself()?; // reading may be left to others, and consumes nothing
+    }
     let received = app.services.mailboxes.receive(caller, page, share);
-    let page = app.tasks.stopping().run_until_cancelled(received).await.ok_or_else(Refusal::stopping)??;
+    let received = app.tasks.stopping().run_until_cancelled(received);
+    let page = tokio::select! {
+        biased;
+        received = received => received.ok_or_else(Refusal::stopping)??,
+        revoked = app.authenticator.revoked(token) => return Err(revoked.into()),
+    };
     Ok(page_message(page))
 }
 
 pub(crate) async fn acknowledge(
     app: &Arc<App>,
-    caller: Principal,
+    caller: Caller,
     share: Arc<Share>,
     request: v1::AcknowledgeRequest,
 ) -> Result<v1::AcknowledgeResponse, Refusal> {
+    let caller = caller.itself()?;
     let batch: ReceiptBatch = decode("receipts", &request.receipts)?;
     let record = |app: Arc<App>| async move { app.services.receipts.record(&caller, batch).await };
     let countersigned = write(app, share, record).await?;
@@ -161,7 +218,8 @@ pub(crate) async fn acknowledge(
     })
 }
 
-pub(crate) async fn get_standing(app: &App, caller: &Principal) -> Result<v1::GetStandingResponse, Refusal> {
+pub(crate) async fn get_standing(app: &App, caller: Caller) -> Result<v1::GetStandingResponse, Refusal> {
+    let caller = &caller.may(Right::Read)?;
     let standing = app.services.message_query.standing(caller).await?;
     Ok(v1::GetStandingResponse {
         receipt_head: standing.receipt_head.map(|head| head.to_bytes()).unwrap_or_default(),
@@ -171,10 +229,11 @@ pub(crate) async fn get_standing(app: &App, caller: &Principal) -> Result<v1::Ge
 
 pub(crate) async fn get_status(
     app: &App,
-    caller: &Principal,
+    caller: Caller,
     share: &Share,
     request: v1::GetStatusRequest,
 ) -> Result<v1::GetStatusResponse, Refusal> {
+    let caller = &caller.may(Right::Read)?;
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
     share.grow(crate::limits::STATUS_BYTES)?;
     let status = app.services.message_query.status(caller, message).await?;
@@ -184,10 +243,11 @@ pub(crate) async fn get_status(
 
 pub(crate) async fn get_body(
     app: &App,
-    caller: &Principal,
+    caller: Caller,
     share: &Share,
     request: v1::GetBodyRequest,
 ) -> Result<v1::GetBodyResponse, Refusal> {
+    let caller = &caller.may(Right::Read)?;
     let message = message_ref(caller.agent(), &request.sender, &request.message_id)?;
     share.grow(limits::INLINE_BODY)?;
     Ok(body_message(app.services.message_query.body(caller, message, request.offset).await?))
@@ -199,9 +259,10 @@ pub(crate) fn body_message(part: BodyPart) -> v1::GetBodyResponse {
 
 pub(crate) async fn list_events(
     app: &App,
-    caller: &Principal,
+    caller: Caller,
     request: v1::ListEventsRequest,
 ) -> Result<v1::ListEventsResponse, Refusal> {
+    let caller = &caller.may(Right::Read)?;
     let changes = app.services.message_query.changes(caller, request.after).await?;
     Ok(v1::ListEventsResponse { events: changes.iter().map(event_message).collect() })
 }
@@ -281,24 +342,25 @@ mod tests {
     async fn an_answer_finds_its_memory_before_it_is_read() {
         let app = app();
         let bob = Agent::bob();
-        let caller = Principal::authenticated(bob.id());
+        let caller = Caller::for_test(bob.id());
+        let principal = caller.itself().unwrap();
         let letter = Letter::new(&bob, &[&bob]).body(b"body");
-        app.services.key_agreement.publish(&caller, bob.upload(1, 1..=5)).await.unwrap();
-        app.services.delivery_router.send(&caller, letter.submission()).await.unwrap();
+        app.services.key_agreement.publish(&principal, bob.upload(1, 1..=5)).await.unwrap();
+        app.services.delivery_router.send(&principal, letter.submission()).await.unwrap();
         let (sender, message_id) = (bob.id().to_string(), letter.message().id.to_string());
         let others = app.memory.share();
         others.grow(MEMORY - 1_000).unwrap();
         let share = app.memory.share();
         let body = v1::GetBodyRequest { sender: sender.clone(), message_id: message_id.clone(), offset: 0 };
         let status = v1::GetStatusRequest { sender, message_id };
-        assert!(receive(&app, &caller, &share, v1::ReceiveRequest::default()).await.is_err());
-        assert!(get_body(&app, &caller, &share, body.clone()).await.is_err());
-        assert!(get_status(&app, &caller, &share, status.clone()).await.is_err());
+        assert!(receive(&app, caller, &share, v1::ReceiveRequest::default()).await.is_err());
+        assert!(get_body(&app, caller, &share, body.clone()).await.is_err());
+        assert!(get_status(&app, caller, &share, status.clone()).await.is_err());
         drop(others);
-        let before = get_status(&app, &caller, &share, status).await.unwrap();
+        let before = get_status(&app, caller, &share, status).await.unwrap();
         assert_eq!(before.deliveries.first().unwrap().state, "pending", "it was not read");
-        assert_eq!(receive(&app, &caller, &share, v1::ReceiveRequest::default()).await.unwrap().entries.len(), 1);
-        assert_eq!(get_body(&app, &caller, &share, body).await.unwrap().body, b"body");
+        assert_eq!(receive(&app, caller, &share, v1::ReceiveRequest::default()).await.unwrap().entries.len(), 1);
+        assert_eq!(get_body(&app, caller, &share, body).await.unwrap().body, b"body");
         assert!(!app.memory.has_free(MEMORY - limits::PAGE_BYTES), "the answers have it");
     }
 }

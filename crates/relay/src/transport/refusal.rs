@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 use sealpost_api::{ALLOWED_METADATA, CODE_METADATA, TIME_METADATA, convert::FieldError};
 use sealpost_core::{
     ClaimError, DeliveryError, ManifestLookupError, NotReady, PublishError, QueryError, ReceiptsError, ReceiveError,
-    SubmissionError, UploadError,
+    RevokeError, SubmissionError, UploadError,
     ports::{BackendError, ClaimKeysError},
 };
 use sealpost_protocol::{ErrorCode, SignedPartError, Timestamp, encoding::DecodeError};
@@ -75,7 +75,7 @@ macro_rules! refusal_from {
     };
 }
 
-refusal_from!(NotReady, PublishError, QueryError, ReceiptsError, ReceiveError, UploadError);
+refusal_from!(NotReady, PublishError, QueryError, ReceiptsError, ReceiveError, RevokeError, UploadError);
 
 impl From<AuthenticationError> for Refusal {
     fn from(error: AuthenticationError) -> Self {

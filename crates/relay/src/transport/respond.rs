@@ -86,7 +86,7 @@ impl Transports {
             if !memory.has_free(wire::REQUEST_BYTES) {
                 return Err(BrokenOff::MemoryShort.into());
             }
-            agent = Some(authenticate(&self.app, &connection.tokens, &mut request)?.principal.agent());
+            agent = Some(authenticate(&self.app, &connection.tokens, &mut request)?.agent());
         }
         let share = Arc::new(memory.share_of(agent));
         let has_body = !matches!(*request.method(), Method::GET | Method::HEAD);

@@ -1,5 +1,5 @@
-//! Streams of mail and of events. They end with a refusal: at the token's end, when the relay stops, or when the store
-//! fails; a client then comes back and goes on where it was.
+//! Streams of mail and of events. They end with a refusal: at the token's end or its revocation, when the relay stops, or
+//! when the store fails; a client then comes back and goes on where it was.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt, stream};
 use prost::Message;
 use sealpost_api::v1;
 use sealpost_core::PageRequest;
-use sealpost_protocol::{ErrorCode, limits as wire};
+use sealpost_protocol::{ErrorCode, Right, limits as wire};
 
 use tonic::Status;
 
@@ -16,32 +16,41 @@ use super::{
     refusal::Refusal,
     uploads,
 };
-use crate::{app::App, authentication::Caller, memory::Share};
+use crate::{
+    app::App,
+    authentication::{AuthenticationError, Caller},
+    memory::Share,
+};
 
 /// The caller's mailbox after `after`, and what arrives.
 pub(crate) fn mail(
     app: Arc<App>,
     caller: Caller,
     after: u64,
-) -> impl Stream<Item = Result<v1::ReceiveResponse, Refusal>> {
+) -> Result<impl Stream<Item = Result<v1::ReceiveResponse, Refusal>>, Refusal> {
+    let reader = caller.may(Right::Read)?;
     let state = (Arc::clone(&app), after);
     let pages = stream::try_unfold(state, move |(app, after)| async move {
         let request = PageRequest { after, wait: wire::RECEIVE_WAIT, ..PageRequest::default() };
         loop {
-            let share = app.memory.share_of(Some(caller.principal.agent()));
-            let page = app.services.mailboxes.receive(&caller.principal, request, &share).await?;
+            let share = app.memory.share_of(Some(caller.agent()));
+            let page = app.services.mailboxes.receive(&reader, request, &share).await?;
             if let Some(last) = page.entries.last() {
                 let after = last.mailbox_seq;
                 return Ok(Some((page_message(page), (app, after))));
             }
         }
     });
-    until_over(&app, caller, pages)
+    Ok(until_over(app, caller, pages))
 }
 
 /// Changes that concern the caller, after `after`.
-pub(crate) fn events(app: &App, caller: Caller, after: u64) -> impl Stream<Item = Result<v1::Event, Refusal>> + use<> {
-    let feed = app.services.message_query.feed(&caller.principal, after);
+pub(crate) fn events(
+    app: &Arc<App>,
+    caller: Caller,
+    after: u64,
+) -> Result<impl Stream<Item = Result<v1::Event, Refusal>> + use<>, Refusal> {
+    let feed = app.services.message_query.feed(&caller.may(Right::Read)?, after);
     let pages = stream::try_unfold(feed, async |mut feed| {
         let changes = feed.next().await?;
         let events: Vec<Result<v1::Event, Refusal>> = changes.iter().map(|change| Ok(event_message(change))).collect();
@@ -51,7 +60,7 @@ pub(crate) fn events(app: &App, caller: Caller, after: u64) -> impl Stream<Item 
         Ok(events) => events.left_stream(),
         Err(refusal) => stream::iter([Err(refusal)]).right_stream(),
     });
-    until_over(app, caller, events)
+    Ok(until_over(Arc::clone(app), caller, events))
 }
 
 /// A message's body from the place that the request names to its end, piece by piece.
@@ -59,15 +68,16 @@ pub(crate) fn body(
     app: Arc<App>,
     caller: Caller,
     request: v1::GetBodyRequest,
-) -> impl Stream<Item = Result<v1::GetBodyResponse, Refusal>> {
+) -> Result<impl Stream<Item = Result<v1::GetBodyResponse, Refusal>>, Refusal> {
+    caller.may(Right::Read)?;
     let state = (Arc::clone(&app), request);
     let pieces = stream::try_unfold(state, move |(app, mut request)| async move {
-        let share = app.memory.share_of(Some(caller.principal.agent()));
-        let piece = endpoints::get_body(&app, &caller.principal, &share, request.clone()).await?;
+        let share = app.memory.share_of(Some(caller.agent()));
+        let piece = endpoints::get_body(&app, caller, &share, request.clone()).await?;
         request.offset += piece.body.len() as u64;
         Ok((!piece.body.is_empty()).then_some((piece, (app, request))))
     });
-    until_over(&app, caller, pieces)
+    Ok(until_over(app, caller, pieces))
 }
 
 /// An answer for each piece that comes, in turn; the first that is refused ends the stream. What a piece took of the
@@ -77,7 +87,8 @@ pub(crate) fn pieces(
     caller: Caller,
     share: Arc<Share>,
     pieces: impl Stream<Item = Result<v1::AppendRequest, Status>> + Send + Unpin,
-) -> impl Stream<Item = Result<v1::AppendResponse, Refusal>> {
+) -> Result<impl Stream<Item = Result<v1::AppendResponse, Refusal>>, Refusal> {
+    caller.may(Right::Send)?;
     let state = (Arc::clone(&app), share, pieces);
     let answers = stream::try_unfold(state, move |(app, share, mut pieces)| async move {
         let Some(piece) = pieces.next().await else { return Ok(None) };
@@ -86,24 +97,24 @@ pub(crate) fn pieces(
             None => Refusal::new(ErrorCode::Malformed, status.message()),
         })?;
         let bytes = piece.encoded_len();
-        let answer = uploads::append(&app, caller.principal, Arc::clone(&share), piece).await?;
+        let answer = uploads::append(&app, caller, Arc::clone(&share), piece).await?;
         share.shrink_by_body(bytes);
         Ok(Some((answer, (app, share, pieces))))
     });
-    until_over(&app, caller, answers)
+    Ok(until_over(app, caller, answers))
 }
 
 /// Ends `items` after the first refusal, its own or that the caller's time or the relay's is over.
-fn until_over<T, S>(app: &App, caller: Caller, items: S) -> impl Stream<Item = Result<T, Refusal>> + use<T, S>
+fn until_over<T, S>(app: Arc<App>, caller: Caller, items: S) -> impl Stream<Item = Result<T, Refusal>> + use<T, S>
 where
     S: Stream<Item = Result<T, Refusal>>,
 {
-    let left = caller.until.since(app.clock.now());
-    let stopping = app.tasks.stopping().clone();
     let over = async move {
-        match tokio::time::timeout(left, stopping.cancelled()).await {
-            Ok(()) => Refusal::stopping(),
-            Err(_) => Refusal::new(ErrorCode::TokenExpired, "the token's time is over"),
+        let left = caller.until.since(app.clock.now());
+        tokio::select! {
+            () = app.tasks.stopping().cancelled() => Refusal::stopping(),
+            revoked = app.authenticator.revoked(caller) => revoked.into(),
+            () = tokio::time::sleep(left) => Refusal::from(AuthenticationError::TokenExpired),
         }
     };
     stream::unfold(Some((Box::pin(items), Box::pin(over))), |open| async move {

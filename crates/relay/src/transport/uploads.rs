@@ -6,18 +6,19 @@ use sealpost_api::{
     convert::{array, millis},
     v1,
 };
-use sealpost_core::{Principal, UploadStatus, ports::UploadDescription};
-use sealpost_protocol::{BodyDescription, ErrorCode, Scheme, UploadId, limits};
+use sealpost_core::{UploadStatus, ports::UploadDescription};
+use sealpost_protocol::{BodyDescription, ErrorCode, Right, Scheme, UploadId, limits};
 
 use super::{endpoints::write, refusal::Refusal};
-use crate::{app::App, memory::Share};
+use crate::{app::App, authentication::Caller, memory::Share};
 
 pub(crate) async fn begin(
     app: &Arc<App>,
-    caller: Principal,
+    caller: Caller,
     share: Arc<Share>,
     request: v1::BeginUploadRequest,
 ) -> Result<v1::UploadStatus, Refusal> {
+    let caller = caller.may(Right::Send)?;
     let id = upload_id(&request.upload_id)?;
     let unknown = || Refusal::new(ErrorCode::Malformed, "scheme: none, shared-key, recipient-keys or ratchet");
     let scheme = Scheme::from_name(&request.scheme).ok_or_else(unknown)?;
@@ -29,10 +30,11 @@ pub(crate) async fn begin(
 
 pub(crate) async fn append(
     app: &Arc<App>,
-    caller: Principal,
+    caller: Caller,
     share: Arc<Share>,
     request: v1::AppendRequest,
 ) -> Result<v1::AppendResponse, Refusal> {
+    let caller = caller.may(Right::Send)?;
     let v1::AppendRequest { upload_id: id, offset, piece } = request;
     let id = upload_id(&id)?;
     if piece.len() as u64 > limits::BODY_PIECE {
@@ -43,21 +45,19 @@ pub(crate) async fn append(
     Ok(v1::AppendResponse { offset, expires_at_ms: millis(expires) })
 }
 
-pub(crate) async fn get(
-    app: &App,
-    caller: &Principal,
-    request: v1::UploadRequest,
-) -> Result<v1::UploadStatus, Refusal> {
+pub(crate) async fn get(app: &App, caller: Caller, request: v1::UploadRequest) -> Result<v1::UploadStatus, Refusal> {
+    let caller = &caller.may(Right::Send)?;
     let status = app.services.uploading.status(caller, upload_id(&request.upload_id)?).await?;
     Ok(status_message(status))
 }
 
 pub(crate) async fn cancel(
     app: &Arc<App>,
-    caller: Principal,
+    caller: Caller,
     share: Arc<Share>,
     request: v1::UploadRequest,
 ) -> Result<v1::CancelUploadResponse, Refusal> {
+    let caller = caller.may(Right::Send)?;
     let id = upload_id(&request.upload_id)?;
     write(app, share, |app: Arc<App>| async move { app.services.uploading.cancel(&caller, id).await }).await?;
     Ok(v1::CancelUploadResponse {})

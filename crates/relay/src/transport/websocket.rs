@@ -12,7 +12,10 @@ use crate::{app::App, authentication::Caller, limits};
 
 /// Sends the caller's events until either side ends it. The close frame's reason is the refusal's stable code.
 pub(crate) async fn serve_events(app: Arc<App>, caller: Caller, after: u64, mut socket: WebSocket) {
-    let mut events = Box::pin(streams::events(&app, caller, after));
+    let mut events = match streams::events(&app, caller, after) {
+        Ok(events) => Box::pin(events),
+        Err(refusal) => return close(socket, &refusal).await,
+    };
     let mut pings = interval(limits::KEEP_ALIVE);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();

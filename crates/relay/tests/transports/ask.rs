@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use sealpost_api::v1::{
-    self, authentication_client::AuthenticationClient, delivery_router_client::DeliveryRouterClient,
-    events_client::EventsClient, key_agreement_client::KeyAgreementClient, messages_client::MessagesClient,
-    uploads_client::UploadsClient,
+    self, authentication_client::AuthenticationClient, delegations_client::DelegationsClient,
+    delivery_router_client::DeliveryRouterClient, events_client::EventsClient,
+    key_agreement_client::KeyAgreementClient, messages_client::MessagesClient, uploads_client::UploadsClient,
 };
 use serde_json::{Value, json};
 use tonic::{Request, Status, metadata::MetadataMap, transport::Channel};
@@ -44,6 +44,7 @@ macro_rules! asks {
 asks! {
     ChallengeRequest: AuthenticationClient.challenge, "Authentication/Challenge";
     IssueTokenRequest: AuthenticationClient.issue_token, "Authentication/IssueToken";
+    RevokeRequest: DelegationsClient.revoke, "Delegations/Revoke";
     UploadPrekeysRequest: KeyAgreementClient.upload_prekeys, "KeyAgreement/UploadPrekeys";
     ClaimPrekeyBundleRequest: KeyAgreementClient.claim_prekey_bundle, "KeyAgreement/ClaimPrekeyBundle";
     GetManifestRequest: KeyAgreementClient.get_manifest, "KeyAgreement/GetManifest";
@@ -73,6 +74,7 @@ impl Ask {
         match self {
             Self::ChallengeRequest(request) => post("/auth/challenge", json!(request)),
             Self::IssueTokenRequest(request) => post("/auth/token", json!(request)),
+            Self::RevokeRequest(request) => post("/api/revocations", json!(request)),
             Self::UploadPrekeysRequest(request) => post("/messaging/upload-prekeys", json!(request)),
             Self::ClaimPrekeyBundleRequest(request) => {
                 post(&format!("/messaging/prekeys/{}", request.agent_id), json!(request))

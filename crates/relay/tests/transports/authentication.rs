@@ -20,7 +20,7 @@ use super::{
 };
 
 /// One request of each kind that needs a token.
-fn asks_of_members() -> Vec<Ask> {
+pub(crate) fn asks_of_members() -> Vec<Ask> {
     vec![
         v1::UploadPrekeysRequest::default().into(),
         v1::ClaimPrekeyBundleRequest { agent_id: Agent::bob().id().to_string(), ..Default::default() }.into(),
@@ -35,6 +35,7 @@ fn asks_of_members() -> Vec<Ask> {
         v1::GetStatusRequest { message_id: "x".into(), ..Default::default() }.into(),
         v1::GetBodyRequest { message_id: "x".into(), ..Default::default() }.into(),
         v1::ListEventsRequest::default().into(),
+        v1::RevokeRequest::default().into(),
     ]
 }
 
@@ -93,7 +94,7 @@ async fn every_call_but_those_for_tokens_needs_one_streams_too() {
         })
         .filter(|call| !call.contains("Authentication/"))
         .collect();
-    assert!(calls.len() >= 18, "{calls:?}");
+    assert!(calls.len() >= 19, "{calls:?}");
     for path in &calls {
         let answer = send_raw(&channel, "POST", path, grpc.clone(), vec![0; 5]).await;
         assert_eq!(answer.headers()["grpc-status"], "16", "{path}");

@@ -12,6 +12,7 @@ mod ask;
 mod authentication;
 mod contents;
 mod conversation;
+mod delegations;
 mod documents;
 mod holding;
 mod malformed_grpc;

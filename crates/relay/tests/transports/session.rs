@@ -63,5 +63,6 @@ pub(crate) fn token_request(agent: &Agent, key: &TokenKey, origin: &str, challen
         expires_at_ms: challenge.expires_at_ms,
         token_key: claim.token_key.to_vec(),
         challenge: claim.challenge,
+        delegation: None,
     }
 }

@@ -15,6 +15,7 @@ mod ledger;
 mod named_contents;
 mod prekeys;
 mod restoring;
+mod revocations;
 mod schema;
 
 use std::{
@@ -29,7 +30,7 @@ use std::{
 use crate::limits;
 
 use rusqlite::{Connection, Transaction};
-use sealpost_core::ports::{BackendError, Ledger, Prekeys};
+use sealpost_core::ports::{BackendError, Ledger, Prekeys, Revocations};
 use sealpost_protocol::{Clock, Signer};
 use sealpost_sqlite::{Database, DirectoryLock, OpenOptions};
 use thiserror::Error;
@@ -51,6 +52,7 @@ use self::{
     failure::{Abort, StoreError},
     ledger::EmbeddedLedger,
     prekeys::EmbeddedPrekeys,
+    revocations::EmbeddedRevocations,
 };
 
 /// The database's name inside the data directory.
@@ -174,6 +176,12 @@ impl Embedded {
     #[must_use]
     pub fn prekeys(&self) -> Arc<dyn Prekeys> {
         Arc::new(EmbeddedPrekeys::new(Arc::clone(&self.store)))
+    }
+
+    /// What agents have revoked.
+    #[must_use]
+    pub fn revocations(&self) -> Arc<dyn Revocations> {
+        Arc::new(EmbeddedRevocations::new(Arc::clone(&self.store)))
     }
 
     /// Contents, to be used with [`Embedded::ledger`] and opened once at a time. `node` signs the block lists, and only its

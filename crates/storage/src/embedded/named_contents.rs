@@ -61,12 +61,13 @@ mod tests {
     use crate::embedded::schema::tests::{columns_of_bytes, slow};
 
     /// What else stands in columns of bytes: names, keys, hashes and signatures, and what was signed.
-    const NO_HANDLES: [&str; 25] = [
+    const NO_HANDLES: [&str; 26] = [
         "agent",
         "claim_id",
         "content_hash",
         "contents_store",
         "countersignature",
+        "delegation",
         "hash",
         "header",
         "header_hash",

@@ -20,6 +20,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("schema/lost.sql"),
         include_str!("schema/forgotten_ids.sql"),
         include_str!("schema/contents_store.sql"),
+        include_str!("schema/revocations.sql"),
     ],
 };
 

@@ -40,6 +40,20 @@ mod ledger {
     sealpost_core::ledger_conformance!(make);
 }
 
+mod revocations {
+    use std::sync::Arc;
+
+    use sealpost_core::ports::Revocations;
+    use tempfile::TempDir;
+
+    async fn make() -> (Arc<dyn Revocations>, TempDir) {
+        let (embedded, directory) = super::open();
+        (embedded.revocations(), directory)
+    }
+
+    sealpost_core::revocations_conformance!(make);
+}
+
 mod prekeys {
     use std::sync::Arc;
 

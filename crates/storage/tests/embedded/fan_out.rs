@@ -11,7 +11,7 @@ use std::{
 use sealpost_core::{
     PageRequest, Ports, Principal, Services,
     conformance::{Agent, HandClock, Letter},
-    memory::MemoryPrekeys,
+    memory::{MemoryPrekeys, MemoryRevocations},
     ports::{ContentPolicy, Contents, Ledger},
 };
 use sealpost_storage::Embedded;
@@ -36,6 +36,7 @@ impl Relay {
             ledger: storage.ledger(),
             contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
             prekeys: Arc::<MemoryPrekeys>::default(),
+            revocations: Arc::<MemoryRevocations>::default(),
             clock: clock.clone(),
             monotonic: clock,
             node,

@@ -20,6 +20,7 @@ async fn services(storage: &Embedded) -> Services {
         ledger: storage.ledger(),
         contents: storage.open_contents(node.clone(), clock.clone()).await.unwrap(),
         prekeys: storage.prekeys(),
+        revocations: storage.revocations(),
         clock: clock.clone(),
         monotonic: clock,
         node,

@@ -34,7 +34,7 @@ fn steps_around_tokens_stay_within_their_primitives() {
         let challenge = asked.elapsed();
         let request = signed(&node.claim(&alice, &key), &alice);
         let handed_in = Instant::now();
-        let issued = node.authenticator.issue_token(Peer::nearby(), request).unwrap();
+        let issued = node.buy(request).unwrap();
         let token = challenge + handed_in.elapsed();
         let bought = Bought { token: issued.value, key };
         let (authorization, proof) = (format!("DPoP {}", bought.token), bought.proof(&node));

@@ -149,7 +149,7 @@ fn an_origin_is_known_however_it_is_written() {
     let key = TokenKey::new(1);
     for written in ["https://post.example", "HTTPS://POST.example:443"] {
         let claim = AccessClaim { origin: written.to_owned(), ..node.claim(&Agent::alice(), &key) };
-        let token = node.authenticator.issue_token(Peer::nearby(), signed(&claim, &Agent::alice())).unwrap().value;
+        let token = node.buy(signed(&claim, &Agent::alice())).unwrap().value;
         let claims = proof_claims(written, METHOD, &format!("{written}{PATH}"), &token, node.clock.now());
         let proof = key.sign(&key.header(), &claims);
         assert!(node.present(&ConnectionTokens::new(Peer::nearby()), &token, Some(&proof)).is_ok(), "{written}");

@@ -12,7 +12,7 @@ use super::*;
 fn token_claims(node: &Node, agent: &Agent) -> Value {
     let name = node.authenticator.node_id().to_string();
     let expires = NOW.saturating_add(limits::TOKEN_LIFE).as_millis() / 1_000;
-    json!({ "iss": name, "aud": name, "sub": agent.id().to_string(), "iat": 0, "exp": expires, "cnf": { "jkt": "" },
+    json!({ "iss": name, "aud": name, "sub": agent.id().to_string(), "iat": 0, "issued_ms": 0, "exp": expires, "cnf": { "jkt": "" },
         "ledger": LEDGER.to_string() })
 }
 

@@ -10,9 +10,9 @@ use http::{HeaderValue, Response};
 use sealpost_api::{
     CODE_METADATA,
     v1::{
-        FILE_DESCRIPTOR_SET, authentication_server::AuthenticationServer, delivery_router_server::DeliveryRouterServer,
-        events_server::EventsServer, key_agreement_server::KeyAgreementServer, messages_server::MessagesServer,
-        uploads_server::UploadsServer,
+        FILE_DESCRIPTOR_SET, authentication_server::AuthenticationServer, delegations_server::DelegationsServer,
+        delivery_router_server::DeliveryRouterServer, events_server::EventsServer,
+        key_agreement_server::KeyAgreementServer, messages_server::MessagesServer, uploads_server::UploadsServer,
     },
 };
 use sealpost_protocol::{ErrorCode, limits as wire};
@@ -29,6 +29,7 @@ pub(crate) fn router(app: &Arc<App>) -> axum::Router {
     let health = HealthServer::new(health::Health(Arc::clone(app)));
     let small = limits::SMALL_REQUEST_BYTES;
     let mut routes = Routes::new(AuthenticationServer::new(grpc.clone()).max_decoding_message_size(small))
+        .add_service(DelegationsServer::new(grpc.clone()).max_decoding_message_size(small))
         .add_service(KeyAgreementServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))
         .add_service(UploadsServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))
         .add_service(DeliveryRouterServer::new(grpc.clone()).max_decoding_message_size(wire::REQUEST_BYTES))

@@ -4,8 +4,9 @@ use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt};
 use sealpost_api::v1::{
-    self, authentication_server::Authentication, delivery_router_server::DeliveryRouter, events_server::Events,
-    key_agreement_server::KeyAgreement, messages_server::Messages, uploads_server::Uploads,
+    self, authentication_server::Authentication, delegations_server::Delegations,
+    delivery_router_server::DeliveryRouter, events_server::Events, key_agreement_server::KeyAgreement,
+    messages_server::Messages, uploads_server::Uploads,
 };
 use sealpost_protocol::ErrorCode;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -48,87 +49,96 @@ impl Authentication for Grpc {
 
     async fn issue_token(&self, request: Request<v1::IssueTokenRequest>) -> Answer<v1::IssueTokenResponse> {
         let peer = known::<Arc<Connection>, _>(&request)?.tokens.peer;
-        answer(endpoints::issue_token(&self.0, peer, request.into_inner()))
+        answer(endpoints::issue_token(&self.0, peer, request.into_inner()).await)
+    }
+}
+
+#[async_trait]
+impl Delegations for Grpc {
+    async fn revoke(&self, request: Request<v1::RevokeRequest>) -> Answer<v1::RevokeResponse> {
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
+        let peer = known::<Arc<Connection>, _>(&request)?.tokens.peer;
+        answer(endpoints::revoke(&self.0, caller, peer, share, request.into_inner()).await)
     }
 }
 
 #[async_trait]
 impl KeyAgreement for Grpc {
     async fn upload_prekeys(&self, request: Request<v1::UploadPrekeysRequest>) -> Answer<v1::UploadPrekeysResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::upload_prekeys(&self.0, &caller, request.into_inner()).await)
+        let caller = caller(&request)?;
+        answer(endpoints::upload_prekeys(&self.0, caller, request.into_inner()).await)
     }
 
     async fn claim_prekey_bundle(&self, request: Request<v1::ClaimPrekeyBundleRequest>) -> Answer<v1::PrekeyBundle> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::claim_prekey_bundle(&self.0, &caller, request.into_inner()).await)
+        let caller = caller(&request)?;
+        answer(endpoints::claim_prekey_bundle(&self.0, caller, request.into_inner()).await)
     }
 
     async fn get_manifest(&self, request: Request<v1::GetManifestRequest>) -> Answer<v1::GetManifestResponse> {
-        caller(&request)?;
-        answer(endpoints::get_manifest(&self.0, request.into_inner()).await)
+        let caller = caller(&request)?;
+        answer(endpoints::get_manifest(&self.0, caller, request.into_inner()).await)
     }
 }
 
 #[async_trait]
 impl DeliveryRouter for Grpc {
     async fn send(&self, request: Request<v1::SendRequest>) -> Answer<v1::SendResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
         answer(endpoints::send(&self.0, caller, share, request.into_inner()).await)
     }
 
     async fn receive(&self, request: Request<v1::ReceiveRequest>) -> Answer<v1::ReceiveResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
-        answer(endpoints::receive(&self.0, &caller, &share, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::receive(&self.0, caller, &share, request.into_inner()).await)
     }
 
     type FollowStream = Streamed<v1::ReceiveResponse>;
 
     async fn follow(&self, request: Request<v1::FollowRequest>) -> Answer<Self::FollowStream> {
         let caller = caller(&request)?;
-        streamed(streams::mail(Arc::clone(&self.0), caller, request.into_inner().after))
+        streamed(streams::mail(Arc::clone(&self.0), caller, request.into_inner().after)?)
     }
 
     async fn acknowledge(&self, request: Request<v1::AcknowledgeRequest>) -> Answer<v1::AcknowledgeResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
         answer(endpoints::acknowledge(&self.0, caller, share, request.into_inner()).await)
     }
 
     async fn get_standing(&self, request: Request<v1::GetStandingRequest>) -> Answer<v1::GetStandingResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::get_standing(&self.0, &caller).await)
+        let caller = caller(&request)?;
+        answer(endpoints::get_standing(&self.0, caller).await)
     }
 }
 
 #[async_trait]
 impl Messages for Grpc {
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Answer<v1::GetStatusResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
-        answer(endpoints::get_status(&self.0, &caller, &share, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::get_status(&self.0, caller, &share, request.into_inner()).await)
     }
 
     async fn get_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<v1::GetBodyResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
-        answer(endpoints::get_body(&self.0, &caller, &share, request.into_inner()).await)
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
+        answer(endpoints::get_body(&self.0, caller, &share, request.into_inner()).await)
     }
 
     type StreamBodyStream = Streamed<v1::GetBodyResponse>;
 
     async fn stream_body(&self, request: Request<v1::GetBodyRequest>) -> Answer<Self::StreamBodyStream> {
         let caller = caller(&request)?;
-        streamed(streams::body(Arc::clone(&self.0), caller, request.into_inner()))
+        streamed(streams::body(Arc::clone(&self.0), caller, request.into_inner())?)
     }
 }
 
 #[async_trait]
 impl Uploads for Grpc {
     async fn begin(&self, request: Request<v1::BeginUploadRequest>) -> Answer<v1::UploadStatus> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
         answer(uploads::begin(&self.0, caller, share, request.into_inner()).await)
     }
 
     async fn append(&self, request: Request<v1::AppendRequest>) -> Answer<v1::AppendResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
         answer(uploads::append(&self.0, caller, share, request.into_inner()).await)
     }
 
@@ -136,16 +146,16 @@ impl Uploads for Grpc {
 
     async fn append_all(&self, request: Request<Streaming<v1::AppendRequest>>) -> Answer<Self::AppendAllStream> {
         let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
-        streamed(streams::pieces(Arc::clone(&self.0), caller, share, request.into_inner()))
+        streamed(streams::pieces(Arc::clone(&self.0), caller, share, request.into_inner())?)
     }
 
     async fn get(&self, request: Request<v1::UploadRequest>) -> Answer<v1::UploadStatus> {
-        let caller = caller(&request)?.principal;
-        answer(uploads::get(&self.0, &caller, request.into_inner()).await)
+        let caller = caller(&request)?;
+        answer(uploads::get(&self.0, caller, request.into_inner()).await)
     }
 
     async fn cancel(&self, request: Request<v1::UploadRequest>) -> Answer<v1::CancelUploadResponse> {
-        let (caller, share) = (caller(&request)?.principal, known::<Arc<Share>, _>(&request)?);
+        let (caller, share) = (caller(&request)?, known::<Arc<Share>, _>(&request)?);
         answer(uploads::cancel(&self.0, caller, share, request.into_inner()).await)
     }
 }
@@ -156,11 +166,11 @@ impl Events for Grpc {
 
     async fn subscribe(&self, request: Request<v1::SubscribeRequest>) -> Answer<Self::SubscribeStream> {
         let caller = caller(&request)?;
-        streamed(streams::events(&self.0, caller, request.into_inner().after))
+        streamed(streams::events(&self.0, caller, request.into_inner().after)?)
     }
 
     async fn list(&self, request: Request<v1::ListEventsRequest>) -> Answer<v1::ListEventsResponse> {
-        let caller = caller(&request)?.principal;
-        answer(endpoints::list_events(&self.0, &caller, request.into_inner()).await)
+        let caller = caller(&request)?;
+        answer(endpoints::list_events(&self.0, caller, request.into_inner()).await)
     }
 }

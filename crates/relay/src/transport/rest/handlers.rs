@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use sealpost_api::v1;
-use sealpost_protocol::ErrorCode;
+use sealpost_protocol::{ErrorCode, Right};
 use serde::Deserialize;
 
 use super::{
@@ -31,7 +31,17 @@ pub(super) async fn issue_token(
     Extension(connection): Extension<Arc<Connection>>,
     JsonBody(request): JsonBody<v1::IssueTokenRequest>,
 ) -> Answer<v1::IssueTokenResponse> {
-    endpoints::issue_token(&app, connection.tokens.peer, request).map(Json)
+    endpoints::issue_token(&app, connection.tokens.peer, request).await.map(Json)
+}
+
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Extension(connection): Extension<Arc<Connection>>,
+    Extension(share): Extension<Arc<Share>>,
+    JsonBody(request): JsonBody<v1::RevokeRequest>,
+) -> Answer<v1::RevokeResponse> {
+    endpoints::revoke(&app, caller, connection.tokens.peer, share, request).await.map(Json)
 }
 
 pub(super) async fn upload_prekeys(
@@ -39,7 +49,7 @@ pub(super) async fn upload_prekeys(
     Extension(caller): Extension<Caller>,
     JsonBody(request): JsonBody<v1::UploadPrekeysRequest>,
 ) -> Answer<v1::UploadPrekeysResponse> {
-    endpoints::upload_prekeys(&app, &caller.principal, request).await.map(Json)
+    endpoints::upload_prekeys(&app, caller, request).await.map(Json)
 }
 
 pub(super) async fn claim_prekey_bundle(
@@ -52,15 +62,15 @@ pub(super) async fn claim_prekey_bundle(
         return Err(Refusal::new(ErrorCode::Malformed, "agent_id: the path names another"));
     }
     let request = v1::ClaimPrekeyBundleRequest { agent_id, ..request };
-    endpoints::claim_prekey_bundle(&app, &caller.principal, request).await.map(Json)
+    endpoints::claim_prekey_bundle(&app, caller, request).await.map(Json)
 }
 
 pub(super) async fn get_manifest(
     State(app): State<Arc<App>>,
-    Extension(_): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     PathText(agent_id): PathText,
 ) -> Answer<v1::GetManifestResponse> {
-    endpoints::get_manifest(&app, v1::GetManifestRequest { agent_id }).await.map(Json)
+    endpoints::get_manifest(&app, caller, v1::GetManifestRequest { agent_id }).await.map(Json)
 }
 
 pub(super) async fn send(
@@ -69,7 +79,7 @@ pub(super) async fn send(
     Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::SendRequest>,
 ) -> Answer<v1::SendResponse> {
-    endpoints::send(&app, caller.principal, share, request).await.map(Json)
+    endpoints::send(&app, caller, share, request).await.map(Json)
 }
 
 pub(super) async fn begin_upload(
@@ -78,7 +88,7 @@ pub(super) async fn begin_upload(
     Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::BeginUploadRequest>,
 ) -> Answer<v1::UploadStatus> {
-    uploads::begin(&app, caller.principal, share, request).await.map(Json)
+    uploads::begin(&app, caller, share, request).await.map(Json)
 }
 
 pub(super) async fn append_piece(
@@ -91,7 +101,7 @@ pub(super) async fn append_piece(
     if !request.upload_id.is_empty() && request.upload_id != upload_id {
         return Err(Refusal::new(ErrorCode::Malformed, "upload_id: the path names another"));
     }
-    uploads::append(&app, caller.principal, share, v1::AppendRequest { upload_id, ..request }).await.map(Json)
+    uploads::append(&app, caller, share, v1::AppendRequest { upload_id, ..request }).await.map(Json)
 }
 
 pub(super) async fn get_upload(
@@ -99,7 +109,7 @@ pub(super) async fn get_upload(
     Extension(caller): Extension<Caller>,
     PathText(upload_id): PathText,
 ) -> Answer<v1::UploadStatus> {
-    uploads::get(&app, &caller.principal, v1::UploadRequest { upload_id }).await.map(Json)
+    uploads::get(&app, caller, v1::UploadRequest { upload_id }).await.map(Json)
 }
 
 pub(super) async fn cancel_upload(
@@ -108,7 +118,7 @@ pub(super) async fn cancel_upload(
     Extension(share): Extension<Arc<Share>>,
     PathText(upload_id): PathText,
 ) -> Answer<v1::CancelUploadResponse> {
-    uploads::cancel(&app, caller.principal, share, v1::UploadRequest { upload_id }).await.map(Json)
+    uploads::cancel(&app, caller, share, v1::UploadRequest { upload_id }).await.map(Json)
 }
 
 pub(super) async fn receive(
@@ -117,7 +127,7 @@ pub(super) async fn receive(
     Extension(share): Extension<Arc<Share>>,
     QueryString(request): QueryString<v1::ReceiveRequest>,
 ) -> Answer<v1::ReceiveResponse> {
-    endpoints::receive(&app, &caller.principal, &share, request).await.map(Json)
+    endpoints::receive(&app, caller, &share, request).await.map(Json)
 }
 
 pub(super) async fn acknowledge(
@@ -126,7 +136,7 @@ pub(super) async fn acknowledge(
     Extension(share): Extension<Arc<Share>>,
     JsonBody(request): JsonBody<v1::AcknowledgeRequest>,
 ) -> Answer<v1::AcknowledgeResponse> {
-    endpoints::acknowledge(&app, caller.principal, share, request).await.map(Json)
+    endpoints::acknowledge(&app, caller, share, request).await.map(Json)
 }
 
 pub(super) async fn get_standing(
@@ -134,7 +144,7 @@ pub(super) async fn get_standing(
     Extension(caller): Extension<Caller>,
     QueryString(v1::GetStandingRequest {}): QueryString<v1::GetStandingRequest>,
 ) -> Answer<v1::GetStandingResponse> {
-    endpoints::get_standing(&app, &caller.principal).await.map(Json)
+    endpoints::get_standing(&app, caller).await.map(Json)
 }
 
 /// Whose message an id names, where it is not the caller's.
@@ -152,7 +162,7 @@ pub(super) async fn get_status(
     QueryString(query): QueryString<SenderQuery>,
 ) -> Answer<v1::GetStatusResponse> {
     let request = v1::GetStatusRequest { sender: query.sender, message_id };
-    endpoints::get_status(&app, &caller.principal, &share, request).await.map(Json)
+    endpoints::get_status(&app, caller, &share, request).await.map(Json)
 }
 
 /// Whose message an id names, and from where on its body is asked for.
@@ -171,7 +181,7 @@ pub(super) async fn get_body(
     QueryString(query): QueryString<BodyQuery>,
 ) -> Answer<v1::GetBodyResponse> {
     let request = v1::GetBodyRequest { sender: query.sender, message_id, offset: query.offset };
-    endpoints::get_body(&app, &caller.principal, &share, request).await.map(Json)
+    endpoints::get_body(&app, caller, &share, request).await.map(Json)
 }
 
 pub(super) async fn list_events(
@@ -179,7 +189,7 @@ pub(super) async fn list_events(
     Extension(caller): Extension<Caller>,
     QueryString(request): QueryString<v1::ListEventsRequest>,
 ) -> Answer<v1::ListEventsResponse> {
-    endpoints::list_events(&app, &caller.principal, request).await.map(Json)
+    endpoints::list_events(&app, caller, request).await.map(Json)
 }
 
 /// The connection goes on as a WebSocket, and keeps its place.
@@ -190,6 +200,7 @@ pub(super) async fn events(
     QueryString(request): QueryString<v1::SubscribeRequest>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Refusal> {
+    caller.may(Right::Read)?;
     let upgrade = upgrade.map_err(|error| Refusal::new(ErrorCode::Malformed, error.body_text()))?;
     let size = limits::WEBSOCKET_MESSAGE_BYTES;
     Ok(upgrade.max_frame_size(size).max_message_size(size).on_upgrade(async move |socket| {

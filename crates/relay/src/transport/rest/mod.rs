@@ -42,6 +42,7 @@ fn operations() -> Vec<Operation> {
     vec![
         post("/auth/challenge", Call("Authentication.Challenge"), handlers::challenge.layer(small())),
         post("/auth/token", Call("Authentication.IssueToken"), handlers::issue_token.layer(small())),
+        post("/api/revocations", Call("Delegations.Revoke"), handlers::revoke.layer(small())),
         post("/messaging/upload-prekeys", Call("KeyAgreement.UploadPrekeys"), handlers::upload_prekeys),
         post(
             "/messaging/prekeys/{agent_id}",

@@ -127,7 +127,7 @@ fn an_answer_requires_each_of_its_fields_and_a_request_none() {
 fn the_schemas_are_those_of_the_json_that_is_written_and_read() {
     let document = the_document();
     let checked = check_json_forms! { document,
-        ChallengeRequest ChallengeResponse IssueTokenRequest IssueTokenResponse
+        ChallengeRequest ChallengeResponse IssueTokenRequest IssueTokenResponse Delegation RevokeRequest RevokeResponse
         UploadPrekeysRequest UploadPrekeysResponse PrekeyCounts ClaimPrekeyBundleRequest PrekeyBundle
         GetManifestRequest GetManifestResponse
         BeginUploadRequest UploadStatus MissingRange AppendRequest AppendResponse UploadRequest CancelUploadResponse

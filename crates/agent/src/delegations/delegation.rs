@@ -1,0 +1,185 @@
+//! A delegation, as whoever holds it has it.
+
+use std::str::FromStr;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use biscuit_auth::{
+    Biscuit, KeyPair, PublicKey,
+    builder::{Algorithm, BlockBuilder},
+};
+use sealpost_protocol::{
+    AccessClaim, AgentId, DelegationCertificate, DelegationError, DelegationId, DelegationStatement, DelegationTerms,
+    NodeId, Right, Rights, Timestamp,
+    encoding::{Decode, DecodeError, Encode, Reader, Writer},
+    limits as wire,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+const FORMAT: u8 = 1;
+
+/// The right to act for an agent at its relay, and what proves it. It is as secret as a key: whoever has it may do what it
+/// grants, narrow it and pass it on.
+#[derive(Clone)]
+pub struct Delegation {
+    certificate: DelegationCertificate,
+    token: Biscuit,
+    terms: DelegationTerms,
+    node: NodeId,
+    origin: String,
+}
+
+/// Where a delegation was made for.
+#[derive(Clone, Copy)]
+pub(super) struct RelayName<'a> {
+    pub(super) node: NodeId,
+    pub(super) origin: &'a str,
+}
+
+/// Why something is no delegation, or cannot be narrowed so.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum InvalidDelegation {
+    /// It is not the text of one.
+    #[error("this is no delegation: {0}")]
+    Text(&'static str),
+    /// What it holds is not well-formed.
+    #[error("the delegation is damaged: {0}")]
+    Encoding(#[from] DecodeError),
+    /// Its token is no Biscuit under the certified key.
+    #[error("the delegation's token does not verify: {0}")]
+    Token(#[from] biscuit_auth::error::Token),
+    /// Its token is bound to one request, and cannot be used or narrowed.
+    #[error("the delegation was made for one request, and is worth nothing beyond it")]
+    Bound,
+    /// What it says is not understood, or grants nothing.
+    #[error("the delegation is worth nothing: {0}")]
+    Terms(#[from] DelegationError),
+}
+
+impl Delegation {
+    /// Grants `rights` until a time under a certified key.
+    pub(super) fn grant(
+        key: &KeyPair,
+        certificate: DelegationCertificate,
+        rights: Rights,
+        until: Timestamp,
+        relay: RelayName<'_>,
+    ) -> Result<Self, InvalidDelegation> {
+        let grants = rights.iter().map(DelegationStatement::Grant);
+        let statements = grants.chain([DelegationStatement::Until(until)]);
+        let token = Biscuit::builder().code(source(statements))?.build(key)?;
+        Self::new(certificate, token, relay)
+    }
+
+    fn new(
+        certificate: DelegationCertificate,
+        token: Biscuit,
+        relay: RelayName<'_>,
+    ) -> Result<Self, InvalidDelegation> {
+        let blocks = (0..token.block_count()).map(|place| token.print_block_source(place));
+        let blocks = blocks.collect::<Result<Vec<_>, _>>()?;
+        let terms = DelegationTerms::read(blocks.iter().map(String::as_str))?;
+        if blocks.len() >= wire::DELEGATION_BLOCKS {
+            return Err(DelegationError::TooManyBlocks.into()); // one more binds it to a claim
+        }
+        if terms.claim.is_some() || token.container().proof.is_sealed() {
+            return Err(InvalidDelegation::Bound);
+        }
+        let origin = relay.origin.to_owned();
+        Ok(Self { certificate, token, terms, node: relay.node, origin })
+    }
+
+    /// For whom it lets its holder act.
+    #[must_use]
+    pub fn agent(&self) -> AgentId {
+        self.certificate.fields().identity.agent_id()
+    }
+
+    /// What it grants.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        self.terms.rights
+    }
+
+    /// From when on it is worth nothing.
+    #[must_use]
+    pub fn until(&self) -> Timestamp {
+        self.terms.until.min(self.certificate.fields().expires)
+    }
+
+    /// Its name: what the agent revokes to end it, and everything that was narrowed from it.
+    #[must_use]
+    pub fn id(&self) -> DelegationId {
+        let blocks = self.token.revocation_identifiers();
+        DelegationId::of_block(blocks.last().map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// The relay it was made at: its node, and the origin that the agent dialled.
+    #[must_use]
+    pub fn relay(&self) -> (NodeId, &str) {
+        (self.node, &self.origin)
+    }
+
+    /// The same with less in it, to be passed on: of its rights `only` this one, and not from `until` on. With neither it is
+    /// the same under a name of its own.
+    ///
+    /// # Errors
+    /// [`InvalidDelegation::Terms`] if nothing would be left of it, or if it was narrowed too often.
+    pub fn narrow(&self, only: Option<Right>, until: Option<Timestamp>) -> Result<Self, InvalidDelegation> {
+        let only = only.map(DelegationStatement::Only);
+        let statements = only.into_iter().chain(until.map(DelegationStatement::Until));
+        let token = self.token.append(BlockBuilder::new().code(source(statements))?)?;
+        let relay = RelayName { node: self.node, origin: &self.origin };
+        Self::new(self.certificate.clone(), token, relay)
+    }
+
+    /// What is shown with one access claim, and is worth nothing with another.
+    pub(crate) fn bind(&self, claim: &AccessClaim) -> Result<(Vec<u8>, Vec<u8>), InvalidDelegation> {
+        let block = BlockBuilder::new().code(source([DelegationStatement::Claim(claim.hash())]))?;
+        let token = self.token.append(block)?.seal()?.to_vec()?;
+        Ok((self.certificate.to_bytes(), token))
+    }
+
+    pub(crate) fn certificate(&self) -> &DelegationCertificate {
+        &self.certificate
+    }
+
+    /// As text, on one line.
+    ///
+    /// # Errors
+    /// [`InvalidDelegation::Token`].
+    pub fn to_text(&self) -> Result<Zeroizing<String>, InvalidDelegation> {
+        let token = Zeroizing::new(self.token.to_vec()?);
+        let mut writer = Writer::with_capacity(1 + 256 + token.len() + wire::ORIGIN);
+        writer.u8(FORMAT).value(&self.certificate).bytes(&token).value(&self.node).bytes(self.origin.as_bytes());
+        let bytes = Zeroizing::new(writer.into_bytes());
+        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(&bytes)))
+    }
+}
+
+fn source(statements: impl IntoIterator<Item = DelegationStatement>) -> String {
+    statements.into_iter().map(|statement| format!("{statement};\n")).collect()
+}
+
+impl FromStr for Delegation {
+    type Err = InvalidDelegation;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| InvalidDelegation::Text("not base64url"))?;
+        let bytes = Zeroizing::new(bytes);
+        let mut reader = Reader::new(&bytes);
+        if reader.u8()? != FORMAT {
+            return Err(InvalidDelegation::Text("of another version"));
+        }
+        let certificate = DelegationCertificate::decode(&mut reader)?;
+        let token = reader.bytes("delegation token", wire::DELEGATION_TOKEN)?;
+        let node = NodeId::decode(&mut reader)?;
+        let origin = reader.text("origin", wire::ORIGIN)?;
+        reader.finish()?;
+        let root = PublicKey::from_bytes(certificate.fields().key.as_bytes(), Algorithm::Ed25519)
+            .map_err(biscuit_auth::error::Token::from)?;
+        let token = Biscuit::from(token, root)?;
+        Self::new(certificate, token, RelayName { node, origin })
+    }
+}
