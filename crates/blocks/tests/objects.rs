@@ -75,8 +75,8 @@ mod store_in_memory {
     sealpost_blocks::store_conformance!(super::make_in_memory);
 }
 
-/// All checks of the suite but three, which need contents of many megabytes: over this server each of them takes minutes.
-/// What those do with full segments is done here with small ones, and as it is in memory.
+/// All checks of the suite but two, which write hundreds of megabytes anew: over this server they take minutes. What those do
+/// with full segments is done here with small ones, and as it is in memory.
 mod store {
     sealpost_blocks::block_conformance_tests! { super::make, store:
         contents_of_many_lengths_come_back_under_every_option
@@ -84,6 +84,7 @@ mod store {
         a_range_is_read_alone
         equal_contents_share_no_block
         what_was_synced_survives_and_what_no_ledger_knows_is_let_go_of
+        a_closed_store_is_opened_without_reading_segments
         nothing_of_a_content_is_found_in_the_files
         a_content_let_go_of_is_gone_and_the_others_stay
         a_shredded_content_cannot_be_put_together
