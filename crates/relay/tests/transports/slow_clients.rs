@@ -1,7 +1,16 @@
 //! Clients that take their time. The connection is made in real time; then time is paused, and runs ahead whenever there
 //! is nothing else to do.
 
-use std::time::Duration;
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -12,7 +21,7 @@ use sealpost_core::conformance::Agent;
 use sealpost_protocol::ErrorCode;
 use sealpost_relay::limits;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::Instant,
 };
@@ -75,6 +84,61 @@ async fn an_http_2_connection_without_a_good_token_is_closed_when_it_has_been_id
     assert!(closed.is_ok(), "still open after an hour");
     let patience = begin.elapsed();
     let bounds = limits::STRANGER_IDLE..=limits::STRANGER_IDLE + Duration::from_secs(1);
+    assert!(bounds.contains(&patience), "{patience:?}");
+}
+
+/// A client's end of a connection, which hears nothing any more once it is deaf: as of one that has gone without a word.
+struct Hearing {
+    stream: TcpStream,
+    is_deaf: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Hearing {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.is_deaf.load(Ordering::SeqCst) {
+            true => Poll::Pending,
+            false => Pin::new(&mut self.stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Hearing {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[tokio::test]
+async fn a_member_s_http_2_connection_is_closed_when_nobody_answers_whether_it_lives() {
+    let relay = TestRelay::start().await;
+    let alice = relay.session(&Agent::alice()).await;
+    let stream = std::net::TcpStream::connect(relay.relay.address()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let mut end = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
+    let is_deaf = Arc::<AtomicBool>::default();
+    let hearing = Hearing { stream: TcpStream::from_std(stream).unwrap(), is_deaf: is_deaf.clone() };
+    let (mut client, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(hearing)).await.unwrap();
+    let _connection = tokio::spawn(connection);
+    let path = "/messaging/receive";
+    let mut request = Request::get(format!("{}{path}", relay.origin)).body(Body::empty()).unwrap();
+    request.headers_mut().extend(alice.headers("GET", path));
+    assert_eq!(client.send_request(request).await.unwrap().status(), StatusCode::OK);
+    is_deaf.store(true, Ordering::SeqCst);
+    tokio::time::pause();
+    let begin = Instant::now();
+    let closed = async { while end.read(&mut [0; 1_024]).await.is_ok_and(|bytes| bytes > 0) {} };
+    let closed = tokio::time::timeout(Duration::from_secs(3_600), closed).await;
+    assert!(closed.is_ok(), "still open after an hour");
+    let patience = begin.elapsed();
+    let bounds = limits::KEEP_ALIVE_TIMEOUT..=limits::KEEP_ALIVE + limits::KEEP_ALIVE_TIMEOUT + Duration::from_secs(1);
     assert!(bounds.contains(&patience), "{patience:?}");
 }
 
