@@ -40,6 +40,22 @@ pub(crate) fn take_sealed() -> Vec<KeyAndNonce> {
     SEALED.take()
 }
 
+thread_local! {
+    static WIPED: RefCell<usize> = const { RefCell::new(0) };
+}
+
+/// Takes note of a secret that was overwritten.
+pub(crate) fn note_wiped(bytes: &[u8]) {
+    assert!(bytes.iter().all(|byte| *byte == 0), "something is left of it");
+    // Where the thread ends there is nobody to tell.
+    let _ = WIPED.try_with(|wiped| *wiped.borrow_mut() += 1);
+}
+
+/// How many secrets were wiped in this test since it was last asked.
+pub(crate) fn take_wiped() -> usize {
+    WIPED.take()
+}
+
 /// Primitives that give the same from the same seed, ML-KEM by another implementation than production's.
 #[derive(Debug)]
 pub(crate) struct SeededPrimitives {
