@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{SessionId, limits, testing::take_sealed};
 
+/// What an end has sealed in a session, in that order, and whether it is a message.
+type Life = Vec<(PartHash, bool)>;
+
 #[derive(Default)]
 pub(super) struct Witness {
     /// Whether the relay hides from everyone how far it has come with them.
@@ -20,9 +23,9 @@ pub(super) struct Witness {
     /// Message keys that were used again.
     pub(super) keys_repeated: usize,
     pub(super) texts: HashMap<MessageId, (Side, String)>,
-    /// What each end has sealed in a session, in that order, and whether it is a message; a list for each time that it made
-    /// its end of the session, of which there are two where a repeated opening makes one anew that was lost.
-    sealed: HashMap<(SessionId, Side), Vec<Vec<(PartHash, bool)>>>,
+    /// One for each time that an end made its end of a session: there are two where a repeated opening makes one anew that
+    /// was lost.
+    sealed: HashMap<(SessionId, Side), Vec<Life>>,
     keys_used: HashMap<[u8; 32], HashSet<[u8; 12]>>,
     /// Sessions that an end had, and lost: by age, by number, by accident, or with a store that a copy took the place of.
     gone: HashSet<(Side, SessionId)>,
