@@ -1,20 +1,24 @@
-//! How a relay stores what an agent may read of a message (decision 031): the relay's word, which nobody can check.
+//! How a relay stores what an agent may read of a message (decision 031): the relay's word, which nobody can check. The JSON
+//! form is what `sealpost status --json` shows.
 
 use sealpost_api::v1;
+use serde::{Serialize, Serializer};
 
 use crate::{RelayError, limits, printable::printable};
 
 /// How a relay stores a message.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct StoredMessage {
     /// Its body; none if there is none, or no longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<StoredBody>,
     /// The part of its only recipient, while it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<StoredContent>,
 }
 
 /// How a body is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredBody {
     /// Bytes of the sealed body.
     pub length: u64,
@@ -25,7 +29,7 @@ pub struct StoredBody {
 }
 
 /// How a content lies in the block store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredContent {
     /// Bytes of the content.
     pub length: u64,
@@ -39,8 +43,14 @@ pub struct StoredContent {
     pub policy: String,
     /// Whether the ids name lists of blocks (CBLs), not the data blocks themselves.
     pub is_cbl: bool,
-    /// BLAKE3 of each stored block at the top.
+    /// BLAKE3 of each stored block at the top; hexadecimal in JSON.
+    #[serde(serialize_with = "hexadecimal")]
     pub block_ids: Vec<[u8; 32]>,
+}
+
+fn hexadecimal<S: Serializer>(ids: &[[u8; 32]], serializer: S) -> Result<S::Ok, S::Error> {
+    let digits = |id: &[u8; 32]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    serializer.collect_seq(ids.iter().map(digits))
 }
 
 impl TryFrom<v1::MessageContent> for StoredMessage {

@@ -2,6 +2,7 @@
 
 mod compressed;
 mod damaged;
+mod limits_of_uploads;
 
 use std::{
     io::Read,

@@ -232,20 +232,48 @@ async fn a_relay_starts_neither_on_a_backup_nor_on_an_emptied_ledger_nor_on_a_po
 
 #[tokio::test]
 async fn a_relay_whose_last_blocks_are_gone_says_what_to_do_and_goes_on_once_the_loss_is_accepted() {
+    a_loss_of_blocks_is_told_and_accepted(|blocks| {
+        let segments = fs::read_dir(blocks).unwrap().map(|entry| entry.unwrap().path());
+        let is_segment = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "segment");
+        fs::remove_file(segments.filter(is_segment).max().unwrap()).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_relay_whose_blocks_are_gone_with_their_folder_says_the_same_and_what_it_names_works() {
+    a_loss_of_blocks_is_told_and_accepted(|blocks| fs::remove_dir_all(blocks).unwrap()).await;
+}
+
+async fn a_loss_of_blocks_is_told_and_accepted(lose: impl FnOnce(&Path)) {
     let (mut relay, home, _, message) = relay_with_mail().await;
     relay.kill().await;
     let data_dir = relay.data_dir();
-    let segments = fs::read_dir(data_dir.join("blocks")).unwrap().map(|entry| entry.unwrap().path());
-    let is_segment = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "segment");
-    fs::remove_file(segments.filter(is_segment).max().unwrap()).unwrap();
-    let place = ["--data-dir", path(&data_dir), "--json"];
+    let backup = home.path().join("backup");
+    home.run(["backup", "--data-dir", path(&data_dir), "--to", path(&backup)]).await.succeeded();
+    let blocks = data_dir.join("blocks");
+    lose(&blocks);
+    let (place, was_there) = (["--data-dir", path(&data_dir), "--json"], blocks.exists());
+    let verify = async || {
+        let found = home.run(["blocks", "verify"].iter().chain(&place)).await.exited(1).document();
+        assert_eq!(found["lost_contents"].as_u64(), Some(1), "{found}");
+    };
+    verify().await;
+    home.run(["blocks", "stats"].iter().chain(&place)).await.succeeded();
+    assert_eq!(blocks.exists(), was_there, "whoever looks makes nothing");
     for command in [["serve", "--listen", "127.0.0.1:0"].as_slice(), &["blocks", "repair"], &["blocks", "gc"]] {
         let refused = home.run(command.iter().chain(&place)).await.exited(5);
         let told = error(&refused);
-        assert!(told.contains("sealpost restore") && told.contains("repair --accept-loss"), "{command:?}: {told}");
+        assert!(told.contains("they are gone, older, or were cut"), "{command:?}: {told}");
+        for advice in ["sealpost restore", "sealpost blocks verify", "sealpost blocks repair --accept-loss"] {
+            assert!(told.contains(advice), "{command:?}: {told}");
+        }
     }
-    let found = home.run(["blocks", "verify"].iter().chain(&place)).await.exited(1).document();
-    assert_eq!(found["lost_contents"].as_u64(), Some(1), "{found}");
+    // What is advised works.
+    verify().await;
+    let whole = home.path().join("whole");
+    home.run(["restore", "--from", path(&backup), "--data-dir", path(&whole)]).await.succeeded();
+    home.run(["blocks", "verify", "--data-dir", path(&whole)]).await.succeeded();
     home.run(["blocks", "repair", "--accept-loss", "--admin", "127.0.0.1:1"]).await.exited(2);
     let repaired = home.run(["blocks", "repair", "--accept-loss"].iter().chain(&place)).await.succeeded().document();
     assert_eq!(repaired["mended"][0]["kind"], "lost-content", "{repaired}");

@@ -272,6 +272,39 @@ mod tests {
         assert!(!base.path().join("b").exists(), "what is not durable takes nothing's place");
     }
 
+    /// Here the null device stands for the directory, and each name is a whole path: so it is the directory's flush that is
+    /// refused, and what is done before it is done.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_flush_reaches_the_directory_when_a_file_is_new_or_replaced() {
+        let base = tempfile::tempdir().unwrap();
+        let path = |name: &str| base.path().join(name).into_os_string().into_string().unwrap();
+        let files = || DiskFiles::as_they_are(Path::new("/dev/null"));
+        let new = files();
+        new.append(&path("a"), 0, b"bytes").unwrap();
+        for _ in 0..2 {
+            assert_eq!(
+                new.sync(&path("a")).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "until its name is flushed"
+            );
+        }
+        assert_eq!(new.replace(&path("b"), b"bytes").unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(fs::read(path("b")).unwrap(), b"bytes", "a name is flushed once the file has it");
+        let old = files();
+        old.append(&path("a"), 5, b"more").unwrap();
+        old.sync(&path("a")).unwrap();
+    }
+
+    /// The kernel's own directories refuse to be flushed, too.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_flush_reaches_the_directory_that_is_opened() {
+        let directory = Path::new("/proc/self/ns");
+        DiskFiles::as_they_are(directory).tidy_up().unwrap();
+        assert_eq!(DiskFiles::open(directory).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
     #[test]
     fn what_a_crash_left_unfinished_is_swept_away() {
         let base = tempfile::tempdir().unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Objects cannot grow, so a file that is appended to is a row of parts, `name/offset`, each uploaded whole by a flush
 //! or when [`limits::OBJECT_PART`] bytes have gathered; a file that is replaced is one part. A part is there or it is
-//! not: nothing is torn. What was appended and not flushed is in memory only.
+//! not: nothing is torn. What was appended and not flushed is in memory only. So is the part that was overwritten last: many
+//! small changes of it are one upload.
 //!
 //! Whoever opens the same prefix twice at once loses data: an object store has no lock that a crash lifts.
 
@@ -40,10 +41,18 @@ struct Window {
 }
 
 /// A file: its uploaded parts by offset, and what follows them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Parts {
     uploaded: BTreeMap<u64, u64>,
+    /// One of them, as it is to be uploaded anew.
+    overwritten: Option<Overwritten>,
     pending: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Overwritten {
+    start: u64,
+    bytes: Vec<u8>,
 }
 
 impl Parts {
@@ -136,6 +145,25 @@ impl ObjectFiles {
         }
     }
 
+    /// The part, whole, to be overwritten; another that was is uploaded before.
+    fn to_overwrite<'a>(&self, name: &str, parts: &'a mut Parts, part: Range<u64>) -> io::Result<&'a mut Vec<u8>> {
+        if parts.overwritten.as_ref().is_none_or(|known| known.start != part.start) {
+            self.upload_overwritten(name, parts)?;
+            let bytes = self.download(name, part.clone(), part.clone())?.to_vec();
+            parts.overwritten = Some(Overwritten { start: part.start, bytes });
+        }
+        let known = parts.overwritten.as_mut().map(|known| &mut known.bytes);
+        known.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn upload_overwritten(&self, name: &str, parts: &mut Parts) -> io::Result<()> {
+        if let Some(Overwritten { start, bytes }) = &parts.overwritten {
+            self.upload(name, *start, bytes.clone())?;
+            parts.overwritten = None;
+        }
+        Ok(())
+    }
+
     fn upload_pending(&self, name: &str, parts: &mut Parts) -> io::Result<()> {
         if !parts.pending.is_empty() {
             let offset = parts.uploaded_end();
@@ -166,16 +194,24 @@ impl Files for ObjectFiles {
     }
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let parts = self.files().get(name).cloned().ok_or(io::ErrorKind::NotFound)?;
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= parts.end());
-        let wanted = offset..end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let pending = (parts.uploaded_end(), parts.pending.as_slice());
-        for part in parts.touched(&wanted) {
+        let (wanted, uploaded) = {
+            let files = self.files();
+            let parts = files.get(name).ok_or(io::ErrorKind::NotFound)?;
+            let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= parts.end());
+            let wanted = offset..end.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let mut uploaded = parts.touched(&wanted);
+            if let Some(Overwritten { start, bytes }) = &parts.overwritten {
+                uploaded.retain(|part| part.start != *start);
+                copy(buffer, offset, *start, bytes);
+            }
+            copy(buffer, offset, parts.uploaded_end(), &parts.pending);
+            (wanted, uploaded)
+        };
+        for part in uploaded {
             let range = wanted.start.max(part.start)..wanted.end.min(part.end);
             let bytes = self.download(name, part, range.clone())?;
             copy(buffer, offset, range.start, &bytes);
         }
-        copy(buffer, offset, pending.0, pending.1);
         Ok(())
     }
 
@@ -185,9 +221,8 @@ impl Files for ObjectFiles {
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= parts.end());
         let range = offset..end.ok_or(io::ErrorKind::UnexpectedEof)?;
         for part in parts.touched(&range) {
-            let mut whole = self.download(name, part.clone(), part.clone())?.to_vec();
-            copy(&mut whole, part.start, offset, bytes);
-            self.upload(name, part.start, whole)?;
+            let start = part.start;
+            copy(self.to_overwrite(name, parts, part)?, start, offset, bytes);
         }
         let start = parts.uploaded_end();
         copy(&mut parts.pending, start, offset, bytes);
@@ -197,6 +232,7 @@ impl Files for ObjectFiles {
     fn sync(&self, name: &str) -> io::Result<()> {
         let mut files = self.files();
         let parts = files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        self.upload_overwritten(name, parts)?;
         self.upload_pending(name, parts)
     }
 
@@ -207,7 +243,7 @@ impl Files for ObjectFiles {
             files.get(name).into_iter().flat_map(|parts| parts.uploaded.keys().copied()).filter(|at| *at > 0).collect();
         others.into_iter().try_for_each(|offset| self.delete(name, offset))?;
         self.upload(name, 0, bytes.to_vec())?;
-        let parts = Parts { uploaded: BTreeMap::from([(0, bytes.len() as u64)]), pending: Vec::new() };
+        let parts = Parts { uploaded: BTreeMap::from([(0, bytes.len() as u64)]), ..Parts::default() };
         files.insert(name.to_owned(), parts);
         Ok(())
     }

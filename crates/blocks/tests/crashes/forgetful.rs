@@ -1,30 +1,35 @@
-//! Files that forget, in a crash, what was not flushed.
+//! Files that forget, in a crash, what was not flushed: kept in memory, or in a real folder.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Mutex,
+        Arc, Mutex, MutexGuard, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use sealpost_blocks::Files;
+use sealpost_blocks::{Files, MemoryFiles};
+
+use crate::tearing::read_file;
 
 /// What a medium writes at once.
 const SECTOR: usize = 512;
 
-#[derive(Debug, Clone, Default)]
+/// What is known of a file beside what it is now, which the files below tell.
+#[derive(Debug, Default)]
 struct File {
     /// What a crash leaves for certain; `None` if not even the name is durable.
     durable: Option<Vec<u8>>,
-    now: Vec<u8>,
-    is_removed: bool,
+    /// What it was when it was removed: a crash may undo that.
+    removed: Option<Vec<u8>>,
 }
 
 /// Files of which a crash keeps what was flushed, and any sectors of the rest.
-#[derive(Debug, Default)]
 pub(crate) struct ForgetfulFiles {
+    /// Opens the files below, as a process does that starts.
+    open: Box<dyn Fn() -> Arc<dyn Files> + Send + Sync>,
+    below: RwLock<Arc<dyn Files>>,
     files: Mutex<BTreeMap<String, File>>,
     /// Calls that change something until the power fails; then they fail too.
     power: AtomicU64,
@@ -35,8 +40,22 @@ pub(crate) struct ForgetfulFiles {
 }
 
 impl ForgetfulFiles {
+    /// None yet, in memory.
     pub(crate) fn new() -> Self {
-        Self { power: AtomicU64::new(u64::MAX), ..Self::default() }
+        let files: Arc<dyn Files> = Arc::new(MemoryFiles::default());
+        Self::over(move || Arc::clone(&files))
+    }
+
+    /// None yet, where `open` leads to each time.
+    pub(crate) fn over(open: impl Fn() -> Arc<dyn Files> + Send + Sync + 'static) -> Self {
+        Self {
+            below: RwLock::new(open()),
+            open: Box::new(open),
+            files: Mutex::default(),
+            power: AtomicU64::new(u64::MAX),
+            is_out: AtomicBool::new(false),
+            removed: Mutex::default(),
+        }
     }
 
     /// After this many more changes nothing works until the next [`ForgetfulFiles::crash`].
@@ -56,9 +75,9 @@ impl ForgetfulFiles {
 
     /// The files whose names end so, with their bytes.
     pub(crate) fn named(&self, end: &str) -> Vec<(String, Vec<u8>)> {
-        let files = self.files.lock().unwrap();
-        let there = files.iter().filter(|(name, file)| name.ends_with(end) && !file.is_removed);
-        there.map(|(name, file)| (name.clone(), file.now.clone())).collect()
+        let below = self.below();
+        let names = below.list().unwrap().into_iter().map(|(name, _)| name).filter(|name| name.ends_with(end));
+        names.map(|name| (name.clone(), read_file(&*below, &name))).collect()
     }
 
     /// Takes what the medium may still hold of files that were removed.
@@ -68,18 +87,41 @@ impl ForgetfulFiles {
 
     /// The power fails, and returns.
     pub(crate) fn crash(&self, random: &mut fastrand::Rng) {
-        let mut files = self.files.lock().unwrap();
-        for file in files.values_mut() {
+        let below = self.below();
+        self.files().retain(|name, file| {
             let is_kept = file.durable.is_some() || random.bool();
-            let before = file.durable.clone().unwrap_or_default();
-            file.is_removed &= random.bool();
-            let after = torn(&before, &file.now, random);
-            file.durable = (is_kept && !file.is_removed).then(|| after.clone());
-            file.now = after;
-        }
-        files.retain(|_, file| file.durable.is_some());
+            let before = file.durable.take().unwrap_or_default();
+            let stays_removed = random.bool();
+            let (now, is_there) = match file.removed.take() {
+                None => (read_file(&*below, name), true),
+                Some(removed) => (removed, !stays_removed),
+            };
+            let after = torn(&before, &now, random);
+            if is_kept && is_there {
+                below.replace(name, &after).unwrap();
+                file.durable = Some(after);
+            } else {
+                below.remove(name).unwrap();
+            }
+            file.durable.is_some()
+        });
+        drop(below);
+        self.kill();
+    }
+
+    /// The process ends wherever it is, and another opens the files: nothing is forgotten, and nothing more durable.
+    pub(crate) fn kill(&self) {
         self.power.store(u64::MAX, Ordering::SeqCst);
         self.is_out.store(false, Ordering::SeqCst);
+        *self.below.write().unwrap() = (self.open)();
+    }
+
+    fn below(&self) -> Arc<dyn Files> {
+        Arc::clone(&self.below.read().unwrap())
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<String, File>> {
+        self.files.lock().unwrap()
     }
 
     fn change(&self) -> io::Result<()> {
@@ -110,63 +152,56 @@ fn torn(before: &[u8], now: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 
 impl Files for ForgetfulFiles {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        let files = self.files.lock().unwrap();
-        let there = files.iter().filter(|(_, file)| !file.is_removed);
-        Ok(there.map(|(name, file)| (name.clone(), file.now.len() as u64)).collect())
+        self.below().list()
     }
 
     fn append(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.change()?;
-        let mut files = self.files.lock().unwrap();
+        let mut files = self.files();
+        self.below().append(name, offset, bytes)?;
         let file = files.entry(name.to_owned()).or_default();
-        if std::mem::take(&mut file.is_removed) {
+        if file.removed.is_some() {
             *file = File::default();
         }
-        if file.now.len() as u64 != offset {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        file.now.extend_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let files = self.files.lock().unwrap();
-        let file = files.get(name).filter(|file| !file.is_removed).ok_or(io::ErrorKind::NotFound)?;
-        let bytes = file.now.get(offset as usize..).and_then(|bytes| bytes.get(..buffer.len()));
-        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        self.below().read(name, offset, buffer)
     }
 
     fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.change()?;
-        let mut files = self.files.lock().unwrap();
-        let file = files.get_mut(name).filter(|file| !file.is_removed).ok_or(io::ErrorKind::NotFound)?;
-        let part = file.now.get_mut(offset as usize..).and_then(|part| part.get_mut(..bytes.len()));
-        part.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
-        Ok(())
+        let _held = self.files();
+        self.below().overwrite(name, offset, bytes)
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
         self.change()?;
-        let mut files = self.files.lock().unwrap();
-        let file = files.get_mut(name).filter(|file| !file.is_removed).ok_or(io::ErrorKind::NotFound)?;
-        file.durable = Some(file.now.clone());
+        let mut files = self.files();
+        let below = self.below();
+        below.sync(name)?;
+        files.entry(name.to_owned()).or_default().durable = Some(read_file(&*below, name));
         Ok(())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.change()?;
-        let file = File { durable: Some(bytes.to_vec()), now: bytes.to_vec(), is_removed: false };
-        self.files.lock().unwrap().insert(name.to_owned(), file);
+        let mut files = self.files();
+        self.below().replace(name, bytes)?;
+        files.insert(name.to_owned(), File { durable: Some(bytes.to_vec()), removed: None });
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.change()?;
-        if let Some(file) = self.files.lock().unwrap().get_mut(name).filter(|file| !file.is_removed) {
-            file.is_removed = true;
-            self.removed.lock().unwrap().extend(file.durable.clone().into_iter().chain([file.now.clone()]));
+        let mut files = self.files();
+        let below = self.below();
+        if let Some(file) = files.get_mut(name).filter(|file| file.removed.is_none()) {
+            let now = read_file(&*below, name);
+            self.removed.lock().unwrap().extend(file.durable.clone().into_iter().chain([now.clone()]));
+            file.removed = Some(now);
         }
-        Ok(())
+        below.remove(name)
     }
 }

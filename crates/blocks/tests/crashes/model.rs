@@ -1,9 +1,10 @@
-//! Random create, read, delete, shred, compact, collect and crash, against a map of what must be there, and what must not.
+//! Random create, read, delete, shred, compact, collect and crash, against a map of what must be there, and what must not:
+//! over files in memory, and over those of a real folder.
 
 use std::{collections::BTreeMap, error::Error, sync::Arc};
 
 use sealpost_blocks::{
-    BlockHandle, BlockStore, ContentOptions, DurableMark, Recovery, Selection, TupleSize, WhiteningPolicy,
+    BlockHandle, BlockStore, ContentOptions, DiskFiles, DurableMark, Recovery, Selection, TupleSize, WhiteningPolicy,
     conformance::{NOW, content, keys},
 };
 
@@ -34,6 +35,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 struct Run {
     random: fastrand::Rng,
     files: Arc<ForgetfulFiles>,
+    /// Whether the process may be killed as well, with the power on.
+    is_killed: bool,
     ledger: Ledger,
     next: u64,
     /// What was shredded, and said to be gone.
@@ -165,11 +168,22 @@ impl Run {
     }
 }
 
-fn run(seed: u64, crashes: usize) {
+fn run_in_memory(seed: u64, crashes: usize) {
+    run(seed, crashes, ForgetfulFiles::new(), false);
+}
+
+/// Every file is a real one, and whoever starts after a crash opens the folder anew.
+fn run_on_disk(seed: u64, crashes: usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let files = ForgetfulFiles::over(move || Arc::new(DiskFiles::open(&path).unwrap()));
+    run(seed, crashes, files, true);
+}
+
+fn run(seed: u64, crashes: usize, files: ForgetfulFiles, is_killed: bool) {
     eprintln!("seed {seed}");
-    let files = Arc::new(ForgetfulFiles::new());
-    let (random, next) = (fastrand::Rng::with_seed(seed), seed << 32);
-    let mut run = Run { random, files, ledger: Ledger::default(), next, gone: Footprint::default() };
+    let (random, next, files) = (fastrand::Rng::with_seed(seed), seed << 32, Arc::new(files));
+    let mut run = Run { random, files, is_killed, ledger: Ledger::default(), next, gone: Footprint::default() };
     for _ in 0..crashes {
         let store = run.open();
         run.check_everything(&store);
@@ -190,7 +204,11 @@ fn run(seed: u64, crashes: usize) {
         } else {
             drop(store);
         }
-        run.files.crash(&mut run.random);
+        if run.is_killed && run.random.bool() {
+            run.files.kill()
+        } else {
+            run.files.crash(&mut run.random)
+        }
         run.check_random_blocks();
     }
     let store = run.open();
@@ -205,19 +223,34 @@ fn run(seed: u64, crashes: usize) {
     assert!(stats.live_bytes - stats.pool_bytes < 5 * least + (1 << 20), "nothing leaks: {stats:?} for {least}");
 }
 
+/// Where the seeds begin.
+fn first_seed() -> u64 {
+    let given = std::env::var("SEALPOST_TEST_SEED").ok();
+    given.map_or_else(|| fastrand::u64(0..1 << 20), |seed| seed.parse().unwrap())
+}
+
 #[test]
 fn what_is_acknowledged_survives_every_crash_and_nothing_leaks() {
-    let first: u64 =
-        std::env::var("SEALPOST_TEST_SEED").map_or_else(|_| fastrand::u64(0..1 << 20), |seed| seed.parse().unwrap());
+    let first = first_seed();
     for seed in 0..6 {
-        run(first + seed, 10);
+        run_in_memory(first + seed, 10);
     }
+}
+
+#[test]
+fn what_is_acknowledged_survives_every_crash_on_a_disk_and_nothing_leaks() {
+    let first = first_seed();
+    std::thread::scope(|threads| {
+        for seed in 0..4 {
+            threads.spawn(move || run_on_disk(first + seed, 8));
+        }
+    });
 }
 
 /// Each of them lost a content, told of damage where there was none, or left a random block in a file that was removed.
 #[test]
 fn seeds_that_once_failed_fail_no_more() {
     for seed in [22_027, 410_180, 870_924, 959_005, 512_343, 3_000_093, 3_000_147] {
-        run(seed, 10);
+        run_in_memory(seed, 10);
     }
 }

@@ -32,6 +32,15 @@ impl Runs {
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
+
+    /// All of them, one after the other; [`Runs::from_bytes`] reads them.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flatten().copied().collect()
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.chunks(RUN).map(|run| run.try_into().unwrap()).collect())
+    }
 }
 
 /// What a content has in the store for itself.

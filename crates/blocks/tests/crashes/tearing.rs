@@ -23,7 +23,7 @@ fn on_disk() -> (Arc<dyn Files>, Option<TempDir>) {
 
 const POLICIES: [WhiteningPolicy; 2] = [WhiteningPolicy::Pooled, WhiteningPolicy::Fresh];
 
-fn read_file(files: &dyn Files, name: &str) -> Vec<u8> {
+pub(crate) fn read_file(files: &dyn Files, name: &str) -> Vec<u8> {
     let length = files.list().unwrap().into_iter().find(|(other, _)| other == name).unwrap().1;
     let mut bytes = vec![0; length as usize];
     files.read(name, 0, &mut bytes).unwrap();

@@ -1,6 +1,6 @@
 //! `sealpost status`: what became of a message, recipient by recipient.
 
-use sealpost_agent::{LocalState, ProvenStatus, RelayError, StoredBody, StoredContent, StoredMessage, SystemClock};
+use sealpost_agent::{LocalState, ProvenStatus, RelayError, StoredContent, StoredMessage, SystemClock};
 use sealpost_protocol::{Clock, ErrorCode, Timestamp};
 use serde::Serialize;
 
@@ -30,40 +30,7 @@ struct Shown {
     recipients: Vec<ShownDelivery>,
     /// How the relay stores what the sender may read of it, while it does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<ShownContent>,
-}
-
-#[derive(Serialize)]
-struct ShownContent {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<ShownBody>,
-    /// The part of the only recipient.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<ShownBlocks>,
-}
-
-#[derive(Serialize)]
-struct ShownBody {
-    /// Bytes of the sealed body.
-    length: u64,
-    /// Contents that it is stored as.
-    pieces: u64,
-    /// The first of them, at most 16.
-    contents: Vec<ShownBlocks>,
-}
-
-#[derive(Serialize)]
-struct ShownBlocks {
-    length: u64,
-    padded_length: u64,
-    block_size: u32,
-    tuple_size: u32,
-    /// "pooled" or "fresh": whose the random blocks are.
-    policy: String,
-    /// Whether the ids name lists of blocks.
-    is_cbl: bool,
-    /// In hexadecimal.
-    block_ids: Vec<String>,
+    content: Option<StoredMessage>,
 }
 
 #[derive(Serialize)]
@@ -108,7 +75,7 @@ pub(crate) async fn run(context: &Context, status: Status) -> Result<(), Failure
         recipients.push(ShownDelivery { renewing, ..ShownDelivery::new(delivery, name) });
     }
     let as_of = found.outdated.as_ref().map(|(_, asked)| asked.to_string());
-    let (id, content) = (found.id.to_string(), found.content.map(ShownContent::from));
+    let (id, content) = (found.id.to_string(), found.content);
     let shown = Shown { id, state, accepted_at, reason, behind, as_of, recipients, content };
     let printed = output::print(context.json, &shown, || shown.to_text());
     events::tell(context, &agent).await?;
@@ -154,51 +121,21 @@ impl ShownDelivery {
     }
 }
 
-impl From<StoredMessage> for ShownContent {
-    fn from(StoredMessage { body, part }: StoredMessage) -> Self {
-        Self { body: body.map(ShownBody::from), part: part.map(ShownBlocks::from) }
-    }
+/// One line each, without the ids.
+fn stored_as_lines(StoredMessage { body, part }: &StoredMessage) -> Vec<String> {
+    let body = body.as_ref().map(|body| {
+        let first = body.contents.first().map(|first| format!(", {}", stored_as_text(first))).unwrap_or_default();
+        let pieces = if body.pieces == 1 { "1 piece".to_owned() } else { format!("{} pieces", body.pieces) };
+        format!("  body: {} bytes in {pieces}{first}", body.length)
+    });
+    let part = part.as_ref().map(|part| format!("  part: {} bytes, {}", part.length, stored_as_text(part)));
+    body.into_iter().chain(part).collect()
 }
 
-impl From<StoredBody> for ShownBody {
-    fn from(StoredBody { length, pieces, contents }: StoredBody) -> Self {
-        Self { length, pieces, contents: contents.into_iter().map(ShownBlocks::from).collect() }
-    }
-}
-
-impl From<StoredContent> for ShownBlocks {
-    fn from(content: StoredContent) -> Self {
-        let hexadecimal = |id: &[u8; 32]| id.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self {
-            length: content.length,
-            padded_length: content.padded_length,
-            block_size: content.block_size,
-            tuple_size: content.tuple_size,
-            policy: content.policy,
-            is_cbl: content.is_cbl,
-            block_ids: content.block_ids.iter().map(hexadecimal).collect(),
-        }
-    }
-}
-
-impl ShownContent {
-    /// One line each, without the ids.
-    fn to_lines(&self) -> Vec<String> {
-        let body = self.body.as_ref().map(|body| {
-            let first = body.contents.first().map(|first| format!(", {}", first.to_text())).unwrap_or_default();
-            let pieces = if body.pieces == 1 { "1 piece".to_owned() } else { format!("{} pieces", body.pieces) };
-            format!("  body: {} bytes in {pieces}{first}", body.length)
-        });
-        let part = self.part.as_ref().map(|part| format!("  part: {} bytes, {}", part.length, part.to_text()));
-        body.into_iter().chain(part).collect()
-    }
-}
-
-impl ShownBlocks {
-    fn to_text(&self) -> String {
-        let list = if self.is_cbl { " listed in a CBL" } else { "" };
-        format!("{} whitened in blocks of {} bytes{list}, tuples of {}", self.policy, self.block_size, self.tuple_size)
-    }
+fn stored_as_text(content: &StoredContent) -> String {
+    let StoredContent { policy, block_size, tuple_size, is_cbl, .. } = content;
+    let list = if *is_cbl { " listed in a CBL" } else { "" };
+    format!("{policy} whitened in blocks of {block_size} bytes{list}, tuples of {tuple_size}")
 }
 
 impl Shown {
@@ -225,7 +162,7 @@ impl Shown {
             ];
             lines.extend(times.iter().filter_map(|(name, time)| Some(format!("    {name:<13} {}", (*time)?))));
         }
-        lines.extend(self.content.iter().flat_map(ShownContent::to_lines));
+        lines.extend(self.content.iter().flat_map(stored_as_lines));
         lines.join("\n")
     }
 }

@@ -6,6 +6,7 @@ mod queries;
 mod receipts;
 mod sending;
 mod tokens;
+mod upload_quota;
 mod uploads;
 
 use std::fmt::Write;

@@ -1,6 +1,6 @@
 //! A relay for one test.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use reqwest::header::HeaderMap;
@@ -36,6 +36,14 @@ impl TestRelay {
         let (data_dir, clock) = (tempfile::tempdir().unwrap(), Arc::<HandClock>::default());
         let relay = Relay::start_with_clock(config(&data_dir), clock.clone()).await.unwrap();
         Self { origin: format!("http://{}", relay.address()), relay, clock, data_dir }
+    }
+
+    /// Lets time pass by every clock, the one that does not jump included; tokens and connections end with it.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
     }
 
     /// A new HTTP/2 connection.

@@ -1,14 +1,20 @@
 //! Bodies that come before their message, and go out again, piece by piece.
 
+use std::time::Duration;
+
 use sealpost_api::v1::{self, messages_client::MessagesClient, uploads_client::UploadsClient};
-use sealpost_core::conformance::{Agent, Letter};
-use sealpost_protocol::{ErrorCode, UploadId, limits};
+use sealpost_core::{
+    conformance::{Agent, Letter},
+    limits::UPLOAD_LIFE,
+};
+use sealpost_protocol::{Clock, ErrorCode, UploadId, limits};
 use serde_json::json;
 use tonic::{Request, metadata::MetadataMap};
 
 use super::{
     session::Session,
     test_relay::{TestRelay, send_request},
+    wire::{Wire, rest_answer},
 };
 
 const ID: UploadId = UploadId([1; 16]);
@@ -38,6 +44,22 @@ pub(crate) fn authorized<T>(session: &Session, path: &str, message: T) -> Reques
     let mut request = Request::new(message);
     *request.metadata_mut() = MetadataMap::from_headers(session.headers("POST", &format!("/sealpost.v1.{path}")));
     request
+}
+
+/// Lets go of an upload.
+pub(crate) async fn cancel(wire: &Wire, session: &Session, id: UploadId) {
+    match wire {
+        Wire::Grpc(channel) => {
+            let request = v1::UploadRequest { upload_id: id.to_string() };
+            let call = authorized(session, "Uploads/Cancel", request);
+            UploadsClient::new(channel.clone()).cancel(call).await.unwrap();
+        }
+        Wire::Rest(client) => {
+            let path = format!("/api/uploads/{id}");
+            let request = client.delete(format!("{}{path}", session.origin)).headers(session.headers("DELETE", &path));
+            rest_answer(request.send().await.unwrap()).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -121,13 +143,71 @@ async fn a_stream_of_pieces_ends_with_the_first_that_is_refused() {
 async fn an_upload_is_cancelled() {
     let relay = TestRelay::start().await;
     let alice = relay.member(&Agent::alice()).await;
-    relay.rest().ask(&alice, begin()).await.unwrap();
-    relay.rest().ask(&alice, append(1)).await.unwrap();
-    let path = format!("/api/uploads/{ID}");
-    let client = reqwest::Client::new();
-    let cancel = || client.delete(format!("{}{path}", alice.origin)).headers(alice.headers("DELETE", &path)).send();
-    assert_eq!(cancel().await.unwrap().status(), 200);
-    assert_eq!(cancel().await.unwrap().status(), 200, "what is not there is no error");
-    let refused = relay.rest().ask(&alice, v1::UploadRequest { upload_id: ID.to_string() }).await.unwrap_err();
-    assert_eq!(refused.code, ErrorCode::NotFound);
+    for wire in relay.wires().await {
+        wire.ask(&alice, begin()).await.unwrap();
+        wire.ask(&alice, append(1)).await.unwrap();
+        cancel(&wire, &alice, ID).await;
+        cancel(&wire, &alice, ID).await; // what is not there is no error
+        let refused = wire.ask(&alice, v1::UploadRequest { upload_id: ID.to_string() }).await.unwrap_err();
+        assert_eq!(refused.code, ErrorCode::NotFound);
+    }
+}
+
+/// Asks until the relay, which goes through what has expired by itself, has made room.
+async fn begin_when_there_is_room(wire: &Wire, session: &Session, number: u8) {
+    let upload_id = UploadId([number; 16]).to_string();
+    let begun = async {
+        while let Err(refused) =
+            wire.ask(session, v1::BeginUploadRequest { upload_id: upload_id.clone(), ..begin() }).await
+        {
+            assert_eq!(refused.code, ErrorCode::QuotaExceeded);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.expect("room for an upload");
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_go_on_expires_and_makes_room() {
+    let relay = TestRelay::start().await;
+    let alice = relay.member(&Agent::alice()).await;
+    relay.member(&Agent::bob()).await;
+    let most = u8::try_from(sealpost_core::limits::UPLOADS).unwrap();
+    for number in 1..=most {
+        begin_when_there_is_room(&relay.rest(), &alice, number).await;
+    }
+    relay.pass(UPLOAD_LIFE / 2).await;
+    let alice = relay.session(&Agent::alice()).await;
+    for (wire, place) in relay.wires().await.iter().zip([0, 1]) {
+        wire.ask(&alice, append(place)).await.unwrap();
+    }
+    relay.pass(UPLOAD_LIFE / 2).await;
+    let (rest, alice) = (relay.rest(), relay.session(&Agent::alice()).await);
+    // All but the one that went on are gone.
+    for number in most + 1..2 * most {
+        begin_when_there_is_room(&rest, &alice, number).await;
+    }
+    let one_more = || v1::BeginUploadRequest { upload_id: UploadId([99; 16]).to_string(), ..begin() };
+    for wire in relay.wires().await {
+        assert_eq!(wire.ask(&alice, one_more()).await.unwrap_err().code, ErrorCode::QuotaExceeded);
+        let missing =
+            wire.ask(&alice, v1::UploadRequest { upload_id: ID.to_string() }).await.unwrap()["missing"].clone();
+        assert_eq!(missing, json!([{ "offset": 2_097_152, "length": 5 }]));
+    }
+    rest.ask(&alice, append(2)).await.unwrap();
+    let lasting = letter().expires(relay.clock.now().saturating_add(2 * UPLOAD_LIFE));
+    rest.ask(&alice, send_request(&lasting)).await.unwrap();
+
+    begin_when_there_is_room(&rest, &alice, 100).await;
+    relay.pass(UPLOAD_LIFE).await;
+    let (alice, bob) = (relay.session(&Agent::alice()).await, relay.session(&Agent::bob()).await);
+    for wire in relay.wires().await {
+        let gone = v1::UploadRequest { upload_id: UploadId([100; 16]).to_string() };
+        assert_eq!(wire.ask(&alice, gone).await.unwrap_err().code, ErrorCode::NotFound);
+        let late = v1::AppendRequest { upload_id: UploadId([100; 16]).to_string(), ..append(0) };
+        assert_eq!(wire.ask(&alice, late).await.unwrap_err().code, ErrorCode::NotFound);
+        let message = letter().message();
+        let (sender, message_id) = (message.sender.to_string(), message.id.to_string());
+        let body = v1::GetBodyRequest { sender, message_id, offset: 2 * limits::BODY_PIECE };
+        assert_eq!(wire.ask(&bob, body).await.unwrap()["body"], "BwcHBwc=", "what was sent stays");
+    }
 }

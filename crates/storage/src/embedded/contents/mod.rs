@@ -19,7 +19,9 @@ mod worker;
 use std::{error::Error, fmt, io, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use sealpost_blocks::{BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, ReadError, UntouchedFiles};
+use sealpost_blocks::{
+    BlockError, BlockHandle, BlockStore, DiskFiles, DurableMark, Files, MemoryFiles, ReadError, UntouchedFiles,
+};
 use sealpost_core::ports::{BackendError, ContentForm, ContentHandle, ContentPolicy, Contents, StoredContents};
 use sealpost_protocol::{Clock, Signer};
 use thiserror::Error;
@@ -59,8 +61,8 @@ pub enum OpenContentsError {
     Ledger(#[from] BackendError),
     /// Ledger and blocks are not of one time.
     #[error(
-        "the blocks in {} end before what the ledger beside them has accepted: they are older, or were cut; put back both \
-         from one backup with `sealpost restore`. Without a backup, `sealpost blocks verify` tells what is lost, and \
+        "the blocks in {} end before what the ledger beside them has accepted: they are gone, older, or were cut; put back \
+         both from one backup with `sealpost restore`. Without a backup, `sealpost blocks verify` tells what is lost, and \
          `sealpost blocks repair --accept-loss` keeps the rest and has those messages fail as lost",
         directory.display()
     )]
@@ -124,15 +126,20 @@ impl EmbeddedContents {
     }
 
     /// As [`EmbeddedContents::open`], but whatever is done stays in memory, and the files are as they were; so a loss costs
-    /// nothing.
+    /// nothing, that of the whole folder included.
     pub(super) async fn look(
         ledger: Arc<Store>,
         data_directory: PathBuf,
         node: Arc<dyn Signer + Send + Sync>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenContentsError> {
-        let files = DiskFiles::as_they_are(&data_directory.join(DIRECTORY));
-        let files = Arc::new(UntouchedFiles::new(Arc::new(files)));
+        let directory = data_directory.join(DIRECTORY);
+        let below: Arc<dyn Files> = match directory.try_exists() {
+            Ok(true) => Arc::new(DiskFiles::as_they_are(&directory)),
+            Ok(false) => Arc::new(MemoryFiles::default()),
+            Err(source) => return Err(OpenContentsError::Io { directory, source }),
+        };
+        let files = Arc::new(UntouchedFiles::new(below));
         Self::open_in(files, ledger, data_directory, node, clock, Loss::Accepted).await
     }
 
