@@ -74,7 +74,8 @@ pub const OPEN_FILES: usize = 128;
 /// Bytes read at once when a whole segment is looked through.
 pub const SCAN: usize = 1 << 20;
 
-/// Bytes of one object that holds a part of a segment: what a flush uploads at once, and what memory holds of it before.
+/// Bytes of one object that holds a part of a segment: what a flush uploads at once, and what memory holds of it before; and as
+/// much again of the part that was overwritten last.
 pub const OBJECT_PART: usize = 16 << 20;
 
 /// Bytes of a compressed content that are decompressed at once on the way to where a range begins; they lie on the stack.

@@ -81,6 +81,15 @@ pub fn bytes_inside_a_file_are_replaced(open: &Opener) {
     assert_eq!(read(&*files, "a", 0, 13), b"012xyz67....c");
     assert_eq!(files.overwrite("a", 10, b"----").unwrap_err().kind(), ErrorKind::UnexpectedEof);
     assert_eq!(read(&*files, "a", 0, 13), b"012xyz67....c");
+    files.append("b", 0, b"another").unwrap();
+    files.sync("b").unwrap();
+    for (name, with) in [("b", b"A"), ("a", b"-"), ("b", b"O")] {
+        files.overwrite(name, 0, with).unwrap();
+    }
+    assert_eq!((read(&*files, "a", 0, 13), read(&*files, "b", 0, 7)), (b"-12xyz67....c".to_vec(), b"Onother".to_vec()));
+    files.sync("a").unwrap();
+    files.sync("b").unwrap();
+    assert_eq!((read(&*files, "a", 0, 13), read(&*files, "b", 0, 7)), (b"-12xyz67....c".to_vec(), b"Onother".to_vec()));
 }
 
 pub fn a_small_file_is_replaced_whole(open: &Opener) {

@@ -27,7 +27,7 @@ pub struct ObjectFiles {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     runtime: Runtime,
-    files: Mutex<HashMap<String, Parts>>,
+    held: Mutex<Held>,
     /// What was downloaded last: blocks are read in strips.
     window: Mutex<Option<Window>>,
 }
@@ -40,19 +40,38 @@ struct Window {
     bytes: Bytes,
 }
 
+/// What is known of the objects, and what is not yet in them.
+#[derive(Debug, Default)]
+struct Held {
+    files: HashMap<String, Parts>,
+    /// One uploaded part of all, as it is to be uploaded anew.
+    overwritten: Option<Overwritten>,
+}
+
 /// A file: its uploaded parts by offset, and what follows them.
 #[derive(Debug, Default)]
 struct Parts {
     uploaded: BTreeMap<u64, u64>,
-    /// One of them, as it is to be uploaded anew.
-    overwritten: Option<Overwritten>,
     pending: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Overwritten {
+    name: String,
     start: u64,
     bytes: Vec<u8>,
+}
+
+impl Held {
+    /// What of this file was overwritten, if it is that one.
+    fn overwritten_of(&self, name: &str) -> Option<&Overwritten> {
+        self.overwritten.as_ref().filter(|known| known.name == name)
+    }
+
+    /// Forgets what of this file was overwritten: it is replaced or goes.
+    fn forget_overwritten(&mut self, name: &str) {
+        self.overwritten.take_if(|known| known.name == name);
+    }
 }
 
 impl Parts {
@@ -62,6 +81,12 @@ impl Parts {
 
     fn end(&self) -> u64 {
         self.uploaded_end() + self.pending.len() as u64
+    }
+
+    /// The range of so many bytes, if the file has them.
+    fn inside(&self, offset: u64, length: usize) -> io::Result<Range<u64>> {
+        let end = offset.checked_add(length as u64).filter(|end| *end <= self.end());
+        Ok(offset..end.ok_or(io::ErrorKind::UnexpectedEof)?)
     }
 
     /// The uploaded parts that a range touches.
@@ -80,7 +105,7 @@ impl ObjectFiles {
     pub fn open(store: Arc<dyn ObjectStore>, prefix: &str) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let prefix = Path::parse(prefix).map_err(io::Error::other)?;
-        let files = Self { store, prefix, runtime, files: Mutex::default(), window: Mutex::default() };
+        let files = Self { store, prefix, runtime, held: Mutex::default(), window: Mutex::default() };
         files.load()?;
         Ok(files)
     }
@@ -88,20 +113,20 @@ impl ObjectFiles {
     fn load(&self) -> io::Result<()> {
         let objects = self.store.list(Some(&self.prefix)).try_collect::<Vec<_>>();
         let objects = self.runtime.block_on(objects).map_err(io::Error::other)?;
-        let mut files = self.files();
+        let mut held = self.held();
         for object in objects {
             let mut names = object.location.prefix_match(&self.prefix).into_iter().flatten();
             let (name, offset) = (names.next(), names.next());
             let offset = offset.and_then(|offset| u64::from_str_radix(offset.as_ref(), 16).ok());
             if let (Some(name), Some(offset)) = (name, offset) {
-                files.entry(name.as_ref().to_owned()).or_default().uploaded.insert(offset, object.size);
+                held.files.entry(name.as_ref().to_owned()).or_default().uploaded.insert(offset, object.size);
             }
         }
         Ok(())
     }
 
-    fn files(&self) -> MutexGuard<'_, HashMap<String, Parts>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn part(&self, name: &str, offset: u64) -> Path {
@@ -146,20 +171,19 @@ impl ObjectFiles {
     }
 
     /// The part, whole, to be overwritten; another that was is uploaded before.
-    fn to_overwrite<'a>(&self, name: &str, parts: &'a mut Parts, part: Range<u64>) -> io::Result<&'a mut Vec<u8>> {
-        if parts.overwritten.as_ref().is_none_or(|known| known.start != part.start) {
-            self.upload_overwritten(name, parts)?;
+    fn to_overwrite<'a>(&self, held: &'a mut Held, name: &str, part: Range<u64>) -> io::Result<&'a mut [u8]> {
+        if held.overwritten_of(name).is_none_or(|known| known.start != part.start) {
+            self.upload_overwritten(held)?;
             let bytes = self.download(name, part.clone(), part.clone())?.to_vec();
-            parts.overwritten = Some(Overwritten { start: part.start, bytes });
+            held.overwritten = Some(Overwritten { name: name.to_owned(), start: part.start, bytes });
         }
-        let known = parts.overwritten.as_mut().map(|known| &mut known.bytes);
-        known.ok_or_else(|| io::ErrorKind::NotFound.into())
+        Ok(held.overwritten.as_mut().map(|known| known.bytes.as_mut_slice()).unwrap_or_default())
     }
 
-    fn upload_overwritten(&self, name: &str, parts: &mut Parts) -> io::Result<()> {
-        if let Some(Overwritten { start, bytes }) = &parts.overwritten {
+    fn upload_overwritten(&self, held: &mut Held) -> io::Result<()> {
+        if let Some(Overwritten { name, start, bytes }) = &held.overwritten {
             self.upload(name, *start, bytes.clone())?;
-            parts.overwritten = None;
+            held.overwritten = None;
         }
         Ok(())
     }
@@ -177,15 +201,15 @@ impl ObjectFiles {
 
 impl Files for ObjectFiles {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        Ok(self.files().iter().map(|(name, parts)| (name.clone(), parts.end())).collect())
+        Ok(self.held().files.iter().map(|(name, parts)| (name.clone(), parts.end())).collect())
     }
 
     fn append(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut files = self.files();
-        if files.get(name).map_or(0, Parts::end) != offset {
+        let mut held = self.held();
+        if held.files.get(name).map_or(0, Parts::end) != offset {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let parts = files.entry(name.to_owned()).or_default();
+        let parts = held.files.entry(name.to_owned()).or_default();
         if !parts.pending.is_empty() && parts.pending.len() + bytes.len() > limits::OBJECT_PART {
             self.upload_pending(name, parts)?;
         }
@@ -195,12 +219,11 @@ impl Files for ObjectFiles {
 
     fn read(&self, name: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let (wanted, uploaded) = {
-            let files = self.files();
-            let parts = files.get(name).ok_or(io::ErrorKind::NotFound)?;
-            let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= parts.end());
-            let wanted = offset..end.ok_or(io::ErrorKind::UnexpectedEof)?;
+            let held = self.held();
+            let parts = held.files.get(name).ok_or(io::ErrorKind::NotFound)?;
+            let wanted = parts.inside(offset, buffer.len())?;
             let mut uploaded = parts.touched(&wanted);
-            if let Some(Overwritten { start, bytes }) = &parts.overwritten {
+            if let Some(Overwritten { start, bytes, .. }) = held.overwritten_of(name) {
                 uploaded.retain(|part| part.start != *start);
                 copy(buffer, offset, *start, bytes);
             }
@@ -216,44 +239,47 @@ impl Files for ObjectFiles {
     }
 
     fn overwrite(&self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut files = self.files();
-        let parts = files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= parts.end());
-        let range = offset..end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        for part in parts.touched(&range) {
-            let start = part.start;
-            copy(self.to_overwrite(name, parts, part)?, start, offset, bytes);
-        }
+        let mut held = self.held();
+        let parts = held.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
+        let touched = parts.touched(&parts.inside(offset, bytes.len())?);
         let start = parts.uploaded_end();
         copy(&mut parts.pending, start, offset, bytes);
+        for part in touched {
+            let start = part.start;
+            copy(self.to_overwrite(&mut held, name, part)?, start, offset, bytes);
+        }
         Ok(())
     }
 
     fn sync(&self, name: &str) -> io::Result<()> {
-        let mut files = self.files();
-        let parts = files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
-        self.upload_overwritten(name, parts)?;
+        let mut held = self.held();
+        if held.overwritten_of(name).is_some() {
+            self.upload_overwritten(&mut held)?;
+        }
+        let parts = held.files.get_mut(name).ok_or(io::ErrorKind::NotFound)?;
         self.upload_pending(name, parts)
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let mut files = self.files();
+        let mut held = self.held();
+        held.forget_overwritten(name);
         // The first part is replaced in one step; a longer file that was appended to loses its other parts first.
-        let others: Vec<u64> =
-            files.get(name).into_iter().flat_map(|parts| parts.uploaded.keys().copied()).filter(|at| *at > 0).collect();
+        let known = held.files.get(name).into_iter().flat_map(|parts| parts.uploaded.keys().copied());
+        let others: Vec<u64> = known.filter(|at| *at > 0).collect();
         others.into_iter().try_for_each(|offset| self.delete(name, offset))?;
         self.upload(name, 0, bytes.to_vec())?;
-        let parts = Parts { uploaded: BTreeMap::from([(0, bytes.len() as u64)]), ..Parts::default() };
-        files.insert(name.to_owned(), parts);
+        let parts = Parts { uploaded: BTreeMap::from([(0, bytes.len() as u64)]), pending: Vec::new() };
+        held.files.insert(name.to_owned(), parts);
         Ok(())
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut files = self.files();
-        let Some(parts) = files.get(name) else { return Ok(()) };
+        let mut held = self.held();
+        held.forget_overwritten(name);
+        let Some(parts) = held.files.get(name) else { return Ok(()) };
         // The last part first: what is left after a crash is a shorter file, not one with a hole.
         parts.uploaded.keys().rev().try_for_each(|offset| self.delete(name, *offset))?;
-        files.remove(name);
+        held.files.remove(name);
         Ok(())
     }
 }
