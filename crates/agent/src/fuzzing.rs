@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A target's name, and what it does with its input.
-pub type FuzzTarget = (&'static str, fn(&[u8]));
+type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const FUZZ_TARGETS: [FuzzTarget; 2] =
@@ -55,7 +55,7 @@ pub fn compressed_content(input: &[u8]) {
 }
 
 /// A target, the name of an input, and its bytes.
-pub type FuzzSeed = (&'static str, &'static str, Vec<u8>);
+type FuzzSeed = (&'static str, &'static str, Vec<u8>);
 
 /// The first corpora: nothing of them is left to chance.
 ///

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A target's name, and what it does with its input.
-pub type FuzzTarget = (&'static str, fn(&[u8]));
+type FuzzTarget = (&'static str, fn(&[u8]));
 
 /// All of them.
 pub const FUZZ_TARGETS: [FuzzTarget; 3] =
@@ -126,12 +126,13 @@ impl CblVerifier for Anyone {
 }
 
 /// A target, the name of an input, and its bytes.
-pub type FuzzSeed = (&'static str, &'static str, Vec<u8>);
+type FuzzSeed = (&'static str, &'static str, Vec<u8>);
 
 /// The first corpora: nothing of them is left to chance.
 #[must_use]
 pub fn fuzz_seeds() -> Vec<FuzzSeed> {
-    let (small, large) = (handle(WhiteningPolicy::Pooled, 3_000), handle(WhiteningPolicy::Fresh, 40 << 20));
+    let many = 40_960 * BlockSize::Small.bytes() as u64;
+    let (small, large) = (handle(WhiteningPolicy::Pooled, 3_000), handle(WhiteningPolicy::Fresh, many));
     let fields = |handle: &BlockHandle| {
         let mut bytes = handle.to_bytes();
         bytes.truncate(bytes.len() - checksum(&[]).len());
