@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod limits;
 
 mod agent;

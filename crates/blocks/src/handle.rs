@@ -218,7 +218,7 @@ impl Form {
     }
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let hash: [u8; 32] = *blake3::hash(bytes).as_bytes();
     *hash.first_chunk().unwrap_or(&[0; CHECKSUM])
 }

@@ -14,6 +14,8 @@ pub mod limits;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 
 mod address;
 mod block_id;

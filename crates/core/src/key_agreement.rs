@@ -1,8 +1,10 @@
 //! Key agreement: agents publish prekeys; others read manifests and claim bundles.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use sealpost_protocol::{AgentId, Bundle, ClaimId, Clock, ErrorCode, SignedManifest, Timestamp, limits as wire};
+use sealpost_protocol::{
+    AgentId, Bundle, ClaimId, Clock, ErrorCode, KeyId, Prekey, PrekeyKind, SignedManifest, Timestamp, limits as wire,
+};
 use thiserror::Error;
 
 use crate::{
@@ -23,24 +25,44 @@ pub enum PublishError {
     /// The manifest is another agent's.
     #[error("the manifest is not the caller's own")]
     NotTheOwner,
-    /// The manifest or a key in it has expired, or was made too far in the future.
-    #[error("the manifest or a key in it is not valid at the relay's time, {now}")]
+    /// The manifest or a key has expired, or was made too far in the future.
+    #[error("{part} is not valid at the relay's time, {now}")]
     NotValidNow {
+        /// Which, the first of them.
+        part: UploadedPart,
         /// The relay's clock.
         now: Timestamp,
     },
     /// A one-time key would live too long.
-    #[error("a one-time prekey lives at most {} days", wire::ONE_TIME_PREKEY_LIFE.as_secs() / 86_400)]
-    LivesTooLong,
+    #[error("{0} lives longer than {days} days, as long as a one-time prekey may", days = wire::ONE_TIME_PREKEY_LIFE.as_secs() / 86_400)]
+    LivesTooLong(UploadedPart),
     /// A one-time key's signature does not verify.
-    #[error("the signature of a one-time prekey does not verify")]
-    Signature,
+    #[error("the signature of {0} does not verify")]
+    Signature(UploadedPart),
     /// More keys than one upload may carry.
     #[error("an upload carries at most {} one-time prekeys of each kind", wire::ONE_TIME_PREKEYS_PER_UPLOAD)]
     TooManyKeys,
     /// The store refused them.
     #[error(transparent)]
     Store(#[from] StoreManifestError),
+}
+
+/// What of an upload is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UploadedPart {
+    /// The manifest itself.
+    Manifest,
+    /// A key, in the manifest or beside it.
+    Prekey(PrekeyKind, KeyId),
+}
+
+impl fmt::Display for UploadedPart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest => formatter.write_str("the manifest"),
+            Self::Prekey(kind, KeyId(id)) => write!(formatter, "the {kind} prekey {id}"),
+        }
+    }
 }
 
 impl PublishError {
@@ -50,11 +72,11 @@ impl PublishError {
         match self {
             Self::NotTheOwner => ErrorCode::Forbidden,
             Self::NotValidNow { .. } => ErrorCode::Expired,
-            Self::LivesTooLong => ErrorCode::Malformed,
-            Self::Signature => ErrorCode::BadSignature,
+            Self::LivesTooLong(_) => ErrorCode::Malformed,
+            Self::Signature(_) => ErrorCode::BadSignature,
             Self::TooManyKeys | Self::Store(StoreManifestError::TooMany) => ErrorCode::TooLarge,
             Self::Store(StoreManifestError::Stale { .. }) => ErrorCode::StaleManifest,
-            Self::Store(StoreManifestError::KeyIdReused) => ErrorCode::Conflict,
+            Self::Store(StoreManifestError::KeyIdReused { .. }) => ErrorCode::Conflict,
             Self::Store(StoreManifestError::Backend(_)) => ErrorCode::Unavailable,
         }
     }
@@ -164,31 +186,54 @@ impl KeyAgreement {
     fn check_lives(&self, upload: &PrekeyUpload) -> Result<(), PublishError> {
         let now = self.clock.now();
         let latest = now.saturating_add(wire::CLOCK_AHEAD);
-        let fields = upload.manifest.fields();
-        let lives = [(fields.created, fields.expires), (fields.signed_prekey.created, fields.signed_prekey.expires)]
-            .into_iter()
-            .chain([(fields.sealing_key.created, fields.sealing_key.expires)])
-            .chain(fields.last_resort_kem.iter().map(|key| (key.created, key.expires)))
-            .chain(upload.one_time_curve.iter().map(|key| (key.prekey.created, key.prekey.expires)))
-            .chain(upload.one_time_kem.iter().map(|key| (key.prekey.created, key.prekey.expires)));
-        let one_time = upload.one_time_curve.iter().map(|key| (key.prekey.created, key.prekey.expires));
-        let mut one_time =
-            one_time.chain(upload.one_time_kem.iter().map(|key| (key.prekey.created, key.prekey.expires)));
-        if one_time.any(|(created, expires)| expires.since(created) > wire::ONE_TIME_PREKEY_LIFE) {
-            return Err(PublishError::LivesTooLong);
+        let one_time = one_time_lives(upload);
+        let too_long = |life: &Life| life.expires.since(life.created) > wire::ONE_TIME_PREKEY_LIFE;
+        if let Some(Life { part, .. }) = one_time.iter().find(|life| too_long(life)) {
+            return Err(PublishError::LivesTooLong(*part));
         }
-        let mut lives = lives.into_iter();
-        if lives.all(|(created, expires)| created <= latest && expires > now) {
-            Ok(())
-        } else {
-            Err(PublishError::NotValidNow { now })
+        let mut lives = manifest_lives(upload).into_iter().chain(one_time);
+        match lives.find(|life| life.created > latest || life.expires <= now) {
+            Some(Life { part, .. }) => Err(PublishError::NotValidNow { part, now }),
+            None => Ok(()),
         }
     }
 }
 
+/// From when until when a part of an upload is valid.
+struct Life {
+    part: UploadedPart,
+    created: Timestamp,
+    expires: Timestamp,
+}
+
+impl Life {
+    fn of<K>(kind: PrekeyKind, key: &Prekey<K>) -> Self {
+        Self { part: UploadedPart::Prekey(kind, key.id), created: key.created, expires: key.expires }
+    }
+}
+
+fn manifest_lives(upload: &PrekeyUpload) -> Vec<Life> {
+    let fields = upload.manifest.fields();
+    let manifest = Life { part: UploadedPart::Manifest, created: fields.created, expires: fields.expires };
+    let curve = [(PrekeyKind::Signed, &fields.signed_prekey), (PrekeyKind::Sealing, &fields.sealing_key)];
+    let kem = fields.last_resort_kem.iter().map(|key| Life::of(PrekeyKind::LastResortKem, key));
+    [manifest].into_iter().chain(curve.map(|(kind, key)| Life::of(kind, key))).chain(kem).collect()
+}
+
+fn one_time_lives(upload: &PrekeyUpload) -> Vec<Life> {
+    let curve = upload.one_time_curve.iter().map(|key| Life::of(PrekeyKind::OneTimeCurve, &key.prekey));
+    let kem = upload.one_time_kem.iter().map(|key| Life::of(PrekeyKind::OneTimeKem, &key.prekey));
+    curve.chain(kem).collect()
+}
+
 fn check_signatures(upload: &PrekeyUpload) -> Result<(), PublishError> {
     let owner = &upload.manifest.fields().identity;
-    let curve = upload.one_time_curve.iter().map(|key| key.verify(owner));
-    let kem = upload.one_time_kem.iter().map(|key| key.verify(owner));
-    curve.chain(kem).collect::<Result<(), _>>().map_err(|_| PublishError::Signature)
+    let forged = |kind, id| PublishError::Signature(UploadedPart::Prekey(kind, id));
+    for key in &upload.one_time_curve {
+        key.verify(owner).map_err(|_| forged(PrekeyKind::OneTimeCurve, key.prekey.id))?;
+    }
+    for key in &upload.one_time_kem {
+        key.verify(owner).map_err(|_| forged(PrekeyKind::OneTimeKem, key.prekey.id))?;
+    }
+    Ok(())
 }

@@ -36,7 +36,7 @@ pub use admission::{MailboxFill, MessageDecision};
 pub use delivery_router::{Accepted, DeliveryError, DeliveryRouter};
 pub use delivery_status::{DeliveryRecord, PartDecision, ReceiptConflict};
 pub use expiry::{Expiry, ExpirySweep};
-pub use key_agreement::{ClaimError, KeyAgreement, ManifestLookupError, PublishError};
+pub use key_agreement::{ClaimError, KeyAgreement, ManifestLookupError, PublishError, UploadedPart};
 pub use life_clock::{Monotonic, Uptime};
 pub use mailbox::{MailboxEntry, Mailboxes, NoRoom, Page, PageRequest, ReceiveError, Room};
 pub use message_query::{BodyContent, BodyPart, Feed, MessageContent, MessageQuery, MessageView, QueryError};

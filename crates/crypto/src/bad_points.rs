@@ -7,7 +7,8 @@ use curve25519_dalek::{
     traits::Identity,
 };
 use sealpost_protocol::{
-    BodyAccess, CurveKey, Envelope, IdentityKey, OneTimePrekey, SenderSeal, SignedManifest, SignedPart, Suite,
+    BodyAccess, ChallengeAnswer, CurveKey, Envelope, IdentityKey, LedgerId, NodeId, OneTimePrekey, ReceiptHead,
+    SenderSeal, Signature, SignedManifest, SignedPart, Suite,
     encoding::{Decode, DecodeError, Encode},
 };
 
@@ -146,6 +147,25 @@ fn no_public_key_that_lies_stored_is_a_bad_point() {
     refused_by(decode, &at_bob.encode(), remote.as_bytes(), &bad_curve_keys(), "curve key");
     let signed_prekey = bob.manifest.signed.public().key;
     refused_by(decode, &at_alice.encode(), signed_prekey.as_bytes(), &bad_curve_keys(), "curve key");
+}
+
+/// Any 32 bytes are a node id. Under a key of small order there are signatures that verify over anything: these are.
+#[test]
+fn no_node_that_is_a_bad_point_has_signed_anything() {
+    let mut neutral = [0; 64];
+    neutral[0] = 1;
+    for node in bad_identities().into_iter().map(NodeId::from_array) {
+        let (nonce, challenge) = ([1; 32], vec![2; 56]);
+        let answer = ChallengeAnswer { node, ledger: LedgerId([3; 16]), nonce, challenge, at: NOW, expires: NOW };
+        let recipient = TestAgent::new(1).identity.agent_id();
+        let head = ReceiptHead { recipient, number: 1, previous_root: ReceiptHead::NO_ROOT, root: [4; 32] };
+        for torsion in EIGHT_TORSION {
+            let mut signature = neutral;
+            signature[..32].copy_from_slice(torsion.compress().as_bytes());
+            assert!(answer.verify(&Signature(signature)).is_err(), "{node}");
+            assert!(head.verify_countersignature(&node, &Signature(signature)).is_err(), "{node}");
+        }
+    }
 }
 
 /// A component of small order in an X25519 key cannot be seen, and need not be: clamping takes it off, and the associated

@@ -7,11 +7,10 @@ use sealpost_protocol::{
     KemCiphertext, KemKey,
     encoding::{Decode, DecodeError, Encode, Reader, Writer},
 };
-use zeroize::Zeroize;
 
 use crate::{
     primitives::PrimitivesError,
-    secret::{SharedSecret, secret_array},
+    secret::{SharedSecret, secret_array, wipe},
 };
 
 /// An ML-KEM-768 decapsulation key with the encapsulation key that is part of it.
@@ -66,7 +65,7 @@ const _: () = assert!(KemPrivateKey::LENGTH == 2_400, "FIPS 203, table 3");
 
 impl Drop for KemPrivateKey {
     fn drop(&mut self) {
-        self.expanded.as_mut_slice().zeroize();
+        wipe(self.expanded.as_mut_slice());
     }
 }
 

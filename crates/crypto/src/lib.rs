@@ -48,6 +48,8 @@ mod bad_points;
 mod testing;
 #[cfg(test)]
 mod vectors;
+#[cfg(test)]
+mod wiping;
 
 pub use body::{BodyError, BodyOpener, BodySeal, BodySealer, Prelude};
 pub use curve::CurvePrivateKey;

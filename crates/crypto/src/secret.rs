@@ -33,7 +33,7 @@ macro_rules! secret {
 
         impl Drop for $name {
             fn drop(&mut self) {
-                self.0.as_mut_slice().zeroize();
+                wipe(self.0.as_mut_slice());
             }
         }
 
@@ -118,6 +118,13 @@ stored!(MessageKey);
 stored!(ContentKey);
 stored!(GroupSecret);
 
+/// Overwrites a secret that goes: the one place where that is done, so that tests can look on.
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    bytes.zeroize();
+    #[cfg(test)]
+    crate::testing::note_wiped(bytes);
+}
+
 /// The next `N` bytes of an encoding, where they are: an array by value would leave a copy.
 pub(crate) fn secret_array<'a, const N: usize>(reader: &mut Reader<'a>) -> Result<&'a [u8; N], DecodeError> {
     reader.take(N)?.first_chunk().ok_or(DecodeError::Truncated)
@@ -180,7 +187,7 @@ impl Deref for SecretBytes {
 /// What lies beyond the length was never written: nothing here shortens the vector.
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+        wipe(&mut self.0);
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use ml_kem::{B32, DecapsulationKey768, EncapsulationKey768, Seed, ml_kem_768};
 use sealpost_protocol::{
-    Bundle, Envelope, Header, HeaderFields, KemCiphertext, KemKey, KemPrekeyKind, KeyId, MessageClass, MessageId,
-    MessageRef, Opening, Priority, Recipients, Scheme, Suite, Timestamp, limits as wire,
+    AgentId, Bundle, Envelope, Header, HeaderFields, KemCiphertext, KemKey, KemPrekeyKind, KeyId, MessageClass,
+    MessageId, MessageRef, Opening, Priority, Recipients, Scheme, Suite, Timestamp, limits as wire,
 };
 use sha2::{Digest, Sha256};
 
@@ -38,6 +38,22 @@ pub(crate) fn note_sealed(key: &MessageKey, nonce: [u8; 12]) {
 /// What was sealed in this test since it was last asked.
 pub(crate) fn take_sealed() -> Vec<KeyAndNonce> {
     SEALED.take()
+}
+
+thread_local! {
+    static WIPED: RefCell<usize> = const { RefCell::new(0) };
+}
+
+/// Takes note of a secret that was overwritten.
+pub(crate) fn note_wiped(bytes: &[u8]) {
+    assert!(bytes.iter().all(|byte| *byte == 0), "something is left of it");
+    // Where the thread ends there is nobody to tell.
+    let _ = WIPED.try_with(|wiped| *wiped.borrow_mut() += 1);
+}
+
+/// How many secrets were wiped in this test since it was last asked.
+pub(crate) fn take_wiped() -> usize {
+    WIPED.take()
 }
 
 /// Primitives that give the same from the same seed, ML-KEM by another implementation than production's.
@@ -202,23 +218,29 @@ impl TestAgent {
     }
 
     fn header_of(&self, class: MessageClass, recipient: &Self, number: u64) -> Header {
-        let mut random = [0; 10];
-        random[2..].copy_from_slice(&number.to_be_bytes());
-        Header::new(HeaderFields {
-            message: MessageRef { sender: self.identity.agent_id(), id: MessageId::new(NOW, random) },
-            recipients: Recipients::new(vec![recipient.identity.agent_id()]).unwrap(),
-            scheme: Scheme::Ratchet,
-            class,
-            priority: Priority::Normal,
-            message_type: None,
-            thread: None,
-            reply_to: None,
-            created: NOW,
-            expires: NOW.saturating_add(wire::MESSAGE_LIFE),
-            body: None,
-        })
-        .unwrap()
+        let (from, to) = (self.identity.agent_id(), recipient.identity.agent_id());
+        header_between(from, to, class, Validity::lasting(NOW, wire::MESSAGE_LIFE), number)
     }
+}
+
+/// The header of message `number`, which lives for so long.
+pub(crate) fn header_between(from: AgentId, to: AgentId, class: MessageClass, life: Validity, number: u64) -> Header {
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&number.to_be_bytes());
+    Header::new(HeaderFields {
+        message: MessageRef { sender: from, id: MessageId::new(life.created(), random) },
+        recipients: Recipients::new(vec![to]).unwrap(),
+        scheme: Scheme::Ratchet,
+        class,
+        priority: Priority::Normal,
+        message_type: None,
+        thread: None,
+        reply_to: None,
+        created: life.created(),
+        expires: life.expires(),
+        body: None,
+    })
+    .unwrap()
 }
 
 /// For assertions only: such a comparison takes the longer the more is equal.

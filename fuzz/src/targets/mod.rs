@@ -2,7 +2,8 @@
 //!
 //! Decoders: whatever is read is written again as it was, so that every value has one encoding. State: what does not
 //! verify changes nothing, and every message opens once. The corpora in `fuzz/corpus` are replayed by the tests of
-//! `sealpost-crypto`, which include this file; `scripts/fuzz` makes them grow.
+//! `sealpost-crypto`, which include this file, and those of the targets elsewhere by the crates that they are of; `scripts/fuzz`
+//! makes them grow.
 
 mod conversation;
 pub mod seeds;
@@ -18,7 +19,7 @@ use sealpost_crypto::{
 use sealpost_protocol::{
     AgentId, Bundle, CountersignedHead, CurveKey, Envelope, Header, KemKey, MessageId, NodeId, OneTimePrekey,
     ReceiptBatch, ReceiptProof, SignedManifest, SignedPart, SignedReceiptHead, Suite,
-    encoding::{Decode, Encode},
+    encoding::{Decode, Encode, Writer},
 };
 
 pub use self::world::{AGENT, Seeded, World};
@@ -45,6 +46,18 @@ pub const TARGETS: [Target; 14] = [
     ("sealed_row", sealed_row),
     ("opening", opening),
     ("conversation", conversation::conversation),
+];
+
+/// Those of `sealpost-agent`, `sealpost-blocks` and `sealpost-api`.
+pub const TARGETS_ELSEWHERE: [&str; 8] = [
+    "identity_file",
+    "compressed_content",
+    "block_handle",
+    "block_list",
+    "block_record",
+    "json_forms",
+    "protobuf_forms",
+    "origin",
 ];
 
 /// Runs the target of that name.
@@ -87,7 +100,10 @@ fn one_time_prekey(input: &[u8]) {
 }
 
 fn bundle(input: &[u8]) {
-    let _ = Bundle::from_bytes(input);
+    let Ok(Bundle { manifest, one_time_curve, one_time_kem }) = Bundle::from_bytes(input) else { return };
+    let mut again = Writer::new();
+    again.value(&manifest).option(one_time_curve.as_ref()).option(one_time_kem.as_ref());
+    assert_eq!(again.into_bytes(), input, "a bundle has one encoding");
 }
 
 fn receipts(input: &[u8]) {
@@ -186,14 +202,40 @@ fn stored_state(input: &[u8]) {
 /// The place of the row that the corpus holds.
 pub const ROW: RowAddress<'_> = RowAddress { table: "session", row: b"bob", version: 1 };
 
+/// What the corpus holds in that place.
+pub const ROW_CONTENT: &[u8] = b"state";
+
+/// Any bytes as a row, as what a row holds, and as the sealed key of all rows.
 fn sealed_row(input: &[u8]) {
     let vault = Vault::create(&Seeded::new(1), AGENT).expect("randomness");
     if let Ok(row) = vault.open(&ROW, input) {
-        assert!(!row.is_empty(), "only what was sealed opens");
+        assert_eq!(*row, *ROW_CONTENT, "only what was sealed opens");
     }
+    let sealed = vault.seal(&Seeded::new(2), &ROW, input).expect("randomness");
+    assert_eq!(*vault.open(&ROW, &sealed).expect("what was sealed opens"), *input);
+    let moved = RowAddress { version: ROW.version + 1, ..ROW };
+    assert!(vault.open(&moved, &sealed).is_err(), "an older version in the newer one's place");
+    assert!(vault.open(&RowAddress { row: b"carol", ..ROW }, &sealed).is_err(), "in another row's place");
+    assert!(vault.open(&RowAddress { table: "inbox", ..ROW }, &sealed).is_err(), "in another table");
+    assert!(vault.open(&ROW, &flipped(&sealed)).is_err(), "an altered row opens");
+
     let master = KeyFileProvider::from_contents(&[9; 32]).expect("32 bytes");
     let master = sealpost_crypto::MasterKeyProvider::master_key(&master).expect("a key that is there");
-    let _ = Vault::unlock(input, AGENT, &master);
+    let key = vault.sealed_store_key(&Seeded::new(5), &master).expect("randomness");
+    assert!(Vault::unlock(input, AGENT, &master).is_err() || input == key, "only what was sealed unlocks");
+    let seed = input.iter().fold(5, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add((*byte).into()));
+    let key = vault.sealed_store_key(&Seeded::new(seed), &master).expect("randomness");
+    let unlocked = Vault::unlock(&key, AGENT, &master).expect("what was sealed unlocks");
+    assert_eq!(*unlocked.open(&ROW, &sealed).expect("the same rows"), *input);
+    assert!(Vault::unlock(&flipped(&key), AGENT, &master).is_err(), "an altered key unlocks");
+}
+
+/// The bytes with one bit flipped, at a place that they choose.
+fn flipped(bytes: &[u8]) -> Vec<u8> {
+    let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
+    let mut flipped = bytes.to_vec();
+    flipped[sum % bytes.len()] ^= 1 << (sum % 8);
+    flipped
 }
 
 /// Any envelope at all, given to an agent that has no session yet, and one that has.

@@ -15,7 +15,7 @@ use sealpost_protocol::{
 };
 
 use super::{
-    AGENT, ROW, Seeded, World,
+    AGENT, ROW, ROW_CONTENT, Seeded, World,
     world::{NOW, first_envelope},
 };
 
@@ -43,7 +43,7 @@ pub fn seeds() -> Result<Vec<Seed>, Box<dyn Error>> {
         ("ids", "agent", world.bob.agent_id().to_string().into_bytes()),
         ("ids", "message", header.message().id.to_string().into_bytes()),
         ("ids", "key_file", [b'5'; 64].to_vec()),
-        ("sealed_row", "row", vault.seal(&Seeded::new(2), &ROW, b"state")?),
+        ("sealed_row", "row", vault.seal(&Seeded::new(2), &ROW, ROW_CONTENT)?),
         ("sealed_row", "store_key", vault.sealed_store_key(&Seeded::new(5), &master)?),
         ("conversation", "in_order", IN_ORDER.to_vec()),
         ("conversation", "in_order_hybrid", [IN_ORDER.as_slice(), b"\0"].concat()),

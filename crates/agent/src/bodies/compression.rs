@@ -207,6 +207,17 @@ impl Decompressor {
     }
 }
 
+/// What a frame holds that comes in these pieces, if it holds as many bytes as was stated.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn decompress<'a>(length: u64, pieces: impl IntoIterator<Item = &'a [u8]>) -> Option<Vec<u8>> {
+    let mut decompressor = Decompressor::new(length).ok()?;
+    let (mut content, mut scratch) = (Vec::new(), [0; 64]);
+    for piece in pieces {
+        decompressor.pass(piece, &mut scratch, |part| content.extend_from_slice(part)).ok()?;
+    }
+    decompressor.finish().ok().map(|()| content)
+}
+
 /// A frame that is no shorter than its content: the content again.
 pub(super) struct Restored {
     frame: Staged,

@@ -23,6 +23,8 @@ use std::fmt;
 use sealpost_crypto::FileName;
 use sealpost_protocol::{MessageRef, MessageType, ThreadId};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::compression::decompress;
 pub(crate) use self::{
     compression::compress,
     following::Followings,

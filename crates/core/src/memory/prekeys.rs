@@ -6,7 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sealpost_protocol::{AgentId, Bundle, ClaimId, CurveKey, KemKey, KeyId, OneTimePrekey, SignedManifest, Timestamp};
+use sealpost_protocol::{
+    AgentId, Bundle, ClaimId, CurveKey, KemKey, KeyId, OneTimePrekey, PrekeyKind, SignedManifest, Timestamp,
+};
 
 use crate::{
     limits,
@@ -61,14 +63,14 @@ enum OneTime<K> {
 }
 
 impl<K: PartialEq + Clone> OneTimeKeys<K> {
-    fn add(&mut self, keys: Vec<OneTimePrekey<K>>) -> Result<(), StoreManifestError> {
+    fn add(&mut self, kind: PrekeyKind, keys: Vec<OneTimePrekey<K>>) -> Result<(), StoreManifestError> {
         for key in keys {
             match self.0.get(&key.prekey.id) {
                 None => {
                     self.0.insert(key.prekey.id, OneTime::Unused(key));
                 }
                 Some(OneTime::Unused(known) | OneTime::HandedOut(known, _) | OneTime::Forgotten(known)) => {
-                    StoreManifestError::unless_same_key(*known == key)?;
+                    StoreManifestError::unless_same_key(kind, key.prekey.id, *known == key)?;
                 }
             }
         }
@@ -139,8 +141,8 @@ impl Prekeys for MemoryPrekeys {
         };
         let mut published = Published { manifest: upload.manifest, curve, kem };
         let uploaded = (ids_of(&upload.one_time_curve), ids_of(&upload.one_time_kem));
-        published.curve.add(upload.one_time_curve)?;
-        published.kem.add(upload.one_time_kem)?;
+        published.curve.add(PrekeyKind::OneTimeCurve, upload.one_time_curve)?;
+        published.kem.add(PrekeyKind::OneTimeKem, upload.one_time_kem)?;
         if upload.forget_unused {
             published.curve.forget_unused_but(&uploaded.0);
             published.kem.forget_unused_but(&uploaded.1);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sealpost_protocol::{AgentId, Bundle, ClaimId, CurveKey, KemKey, OneTimePrekey, SignedManifest, Timestamp};
+use sealpost_protocol::{
+    AgentId, Bundle, ClaimId, CurveKey, KemKey, KeyId, OneTimePrekey, PrekeyKind, SignedManifest, Timestamp,
+};
 use thiserror::Error;
 
 use super::BackendError;
@@ -98,8 +100,13 @@ pub enum StoreManifestError {
         stored: u64,
     },
     /// A one-time key's id was used before for another key.
-    #[error("the id of a one-time prekey was used before")]
-    KeyIdReused,
+    #[error("the id of the {kind} prekey {} was used before, for another", id.0)]
+    KeyIdReused {
+        /// The key's kind.
+        kind: PrekeyKind,
+        /// Its id.
+        id: KeyId,
+    },
     /// The agent would have more unused one-time keys of a kind than allowed.
     #[error("too many unused one-time prekeys")]
     TooMany,
@@ -121,8 +128,8 @@ impl StoreManifestError {
     ///
     /// # Errors
     /// [`StoreManifestError::KeyIdReused`].
-    pub fn unless_same_key(is_the_same: bool) -> Result<(), Self> {
-        if is_the_same { Ok(()) } else { Err(Self::KeyIdReused) }
+    pub fn unless_same_key(kind: PrekeyKind, id: KeyId, is_the_same: bool) -> Result<(), Self> {
+        if is_the_same { Ok(()) } else { Err(Self::KeyIdReused { kind, id }) }
     }
 
     /// Whether an agent may have so many unused one-time keys.

@@ -157,3 +157,44 @@ async fn whoever_claims_too_much_is_told_when_to_come_back() {
     relay.clock.advance(limits::CLAIM_WINDOW);
     claim(limits::CLAIMS_PER_PAIR).await.unwrap();
 }
+
+#[tokio::test]
+async fn of_an_upload_that_is_refused_the_first_wrong_part_is_named() {
+    let (bob, mallory) = (Agent::bob(), Agent::mallory());
+    let relay = Relay::of(&[]).await;
+    let whole = || bob.upload(1, 1..=200);
+    let day = Duration::from_secs(24 * 3_600);
+    let manifest = |change: fn(&mut ManifestFields)| {
+        let mut fields = bob.manifest_fields(1);
+        change(&mut fields);
+        PrekeyUpload { manifest: bob.sign_manifest(fields), ..whole() }
+    };
+    let curve = |place: usize, key| {
+        let mut upload = whole();
+        upload.one_time_curve[place] = key;
+        upload
+    };
+    let kem = |place: usize, key| {
+        let mut upload = whole();
+        upload.one_time_kem[place] = key;
+        upload
+    };
+    let late = NOW.saturating_add(wire::ONE_TIME_PREKEY_LIFE + day);
+    let cases = [
+        (
+            manifest(|fields| fields.created = NOW.saturating_add(Duration::from_secs(3_600))),
+            "the manifest is not valid",
+        ),
+        (manifest(|fields| fields.signed_prekey.created = NOW.saturating_add(Duration::from_secs(3_600))), "signed"),
+        (manifest(|fields| fields.sealing_key.created = NOW.saturating_add(Duration::from_secs(3_600))), "sealing"),
+        (curve(176, bob.one_time_curve_until(177, NOW)), "the one-time-curve prekey 177 is not valid"),
+        (kem(9, bob.one_time_kem_until(10, NOW)), "the one-time-kem prekey 10 is not valid"),
+        (curve(1, bob.one_time_curve_until(2, late)), "the one-time-curve prekey 2 lives longer"),
+        (curve(41, mallory.one_time_curve(42)), "the signature of the one-time-curve prekey 42 does not"),
+        (kem(199, mallory.one_time_kem(200)), "the signature of the one-time-kem prekey 200 does not"),
+    ];
+    for (upload, expected) in cases {
+        let refused = relay.services.key_agreement.publish(&principal(&bob), upload).await.expect_err("it was stored");
+        assert!(refused.to_string().contains(expected), "{expected}: {refused}");
+    }
+}

@@ -12,6 +12,8 @@ use crate::{
 
 mod peers;
 mod simulation;
+mod store;
+mod witness;
 
 fn after(time: Duration) -> Timestamp {
     NOW.saturating_add(time)

@@ -47,6 +47,16 @@ impl Session {
 
 /// What `agent` signs to get a token for `key`, after this answer to its request for a challenge.
 pub(crate) fn token_request(agent: &Agent, key: &TokenKey, origin: &str, challenge: &Value) -> v1::IssueTokenRequest {
+    token_request_for(agent, key.public(), origin, challenge)
+}
+
+/// The same for any bytes as the token's key.
+pub(crate) fn token_request_for(
+    agent: &Agent,
+    token_key: [u8; 32],
+    origin: &str,
+    challenge: &Value,
+) -> v1::IssueTokenRequest {
     let challenge: v1::ChallengeResponse = serde_json::from_value(challenge.clone()).unwrap();
     let claim = AccessClaim {
         node: challenge.node_id.parse().unwrap(),
@@ -54,7 +64,7 @@ pub(crate) fn token_request(agent: &Agent, key: &TokenKey, origin: &str, challen
         identity: agent.identity_key(),
         challenge: challenge.challenge,
         expires: Timestamp::from_millis(challenge.expires_at_ms.try_into().unwrap()),
-        token_key: key.public(),
+        token_key,
     };
     v1::IssueTokenRequest {
         identity_key: claim.identity.as_bytes().to_vec(),

@@ -37,7 +37,7 @@ pub async fn the_id_of_a_forgotten_key_stays_used(prekeys: Arc<dyn Prekeys>) {
     let other = bob.one_time_curve_until(1, later(60));
     let other = PrekeyUpload { one_time_curve: vec![other], ..bob.upload(1, []) };
     let refused = prekeys.publish(other, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
     assert_eq!(publish(&*prekeys, bob.upload(1, 1..=1)).await, both(0), "the same again is no error");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
     assert_eq!(key_ids(&claim(&*prekeys, &alice, 2, &bob).await), (None, None));
@@ -58,7 +58,7 @@ pub async fn unused_keys_are_forgotten_when_they_have_expired(prekeys: Arc<dyn P
     assert_eq!(key_ids(&prekeys.claim(early).await.unwrap().unwrap()), (Some(3), Some(1)));
     let reused = PrekeyUpload { one_time_curve: vec![bob.one_time_curve(1)], ..bob.upload(1, []) };
     let refused = prekeys.publish(reused, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
 }
 
 pub async fn the_id_of_a_key_is_forgotten_some_time_after_its_end(prekeys: Arc<dyn Prekeys>) {
@@ -73,7 +73,7 @@ pub async fn the_id_of_a_key_is_forgotten_some_time_after_its_end(prekeys: Arc<d
     assert_eq!(prekeys.publish(again(1), NOW).await.unwrap().one_time_curve, 2, "another key may have the id");
     for id in [2, 3] {
         let refused = prekeys.publish(again(id), NOW).await;
-        assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+        assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
     }
     assert_eq!(prekeys.forget_ids(later(2), 1_000).await.unwrap(), 0);
 }

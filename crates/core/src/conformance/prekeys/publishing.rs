@@ -113,9 +113,13 @@ pub async fn one_key_id_names_one_key_of_a_kind(prekeys: Arc<dyn Prekeys>) {
     let (alice, bob) = (Agent::alice(), Agent::bob());
     publish(&*prekeys, bob.upload(1, 1..=1)).await;
     for is_handed_out in [false, true] {
-        for upload in [other_curve_key(&bob, 1), other_kem_key(&bob, 1)] {
-            let refused = prekeys.publish(upload, NOW).await;
-            assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}, {is_handed_out}");
+        let uploads = [
+            (other_curve_key(&bob, 1), "the id of the one-time-curve prekey 1 was used before, for another"),
+            (other_kem_key(&bob, 1), "the id of the one-time-kem prekey 1 was used before, for another"),
+        ];
+        for (upload, expected) in uploads {
+            let refused = prekeys.publish(upload, NOW).await.map_err(|error| error.to_string());
+            assert_eq!(refused, Err(expected.to_owned()), "{is_handed_out}");
         }
         if !is_handed_out {
             assert_eq!(key_ids(&claim(&*prekeys, &alice, 1, &bob).await), (Some(1), Some(1)));
@@ -123,7 +127,7 @@ pub async fn one_key_id_names_one_key_of_a_kind(prekeys: Arc<dyn Prekeys>) {
     }
     let twice = [other_curve_key(&bob, 2).one_time_curve, vec![bob.one_time_curve(2)]].concat();
     let refused = prekeys.publish(PrekeyUpload { one_time_curve: twice, ..bob.upload(1, []) }, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "two in one upload: {refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "two in one upload: {refused:?}");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(0));
 }
 
@@ -144,7 +148,7 @@ pub async fn an_upload_is_stored_whole_or_not_at_all(prekeys: Arc<dyn Prekeys>) 
     publish(&*prekeys, bob.upload(1, 1..=2)).await;
     let reused = PrekeyUpload { one_time_kem: other_kem_key(&bob, 1).one_time_kem, ..bob.upload(2, 10..=12) };
     let refused = prekeys.publish(reused, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
     let too_many =
         PrekeyUpload { one_time_curve: Vec::new(), ..bob.upload(2, 10..=limits::ONE_TIME_PREKEYS as u32 + 10) };
     let refused = prekeys.publish(too_many, NOW).await;

@@ -34,7 +34,7 @@ pub async fn the_ids_of_keys_that_were_recalled_stay_used(prekeys: Arc<dyn Preke
     let other = bob.one_time_curve_until(1, NOW.saturating_add(std::time::Duration::from_secs(60)));
     let reused = PrekeyUpload { one_time_curve: vec![other], ..bob.upload(2, []) };
     let refused = prekeys.publish(reused, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
 }
 
 pub async fn what_was_handed_out_before_a_recall_stays_with_its_claim(prekeys: Arc<dyn Prekeys>) {
@@ -72,7 +72,7 @@ pub async fn a_recall_that_is_refused_forgets_nothing(prekeys: Arc<dyn Prekeys>)
     let other = bob.one_time_kem_until(1, NOW.saturating_add(std::time::Duration::from_secs(60)));
     let reused = PrekeyUpload { one_time_kem: vec![other], ..recall(&bob, 3, 11..=11) };
     let refused = prekeys.publish(reused, NOW).await;
-    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreManifestError::KeyIdReused { .. })), "{refused:?}");
     let refused = prekeys.publish(recall(&bob, 1, 11..=11), NOW).await;
     assert!(matches!(refused, Err(StoreManifestError::Stale { stored: 2 })), "{refused:?}");
     assert_eq!(counts(&*prekeys, bob.id()).await, both(2));

@@ -1,22 +1,27 @@
 //! Two agents, what they store, and a relay between them: the rules of this crate as a runtime applies them.
 //!
-//! Sessions lie in the stores as bytes alone, so that every step is a restart. The keys that the AEAD was given are checked
-//! against all that it was ever given, in whatever copy of a store: none twice, unless the relay hides what it has; and
-//! even then none twice with one nonce.
+//! A [`Witness`] compares what each end says and does with what really happened. What a store lost when a copy was put back
+//! excuses what is about that, and nothing else.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-
-use sealpost_protocol::{
-    Attempt, Bundle, CurveKey, Envelope, Header, KemKey, KemPrekeyKind, KeyId, MessageClass, MessageId, OneTimePrekey,
-    Opening, PartHash, RefusalReason, Suite, Timestamp, encoding::Encode,
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
 };
 
+use sealpost_protocol::{
+    AgentId, Attempt, Bundle, CurveKey, Envelope, Header, KemKey, KeyId, MessageClass, MessageId, MessageRef,
+    OneTimePrekey, PartHash, PrekeyKind, RefusalReason, SignedManifest, Suite, Timestamp, limits as wire,
+};
+
+use super::{
+    store::{Known, Sent, Status, Store},
+    witness::{Refused, Witness, part_of},
+};
 use crate::{
-    AfterRefusal, Control, ExpectedBundle, Mark, OneTimeCurvePrekey, OneTimeKemPrekey, Plaintext, PrivatePrekey,
-    Progress, Refusal, ResponderKemKey, ResponderKeys, SecretBytes, Session, SessionId, SessionStanding,
-    SystemPrimitives, VerifiedBundle, after_refusal, check_progress, initiate, limits, respond, sessions_to_erase,
-    takes_over,
-    testing::{NOW, TestAgent, plaintext, take_sealed, text_of, validity},
+    AfterRefusal, Control, ExpectedBundle, IdentityPrivateKey, ManifestPrekeys, Mark, OneTimeCurvePrekey,
+    OneTimeKemPrekey, OpenError, Plaintext, Progress, Refusal, Session, SessionId, Validity, VerifiedBundle,
+    after_refusal, check_progress, initiate, respond, takes_over,
+    testing::{BOTH_SUITES, NOW, SeededPrimitives, header_between, plaintext, take_sealed, text_of},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,15 +38,6 @@ impl Side {
     }
 }
 
-/// What the relay says of a message, or a recipient's receipt through it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
-    Waiting,
-    Delivered,
-    Evicted,
-    Refused(RefusalReason),
-}
-
 /// One part on its way.
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -49,40 +45,30 @@ pub(super) struct Entry {
     pub(super) envelope: Envelope,
 }
 
-/// A message as its sender remembers it.
-#[derive(Clone)]
-pub(super) struct Sent {
-    header: Header,
-    text: String,
-    attempt: Attempt,
-    session: SessionId,
-    pub(super) outcome: Option<Status>,
-}
+impl Entry {
+    pub(super) fn is_message(&self) -> bool {
+        self.header.fields().class == MessageClass::Ordinary
+    }
 
-/// All that an agent stores, and a backup would hold.
-#[derive(Clone, Default)]
-pub(super) struct Store {
-    pub(super) sessions: Vec<(SecretBytes, SessionStanding)>,
-    one_time: BTreeMap<u32, SecretBytes>,
-    one_time_kem: BTreeMap<u32, SecretBytes>,
-    manifest_version: u64,
-    receipt_batch: u64,
-    pub(super) sent: BTreeMap<MessageId, Sent>,
-    pub(super) inbox: HashSet<MessageId>,
-    sealed: HashSet<PartHash>,
+    fn session(&self) -> SessionId {
+        SessionId(self.envelope.header.session)
+    }
 }
 
 pub(super) struct End {
-    pub(super) agent: TestAgent,
+    pub(super) identity: IdentityPrivateKey,
     pub(super) store: Store,
     pub(super) backup: Store,
-    pub(super) restored: bool,
+    /// Whether a copy was put back and not compared with the relay since.
+    is_unchecked_copy: bool,
 }
 
 /// What the relay holds of one agent.
 #[derive(Default)]
 pub(super) struct Mailbox {
     pub(super) waiting: VecDeque<Entry>,
+    pub(super) held_back: VecDeque<Entry>,
+    manifest: Option<SignedManifest>,
     one_time: VecDeque<OneTimePrekey<CurveKey>>,
     one_time_kem: VecDeque<OneTimePrekey<KemKey>>,
     progress: Progress<PartHash>,
@@ -94,64 +80,52 @@ pub(super) struct World {
     pub(super) relay: HashMap<Side, Mailbox>,
     pub(super) status: HashMap<MessageId, (Attempt, Status)>,
     pub(super) delivered: HashMap<Side, Vec<Entry>>,
+    pub(super) witness: Witness,
     pub(super) controls: usize,
     pub(super) claims: usize,
     pub(super) marks: usize,
-    /// Whether the relay hides from everyone how far it has come with them.
-    pub(super) lies: bool,
-    /// Message keys that were used again.
-    pub(super) keys_repeated: usize,
+    primitives: SeededPrimitives,
     suites: [Suite; 1],
-    /// What each end has sealed in a session, in that order, and whether it is a message.
-    sealed: HashMap<(SessionId, Side), Vec<(PartHash, bool)>>,
-    seen: HashMap<(Side, SessionId), Seen>,
-    keys_used: HashMap<[u8; 32], HashSet<[u8; 12]>>,
-    claimed: HashSet<(Side, KeyId)>,
     messages: u64,
     next_key: u32,
 }
 
-/// What an end has opened in a session since it has had it, and what was told to be missing.
-#[derive(Default)]
-struct Seen {
-    opened: HashSet<PartHash>,
-    missed: HashSet<PartHash>,
-}
-
-const ONE_TIME_KEYS: u32 = 3;
+const ONE_TIME_KEYS: usize = 3;
+/// As our runtime does it.
+const ROTATION: Duration = Duration::from_secs(7 * 24 * 3_600);
+const MANIFEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3_600);
+const CONTROL_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
+const KEPT_ON: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 impl World {
+    /// The same in every run.
     pub(super) fn new(suite: Suite) -> Self {
         take_sealed();
-        let end = |seed| End {
-            agent: TestAgent::new(seed),
+        let primitives = SeededPrimitives::new(1);
+        let end = |_| End {
+            identity: IdentityPrivateKey::generate(&primitives).unwrap(),
             store: Store::default(),
             backup: Store::default(),
-            restored: false,
+            is_unchecked_copy: false,
         };
         let mut world = Self {
             now: NOW,
-            ends: HashMap::from([(Side::Alice, end(1)), (Side::Bob, end(2))]),
+            ends: Side::BOTH.into_iter().map(|side| (side, end(side))).collect(),
             relay: Side::BOTH.into_iter().map(|side| (side, Mailbox::default())).collect(),
             status: HashMap::new(),
             delivered: Side::BOTH.into_iter().map(|side| (side, Vec::new())).collect(),
+            witness: Witness::default(),
             controls: 0,
             claims: 0,
             marks: 0,
-            lies: false,
-            keys_repeated: 0,
+            primitives,
             suites: [suite],
-            sealed: HashMap::new(),
-            seen: HashMap::new(),
-            keys_used: HashMap::new(),
-            claimed: HashSet::new(),
             messages: 0,
             next_key: 1,
         };
         for side in Side::BOTH {
-            world.replace_prekeys(side);
-            let end = world.end(side);
-            end.backup = end.store.clone();
+            world.publish(side);
+            world.back_up(side);
         }
         world
     }
@@ -160,185 +134,263 @@ impl World {
         self.ends.get_mut(&side).unwrap()
     }
 
+    pub(super) fn store(&self, side: Side) -> &Store {
+        &self.ends[&side].store
+    }
+
     pub(super) fn mailbox(&mut self, side: Side) -> &mut Mailbox {
         self.relay.get_mut(&side).unwrap()
     }
 
-    fn header(&mut self, from: Side, class: MessageClass) -> Header {
-        self.messages += 1;
-        let (sender, recipient) = (&self.ends[&from].agent, &self.ends[&from.other()].agent);
-        match class {
-            MessageClass::Ordinary => sender.header_to(recipient, self.messages),
-            MessageClass::Control => sender.control_to(recipient, self.messages),
-        }
+    pub(super) fn agent(&self, side: Side) -> AgentId {
+        self.ends[&side].identity.agent_id()
     }
 
-    /// A new manifest and new one-time keys, with none of the old ones left to be claimed.
-    fn replace_prekeys(&mut self, side: Side) {
-        let ids = self.next_key..self.next_key + ONE_TIME_KEYS;
-        self.next_key = ids.end;
-        let version = self.relay[&side].progress.manifest_version + 1;
-        let has_kem = self.suites == [Suite::Pqxdh25519MlKem768];
+    pub(super) fn back_up(&mut self, side: Side) {
         let end = self.end(side);
-        end.store.manifest_version = version;
-        let keys: Vec<OneTimeCurvePrekey> =
-            ids.clone().map(|id| PrivatePrekey::generate(&SystemPrimitives, KeyId(id), validity()).unwrap()).collect();
-        end.store.one_time.extend(keys.iter().map(|key| (key.id().0, key.encode())));
-        let published = keys.iter().map(|key| key.publish(&end.agent.identity)).collect();
-        let ids = ids.filter(|_| has_kem);
-        let keys: Vec<OneTimeKemPrekey> =
-            ids.map(|id| PrivatePrekey::generate(&SystemPrimitives, KeyId(id), validity()).unwrap()).collect();
-        end.store.one_time_kem.extend(keys.iter().map(|key| (key.id().0, key.encode())));
-        let published_kem = keys.iter().map(|key| key.publish(&end.agent.identity)).collect();
-        let held = end.store.one_time.len();
-        let mailbox = self.mailbox(side);
-        mailbox.one_time = published;
-        mailbox.one_time_kem = published_kem;
+        end.backup = end.store.clone();
+    }
+
+    pub(super) fn put_back(&mut self, side: Side) {
+        let agent = self.agent(side);
+        let end = self.ends.get_mut(&side).unwrap();
+        let lost = std::mem::replace(&mut end.store, end.backup.clone());
+        end.is_unchecked_copy = true;
+        self.witness.note_put_back(side, agent, &lost, &end.store);
+    }
+
+    pub(super) fn lose_sessions(&mut self, side: Side) {
+        let lost = std::mem::take(&mut self.end(side).store.sessions);
+        self.witness.note_gone(side, lost.into_iter().map(|(_, standing)| standing.id));
+    }
+
+    fn header(&mut self, from: Side, class: MessageClass) -> Header {
+        self.messages += 1;
+        let life = if class == MessageClass::Ordinary { wire::MESSAGE_LIFE } else { CONTROL_LIFE };
+        let life = Validity::lasting(self.now, life);
+        header_between(self.agent(from), self.agent(from.other()), class, life, self.messages)
+    }
+
+    /// A new manifest, and as many one-time keys as the relay's set lacks.
+    fn publish(&mut self, side: Side) {
+        let (now, version) = (self.now, self.relay[&side].progress.manifest_version + 1);
+        let (missing, missing_kem) = {
+            let mailbox = &self.relay[&side];
+            (ONE_TIME_KEYS - mailbox.one_time.len(), ONE_TIME_KEYS - mailbox.one_time_kem.len())
+        };
+        let first = KeyId(self.next_key);
+        self.next_key += u32::try_from(ONE_TIME_KEYS).unwrap();
+        let (primitives, end) = (&self.primitives, self.ends.get_mut(&side).unwrap());
+        let life = Validity::lasting(now, MANIFEST_LIFE);
+        let manifest = ManifestPrekeys::generate(primitives, BOTH_SUITES.to_vec(), first, life).unwrap();
+        let (store, identity) = (&mut end.store, &end.identity);
+        store.keys.values_mut().for_each(|kept| kept.until = kept.until.or(Some(now.saturating_add(KEPT_ON))));
+        store.keep(&manifest.signed, None);
+        store.keep(manifest.last_resort_kem.as_ref().unwrap(), None);
+        (store.manifest_version, store.manifest_made) = (version, now);
+        let life = Validity::lasting(now, wire::ONE_TIME_PREKEY_LIFE);
+        let until = Some(life.expires().saturating_add(KEPT_ON));
+        let keys = OneTimeCurvePrekey::generate_many(primitives, first, missing, life).unwrap();
+        keys.iter().for_each(|key| store.keep(key, until));
+        let has_kem = self.suites == [Suite::Pqxdh25519MlKem768];
+        let missing_kem = if has_kem { missing_kem } else { 0 };
+        let kem_keys = OneTimeKemPrekey::generate_many(primitives, first, missing_kem, life).unwrap();
+        kem_keys.iter().for_each(|key| store.keep(key, until));
+        let mailbox = self.relay.get_mut(&side).unwrap();
+        mailbox.manifest = Some(manifest.publish(identity, version, Validity::lasting(now, MANIFEST_LIFE)).unwrap());
+        mailbox.one_time.extend(keys.iter().map(|key| key.publish(identity)));
+        mailbox.one_time_kem.extend(kem_keys.iter().map(|key| key.publish(identity)));
         mailbox.progress.manifest_version = version;
-        assert!(mailbox.one_time.len() <= held);
+    }
+
+    /// New keys weekly; old ones go.
+    fn renew_keys(&mut self, side: Side) {
+        let now = self.now;
+        if now >= self.store(side).manifest_made.saturating_add(ROTATION) {
+            self.publish(side);
+        }
+        let erased = self.end(side).store.erase_old_keys(now);
+        self.witness.note_keys_gone(side, erased);
     }
 
     /// Before the first seal and after each reconnect: is the store an old copy?
     fn check(&mut self, side: Side) {
-        if self.lies {
+        if self.witness.lies {
             return;
         }
-        let (end, mailbox) = (&self.ends[&side], &self.relay[&side]);
+        let now = self.now;
+        let mailbox = self.mailbox(side);
+        mailbox.one_time.retain(|key| key.prekey.expires > now);
+        mailbox.one_time_kem.retain(|key| key.prekey.expires > now);
+        let (one_time_curve, one_time_kem) = (mailbox.one_time.len(), mailbox.one_time_kem.len());
+        let relay = Progress { one_time_curve, one_time_kem, ..mailbox.progress };
+        let end = self.end(side);
+        let was_unchecked = std::mem::take(&mut end.is_unchecked_copy);
         let store = Progress {
             manifest_version: end.store.manifest_version,
             receipt_batch: end.store.receipt_batch,
-            one_time_curve: end.store.one_time.len(),
-            one_time_kem: end.store.one_time_kem.len(),
-            ..Progress::default()
+            one_time_curve: end.store.count(PrekeyKind::OneTimeCurve),
+            one_time_kem: end.store.count(PrekeyKind::OneTimeKem),
+            last_send: None,
         };
-        let (one_time_curve, one_time_kem) = (mailbox.one_time.len(), mailbox.one_time_kem.len());
-        let relay = Progress { one_time_curve, one_time_kem, ..mailbox.progress };
-        let sealed = &end.store.sealed;
-        if check_progress(&store, &relay, |envelope| sealed.contains(envelope)).is_ok() {
+        if check_progress(&store, &relay, |part| end.store.sealed.contains(part)).is_ok() {
             return;
         }
-        assert!(end.restored, "only a restored store is behind a truthful relay");
-        let end = self.end(side);
-        for (session, standing) in &mut end.store.sessions {
-            let mut retired = Session::decode(session).unwrap();
-            retired.retire();
-            (*session, standing.sends) = (retired.encode(), false);
-        }
+        assert!(was_unchecked, "only a restored store is behind a truthful relay, and only until it has compared");
+        let ids: Vec<SessionId> = end.store.sessions.iter().map(|(_, standing)| standing.id).collect();
+        ids.into_iter().for_each(|id| end.store.retire(id));
         end.store.receipt_batch = relay.receipt_batch;
-        self.replace_prekeys(side);
         // What the lost store has sealed last is known to have been, from here on.
-        self.end(side).store.sealed.extend(relay.last_send);
+        end.store.sealed.extend(relay.last_send);
+        let mailbox = self.mailbox(side);
+        (mailbox.one_time, mailbox.one_time_kem) = (VecDeque::new(), VecDeque::new());
+        self.publish(side);
     }
 
-    fn claim(&mut self, target: Side) -> VerifiedBundle {
-        self.claims += 1;
+    /// A bundle of the peer; none while its manifest has expired.
+    fn claim(&mut self, requester: Side) -> Option<VerifiedBundle> {
+        let (now, target) = (self.now, requester.other());
         let mailbox = self.mailbox(target);
-        let (one_time, one_time_kem) = (mailbox.one_time.pop_front(), mailbox.one_time_kem.pop_front());
-        if let Some(key) = &one_time {
-            assert!(self.claimed.insert((target, key.prekey.id)), "a one-time key was handed out twice");
+        let manifest = mailbox.manifest.clone().unwrap();
+        if manifest.fields().expires <= now {
+            return None;
         }
-        let agent = &self.ends[&target].agent;
-        let version = self.relay[&target].progress.manifest_version;
-        let manifest = agent.manifest.publish(&agent.identity, version, validity()).unwrap();
-        let expected = ExpectedBundle { agent: agent.identity.agent_id(), seen: None, suites: &self.suites };
-        let bundle = Bundle { manifest, one_time_curve: one_time, one_time_kem };
-        VerifiedBundle::check(bundle, &expected, NOW).unwrap()
+        mailbox.one_time.retain(|key| key.prekey.expires > now);
+        mailbox.one_time_kem.retain(|key| key.prekey.expires > now);
+        let (one_time_curve, one_time_kem) = (mailbox.one_time.pop_front(), mailbox.one_time_kem.pop_front());
+        self.claims += 1;
+        let expected = ExpectedBundle {
+            agent: self.agent(target),
+            seen: self.store(requester).manifest_of_peer,
+            suites: &self.suites,
+        };
+        let bundle = VerifiedBundle::check(Bundle { manifest, one_time_curve, one_time_kem }, &expected, now).unwrap();
+        self.end(requester).store.manifest_of_peer = Some(bundle.seen());
+        Some(bundle)
     }
 
-    /// The place of the session to send in; opened anew if there is none.
-    fn sending(&mut self, side: Side) -> usize {
-        let may_seal = |session: &SecretBytes| Session::decode(session).unwrap().may_seal();
-        let sessions = &self.ends[&side].store.sessions;
-        if let Some(place) = sessions.iter().position(|(session, standing)| standing.sends && may_seal(session)) {
-            return place;
+    /// The session to send in; opened anew if there is none, and none if that cannot be.
+    fn sending(&mut self, side: Side) -> Option<Session> {
+        let sending = self.store(side).sending();
+        if let Some((session, _)) = sending.filter(|(session, _)| session.may_seal()) {
+            return Some(session);
         }
-        let bundle = self.claim(side.other());
+        let bundle = self.claim(side)?;
         let now = self.now;
-        let end = self.end(side);
-        let session = initiate(&SystemPrimitives, &end.agent.identity, bundle, now).unwrap();
-        end.store.join(&session, true, now);
-        end.store.sessions.len() - 1
+        let session = initiate(&self.primitives, &self.ends[&side].identity, bundle, now).unwrap();
+        self.add_session(side, &session, true);
+        Some(session)
     }
 
-    fn seal(&mut self, side: Side, place: usize, header: &Header, plaintext: &Plaintext) -> SessionId {
+    fn add_session(&mut self, side: Side, session: &Session, sends: bool) {
         let now = self.now;
-        let (stored, standing) = &mut self.end(side).store.sessions[place];
-        let mut session = Session::decode(stored).unwrap();
-        let envelope = session.seal(&SystemPrimitives, header, plaintext, now).unwrap();
-        (*stored, standing.used) = (session.encode(), now);
-        self.note_key(envelope.nonce);
-        let part = PartHash::of(&envelope.to_bytes());
-        self.end(side).store.sealed.insert(part);
+        let store = &mut self.ends.get_mut(&side).unwrap().store;
+        self.witness.note_session(side, session.id(), store);
+        let erased = store.join(session, sends, now);
+        self.witness.note_gone(side, erased);
+    }
+
+    fn seal(&mut self, side: Side, mut session: Session, header: &Header, plaintext: &Plaintext) {
+        let now = self.now;
+        let envelope = session.seal(&self.primitives, header, plaintext, now).unwrap();
+        let entry = Entry { header: header.clone(), envelope };
+        let part = part_of(&entry);
+        let store = &mut self.ends.get_mut(&side).unwrap().store;
+        store.save(&session, now);
+        store.sealed.insert(part);
+        self.witness.note_sealed(side, &entry, entry.is_message(), store);
         self.mailbox(side).progress.last_send = Some(part);
-        let is_control = |class| class == MessageClass::Control;
-        let class = header.fields().class;
-        self.sealed.entry((session.id(), side)).or_default().push((part, !is_control(class)));
-        if is_control(class) {
+        let mailbox = self.mailbox(side.other());
+        if !entry.is_message() {
             // Superseded: of one sender the relay keeps the newest.
-            self.mailbox(side.other()).waiting.retain(|entry| !is_control(entry.header.fields().class));
+            mailbox.waiting.retain(Entry::is_message);
         }
-        self.mailbox(side.other()).waiting.push_back(Entry { header: header.clone(), envelope });
-        session.id()
+        mailbox.waiting.push_back(entry);
     }
 
-    /// The key of what was just sealed, as the AEAD was given it.
-    fn note_key(&mut self, nonce: [u8; 12]) {
-        let sealed = take_sealed();
-        let [(key, used)] = sealed.as_slice() else { panic!("one message, and {} keys", sealed.len()) };
-        assert_eq!(*used, nonce);
-        let nonces = self.keys_used.entry(*key).or_default();
-        assert!(nonces.insert(nonce), "a key and its nonce seal twice");
-        if nonces.len() > 1 {
-            assert!(self.lies, "a key seals twice");
-            self.keys_repeated += 1;
-        }
-    }
-
-    pub(super) fn send(&mut self, side: Side) {
+    pub(super) fn send(&mut self, side: Side) -> MessageId {
         self.check(side);
         let header = self.header(side, MessageClass::Ordinary);
         let message = header.message().id;
-        let text = self.messages.to_string();
-        let sent = Sent { header, text, attempt: Attempt::FIRST, session: SessionId([0; 16]), outcome: None };
+        self.witness.texts.insert(message, (side, self.messages.to_string()));
+        let sent = Sent { header, attempt: Attempt::FIRST, session: None, outcome: None };
         self.end(side).store.sent.insert(message, sent);
         self.transmit(side, message);
+        message
+    }
+
+    pub(super) fn send_many(&mut self, side: Side, count: usize) {
+        for _ in 0..count {
+            self.send(side);
+        }
     }
 
     /// Shows the peer how far was read, and that something is written, where that can be; no session is opened for it.
     pub(super) fn mark(&mut self, side: Side, typing: bool) {
         self.check(side);
-        let may_mark = |session: &SecretBytes| Session::decode(session).unwrap().may_mark();
-        let sessions = &self.ends[&side].store.sessions;
-        let place = sessions.iter().position(|(session, standing)| standing.sends && may_mark(session));
-        let Some(place) = place else { return };
+        let sending = self.store(side).sending();
+        let Some((session, _)) = sending.filter(|(session, _)| session.may_mark()) else { return };
         let header = self.header(side, MessageClass::Control);
-        let read = self.ends[&side].store.inbox.iter().max().copied();
-        self.seal(side, place, &header, &Control::Mark(Mark { read, typing }).to_plaintext());
+        let peer = self.agent(side.other());
+        let taken = self.store(side).inbox.iter().filter(|(_, known)| known.verdict == Status::Delivered);
+        let read = taken.filter(|(message, _)| message.sender == peer).map(|(message, _)| message.id).max();
+        self.seal(side, session, &header, &Control::Mark(Mark { read, typing }).to_plaintext());
         self.marks += 1;
     }
 
-    /// Seals a message for its attempt, and the relay accepts it.
+    /// Seals a message for its attempt, and the relay accepts it. It waits while there is no session to be had, and is
+    /// over when its life is.
     fn transmit(&mut self, side: Side, message: MessageId) {
-        let place = self.sending(side);
-        let Sent { header, text, attempt, .. } = self.ends[&side].store.sent[&message].clone();
-        let session = self.seal(side, place, &header, &plaintext(&text));
-        self.end(side).store.sent.get_mut(&message).unwrap().session = session;
+        let Sent { header, attempt, .. } = self.store(side).sent[&message].clone();
+        if header.fields().expires <= self.now {
+            self.end(side).store.sent.get_mut(&message).unwrap().outcome = Some(Status::Expired);
+            return;
+        }
+        let Some(session) = self.sending(side) else { return };
+        let id = session.id();
+        let text = self.witness.texts[&message].1.clone();
+        self.seal(side, session, &header, &plaintext(&text));
+        self.end(side).store.sent.get_mut(&message).unwrap().session = Some(id);
         self.status.insert(message, (attempt, Status::Waiting));
+    }
+
+    /// What has expired is not handed out, and messages have failed.
+    fn sweep(&mut self) {
+        let now = self.now;
+        for mailbox in self.relay.values_mut() {
+            let mut lives = |entry: &Entry| {
+                let is_over = entry.header.fields().expires <= now;
+                if is_over && entry.is_message() {
+                    self.status.get_mut(&entry.header.message().id).unwrap().1 = Status::Expired;
+                }
+                !is_over
+            };
+            mailbox.waiting.retain(&mut lives);
+            mailbox.held_back.retain(&mut lives);
+        }
     }
 
     /// Fetches, opens, gives receipts, looks what became of what was sent, answers requests, and tidies up.
     pub(super) fn sync(&mut self, side: Side) {
+        self.sweep();
         self.check(side);
+        self.renew_keys(side);
         let entries = std::mem::take(&mut self.mailbox(side).waiting);
-        if entries.iter().any(|entry| entry.header.fields().class == MessageClass::Ordinary) {
+        if entries.iter().any(Entry::is_message) {
             self.end(side).store.receipt_batch += 1;
             self.mailbox(side).progress.receipt_batch += 1;
-            let (store, relay) = (self.ends[&side].store.receipt_batch, self.relay[&side].progress.receipt_batch);
-            assert!(self.lies || store == relay);
+            let (store, relay) = (self.store(side).receipt_batch, self.relay[&side].progress.receipt_batch);
+            assert!(self.witness.lies || store == relay);
         }
         for entry in entries {
-            let verdict = self.receive(side, &entry);
-            if entry.header.fields().class == MessageClass::Ordinary {
+            let verdict = match self.receive(side, &entry) {
+                Ok(()) => Status::Delivered,
+                Err(refused) => {
+                    self.witness.check_cause(side, &entry, refused, self.store(side), self.now);
+                    Status::Refused(refused.reason)
+                }
+            };
+            if entry.is_message() {
                 self.status.get_mut(&entry.header.message().id).unwrap().1 = verdict;
             }
             self.delivered.get_mut(&side).unwrap().push(entry);
@@ -346,110 +398,105 @@ impl World {
         self.follow_up(side);
         self.answer(side);
         let now = self.now;
-        self.end(side).store.tidy(now);
+        let erased = self.end(side).store.tidy(now);
+        self.witness.note_gone(side, erased);
     }
 
-    pub(super) fn receive(&mut self, side: Side, entry: &Entry) -> Status {
-        let message = entry.header.message().id;
-        if self.ends[&side].store.inbox.contains(&message) {
-            return Status::Delivered;
+    /// Takes an entry as a runtime does: by its name if that is known, and else by opening it.
+    pub(super) fn receive(&mut self, side: Side, entry: &Entry) -> Result<(), Refused> {
+        let (message, part, header) = (entry.header.message(), part_of(entry), entry.header.hash());
+        if !entry.is_message() {
+            return self.open(side, entry).map(|plaintext| self.look_at_mark(side, &plaintext));
         }
-        match self.open(side, entry) {
-            Ok(plaintext) if entry.header.fields().class == MessageClass::Control => {
-                let Control::Mark(mark) = plaintext.to_control().unwrap() else { return Status::Delivered };
-                let (own, peer) = (&self.ends[&side], &self.ends[&side.other()]);
-                let is_own = mark.read.is_none_or(|read| own.store.sent.contains_key(&read));
-                assert!(is_own || own.restored, "only what was sent to it is read");
-                let is_read = mark.read.is_none_or(|read| peer.store.inbox.contains(&read));
-                assert!(is_read || peer.restored, "what was not received is not read");
-                Status::Delivered
+        match self.store(side).inbox.get(&message) {
+            Some(known) if known.verdict == Status::Delivered => {
+                return if known.header == header { Ok(()) } else { Err(Refused::new(RefusalReason::Replay)) };
             }
+            Some(Known { verdict: Status::Refused(reason), header: refused, part: refused_part })
+                if (*refused, *refused_part) == (header, part) =>
+            {
+                return Err(Refused::new(*reason));
+            }
+            _ if self.now.since(entry.header.fields().created) > wire::REMEMBERED => {
+                return Err(Refused::new(RefusalReason::Policy));
+            }
+            _ => {}
+        }
+        let opened = self.open(side, entry);
+        let verdict = match &opened {
             Ok(plaintext) => {
-                let sent = self.ends[&side.other()].store.sent.get(&message);
-                assert!(sent.is_none_or(|sent| sent.text == text_of(&plaintext)));
-                assert!(self.end(side).store.inbox.insert(message), "a message opened twice");
+                let (sender, text) = &self.witness.texts[&message.id];
+                assert_eq!((self.agent(*sender), text), (message.sender, &text_of(plaintext)), "another's words");
+                assert!(self.end(side).store.received.insert(message), "a message opened twice");
                 Status::Delivered
             }
-            Err(reason) => Status::Refused(reason),
-        }
+            Err(refused) => Status::Refused(refused.reason),
+        };
+        self.end(side).store.inbox.insert(message, Known { header, part, verdict });
+        opened.map(drop)
     }
 
-    /// Opens an entry as a runtime does; if it does not open, the store is as it was.
-    pub(super) fn open(&mut self, side: Side, entry: &Entry) -> Result<Plaintext, RefusalReason> {
-        let (now, suites) = (self.now, self.suites);
-        let End { agent, store, .. } = self.end(side);
-        let session_id = SessionId(entry.envelope.header.session);
-        if let Some((stored, _)) = store.sessions.iter().find(|(_, standing)| standing.id == session_id) {
-            let mut session = Session::decode(stored).unwrap();
-            let opened = session.open(&entry.header, &entry.envelope, now);
-            if opened.is_err() {
-                assert_eq!(session.encode(), *stored, "a failure leaves the state as it was");
-            }
-            let plaintext = opened.map_err(|error| error.refusal().unwrap())?;
-            self.check_gap(side, entry, &plaintext);
-            let store = &mut self.end(side).store;
-            let (stored, standing) = store.sessions.iter_mut().find(|(_, standing)| standing.id == session_id).unwrap();
-            assert!(session.skipped_keys() <= limits::SKIPPED_KEYS);
-            (*stored, standing.used) = (session.encode(), now);
-            return Ok(plaintext);
-        }
-        let opening = entry.envelope.opening.as_ref().ok_or(RefusalReason::UnknownSession)?;
-        let (one_time, one_time_kem) = store.one_time_keys(opening)?;
-        let last_resort = agent.manifest.last_resort_kem.as_ref();
-        let kem = match (&one_time_kem, &opening.kem) {
-            (Some(key), _) => Some(ResponderKemKey::OneTime(key)),
-            (None, Some(_)) => last_resort.map(ResponderKemKey::LastResort),
-            (None, None) => None,
-        };
-        let keys = ResponderKeys {
-            suites: &suites,
-            signed_prekey: &agent.manifest.signed,
-            one_time_curve: one_time.as_ref(),
-            kem,
-        };
-        let (session, plaintext) = respond(&agent.identity, &keys, &entry.header, &entry.envelope, now)
-            .map_err(|error| error.refusal().unwrap())?;
-        one_time.map(|key| store.one_time.remove(&key.id().0));
-        one_time_kem.map(|key| store.one_time_kem.remove(&key.id().0));
-        let sending = store.sessions.iter().find(|(_, standing)| standing.sends);
-        let sending = sending.map(|(stored, standing)| (Session::decode(stored).unwrap(), standing.used));
-        let sends = takes_over(&session, sending.as_ref().map(|(own, used)| (own, *used)), now);
-        store.join(&session, sends, now);
-        self.seen.insert((side, session_id), Seen::default());
-        self.check_gap(side, entry, &plaintext);
+    fn look_at_mark(&self, side: Side, plaintext: &Plaintext) {
+        let Control::Mark(Mark { read: Some(read), .. }) = plaintext.to_control().unwrap() else { return };
+        let message = MessageRef { sender: self.agent(side), id: read };
+        assert_eq!(self.witness.texts[&read].0, side, "only what was sent to it is read");
+        let is_own = self.store(side).sent.contains_key(&read) || self.witness.has_forgotten(side, message);
+        assert!(is_own, "what it has sent is known to it");
+        let peer = side.other();
+        let is_read = self.store(peer).received.contains(&message) || self.witness.has_forgotten(peer, message);
+        assert!(is_read, "what was not received is not read");
+    }
+
+    /// Opens an entry as a runtime does; if it does not open, nothing that a message can move has moved.
+    pub(super) fn open(&mut self, side: Side, entry: &Entry) -> Result<Plaintext, Refused> {
+        let (now, id) = (self.now, entry.session());
+        let from_peer = entry.header.message().sender == self.agent(side.other());
+        let known = self.store(side).find(id).filter(|_| from_peer);
+        let Some(mut session) = known else { return self.open_first(side, entry) };
+        let before = session.encode();
+        let plaintext = session.open(&entry.header, &entry.envelope, now).map_err(|error| {
+            assert_eq!(session.encode(), before, "a failure leaves the state as it was");
+            Refused { reason: error.refusal().unwrap(), is_lost: error == OpenError::Lost }
+        })?;
+        let store = &mut self.ends.get_mut(&side).unwrap().store;
+        store.save(&session, now);
+        self.witness.check_gap(side, entry, plaintext.missing_before(), store, now);
         Ok(plaintext)
     }
 
-    /// Something is told to be missing before a message if, and only if, a message was sealed before it in its session that
-    /// was neither opened nor told of. Where a copy was put back, an end may not know what it has sealed or opened.
-    fn check_gap(&mut self, side: Side, entry: &Entry, plaintext: &Plaintext) {
-        let session = SessionId(entry.envelope.header.session);
-        let part = PartHash::of(&entry.envelope.to_bytes());
-        let seen = self.seen.entry((side, session)).or_default();
-        let is_new = |part: &PartHash| !seen.opened.contains(part) && !seen.missed.contains(part);
-        let before = self.sealed[&(session, side.other())].iter().take_while(|(sealed, _)| *sealed != part);
-        let missing: Vec<PartHash> =
-            before.filter(|(part, is_message)| *is_message && is_new(part)).map(|(part, _)| *part).collect();
-        if self.ends.values().all(|end| !end.restored) {
-            let told = usize::try_from(plaintext.missing_before()).unwrap();
-            assert_eq!(told > 0, !missing.is_empty(), "{told} are told of, {} are missing", missing.len());
-            assert!(told >= missing.len(), "{told} are told of, {} are missing", missing.len());
-        }
-        seen.missed.extend(missing);
-        seen.opened.insert(part);
+    fn open_first(&mut self, side: Side, entry: &Entry) -> Result<Plaintext, Refused> {
+        let now = self.now;
+        let opening = entry.envelope.opening.as_ref().ok_or(Refused::new(RefusalReason::UnknownSession))?;
+        let keys = self.store(side).keys_of(opening).ok_or(Refused::new(RefusalReason::UnknownPrekey))?;
+        let (identity, keys) = (&self.ends[&side].identity, keys.lend(&self.suites));
+        let (session, plaintext) = respond(identity, &keys, &entry.header, &entry.envelope, now)
+            .map_err(|error| Refused::new(error.refusal().unwrap()))?;
+        let sending = self.store(side).sending();
+        let sends = takes_over(&session, sending.as_ref().map(|(own, standing)| (own, standing.used)), now);
+        self.end(side).store.use_up(opening);
+        self.add_session(side, &session, sends);
+        let store = &mut self.ends.get_mut(&side).unwrap().store;
+        self.witness.check_gap(side, entry, plaintext.missing_before(), store, now);
+        Ok(plaintext)
     }
 
     /// What became of the messages that are not settled yet.
     fn follow_up(&mut self, side: Side) {
-        let unsettled: Vec<MessageId> = self.ends[&side].store.unsettled().collect();
+        let unsettled: Vec<MessageId> = self.store(side).unsettled().collect();
         for message in unsettled {
-            let (attempt, status) = self.status[&message];
+            let status = self.status.get(&message).copied();
             let sent = self.end(side).store.sent.get_mut(&message).unwrap();
-            sent.attempt = sent.attempt.max(attempt);
-            let session = sent.session;
+            // What the relay has accepted counts as sealed, whether or not a copy knows of it.
+            let accepted = status.filter(|(attempt, _)| *attempt >= sent.attempt);
+            let Some((attempt, status)) = accepted else {
+                self.transmit(side, message);
+                continue;
+            };
+            let session = sent.session.filter(|_| attempt == sent.attempt).unwrap_or(SessionId([0; 16]));
+            sent.attempt = attempt;
             match status {
                 Status::Waiting => {}
-                Status::Delivered | Status::Evicted => sent.outcome = Some(status),
+                Status::Delivered | Status::Evicted | Status::Expired => sent.outcome = Some(status),
                 Status::Refused(reason) => self.cure(side, message, Refusal { reason, attempt, session }),
             }
         }
@@ -458,82 +505,30 @@ impl World {
     fn cure(&mut self, side: Side, message: MessageId, refusal: Refusal) {
         let now = self.now;
         let store = &mut self.end(side).store;
-        let sending = store.sessions.iter().position(|(_, standing)| standing.sends);
-        let session = sending.map(|place| Session::decode(&store.sessions[place].0).unwrap());
-        match after_refusal(&refusal, session.as_ref(), now) {
+        let sending = store.sending().map(|(session, _)| session);
+        match after_refusal(&refusal, sending.as_ref(), now) {
             AfterRefusal::Wait(until) => return assert!(until > now),
             AfterRefusal::Failed => {
                 store.sent.get_mut(&message).unwrap().outcome = Some(Status::Refused(refusal.reason));
                 return;
             }
             AfterRefusal::SealAnew => {}
-            AfterRefusal::Renew => {
-                if let Some((place, mut session)) = sending.zip(session) {
-                    session.retire();
-                    store.sessions[place].0 = session.encode();
-                    store.sessions[place].1.sends = false;
-                }
-            }
+            AfterRefusal::Renew => sending.iter().for_each(|session| store.retire(session.id())),
         }
-        store.sent.get_mut(&message).unwrap().attempt = refusal.attempt.next().unwrap();
+        let sent = store.sent.get_mut(&message).unwrap();
+        (sent.attempt, sent.session) = (refusal.attempt.next().unwrap(), None);
         self.transmit(side, message);
     }
 
     fn answer(&mut self, side: Side) {
-        for place in 0..self.ends[&side].store.sessions.len() {
-            if Session::decode(&self.ends[&side].store.sessions[place].0).unwrap().owes_step() {
+        let ids: Vec<SessionId> = self.store(side).sessions.iter().map(|(_, standing)| standing.id).collect();
+        for id in ids {
+            let session = self.store(side).find(id).unwrap();
+            if session.owes_step() {
                 let header = self.header(side, MessageClass::Control);
-                self.seal(side, place, &header, &Control::Step.to_plaintext());
+                self.seal(side, session, &header, &Control::Step.to_plaintext());
                 self.controls += 1;
             }
         }
-    }
-}
-
-impl Store {
-    /// The one-time keys that an opening names.
-    fn one_time_keys(
-        &self,
-        opening: &Opening,
-    ) -> Result<(Option<OneTimeCurvePrekey>, Option<OneTimeKemPrekey>), RefusalReason> {
-        let key =
-            |keys: &BTreeMap<u32, SecretBytes>, id: KeyId| keys.get(&id.0).cloned().ok_or(RefusalReason::UnknownPrekey);
-        let curve = opening.one_time_curve.map(|id| key(&self.one_time, id)).transpose()?;
-        let kem = opening.kem.as_ref().filter(|kem| kem.kind == KemPrekeyKind::OneTime);
-        let kem = kem.map(|kem| key(&self.one_time_kem, kem.id)).transpose()?;
-        let curve = curve.map(|key| PrivatePrekey::decode(&key).unwrap());
-        Ok((curve, kem.map(|key| PrivatePrekey::decode(&key).unwrap())))
-    }
-
-    /// Whether it has the one-time keys that an opening names.
-    pub(super) fn has_keys_of(&self, opening: &Opening) -> bool {
-        self.one_time_keys(opening).is_ok()
-    }
-
-    /// A session joins; if it sends, no other does.
-    fn join(&mut self, session: &Session, sends: bool, now: Timestamp) {
-        if sends {
-            self.sessions.iter_mut().for_each(|(_, standing)| standing.sends = false);
-        }
-        self.sessions.push((session.encode(), SessionStanding { id: session.id(), sends, used: now }));
-        self.tidy(now);
-    }
-
-    fn tidy(&mut self, now: Timestamp) {
-        let standings: Vec<SessionStanding> = self.sessions.iter().map(|(_, standing)| *standing).collect();
-        let erased = sessions_to_erase(&standings, now);
-        self.sessions.retain(|(_, standing)| !erased.contains(&standing.id));
-        assert!(self.sessions.iter().filter(|(_, standing)| standing.sends).count() <= 1);
-        assert!(self.sessions.len() <= limits::RECEIVING_SESSIONS + 1);
-        for (stored, _) in &mut self.sessions {
-            let mut session = Session::decode(stored).unwrap();
-            if session.age(now) {
-                *stored = session.encode();
-            }
-        }
-    }
-
-    pub(super) fn unsettled(&self) -> impl Iterator<Item = MessageId> {
-        self.sent.iter().filter(|(_, sent)| sent.outcome.is_none()).map(|(message, _)| *message)
     }
 }

@@ -118,7 +118,7 @@ fn store_key(transaction: &Transaction<'_>, owner: i64, key: &EncodedKey) -> Res
         }
         Some((content, hash)) => {
             let is_the_same = content.map_or(hash == Some(key.hash), |content| content == key.content);
-            StoreManifestError::unless_same_key(is_the_same).map_err(Abort::Refused)
+            StoreManifestError::unless_same_key(key.kind, key.id, is_the_same).map_err(Abort::Refused)
         }
     }
 }
