@@ -88,18 +88,18 @@ impl Caller {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn for_test(agent: AgentId) -> Self {
-        let (issued, until) = (Timestamp::default(), Timestamp::from_millis(u64::MAX));
-        Self { principal: Principal::authenticated(agent), authority: Authority::Identity, issued, until }
-    }
-
     /// The agent, for what it must do itself.
     pub(crate) fn itself(&self) -> Result<Principal, AuthenticationError> {
         match self.authority {
             Authority::Identity => Ok(self.principal),
             Authority::Delegate(_) => Err(AuthenticationError::NotTheIdentity),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn for_test(agent: AgentId) -> Self {
+        let (issued, until) = (Timestamp::default(), Timestamp::from_millis(u64::MAX));
+        Self { principal: Principal::authenticated(agent), authority: Authority::Identity, issued, until }
     }
 }
 
