@@ -6,7 +6,19 @@ Written from docs/protocol.md, README.md and the program's own `--help` alone, a
 from functools import partial
 
 from ..headers import NONE, RATCHET, RECIPIENT_KEYS
-from . import bodies, bounds, control, conversations, distrust, exchange, groups, ledger, refusals, renewal
+from . import (
+    bodies,
+    bounds,
+    control,
+    conversations,
+    delegates,
+    distrust,
+    exchange,
+    groups,
+    ledger,
+    refusals,
+    renewal,
+)
 
 STEPS = {
     "publish: identity, token, manifest, one-time keys": exchange.publish,
@@ -42,6 +54,10 @@ STEPS = {
     "renew: sealed anew in a new session": renewal.sealed_anew,
     "renew: given up": renewal.given_up,
     "renew: the reference seals anew for the client": renewal.by_the_reference,
-    # Last: it takes the relay away and brings it back.
+    "delegates: read what waits, and what became of messages": delegates.reads,
+    "delegates: send what the agent has sealed": delegates.sends,
+    "delegates: each call, by each right": delegates.rights,
+    "delegates: tokens and streams end with the delegation": delegates.ends,
+    # Last: they take the relay away and bring it back.
     "ledger: the relay comes back with another one": ledger.restored,
 }
