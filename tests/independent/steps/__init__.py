@@ -12,6 +12,7 @@ from . import (
     control,
     conversations,
     delegates,
+    delegations,
     distrust,
     exchange,
     groups,
@@ -58,6 +59,9 @@ STEPS = {
     "delegates: send what the agent has sealed": delegates.sends,
     "delegates: each call, by each right": delegates.rights,
     "delegates: tokens and streams end with the delegation": delegates.ends,
+    "delegations: blocks, by the relay": delegations.tokens,
+    "delegations: certificates, by the relay": delegations.certificates,
+    "delegations: bound and sealed, by the relay": delegations.shown,
     # Last: they take the relay away and bring it back.
     "ledger: the relay comes back with another one": ledger.restored,
 }
