@@ -19,6 +19,7 @@ from . import (
     ledger,
     refusals,
     renewal,
+    revocations,
 )
 
 STEPS = {
@@ -62,6 +63,11 @@ STEPS = {
     "delegations: blocks, by the relay": delegations.tokens,
     "delegations: certificates, by the relay": delegations.certificates,
     "delegations: bound and sealed, by the relay": delegations.shown,
+    "revocations: by ids": revocations.by_id,
+    "revocations: by the time of certificates": revocations.by_time,
+    "revocations: streams, waits and connections that are open": revocations.streams,
+    "revocations: what a request may hold": revocations.requests,
     # Last: they take the relay away and bring it back.
+    "revocations: the relay is started again": revocations.durable,
     "ledger: the relay comes back with another one": ledger.restored,
 }
