@@ -35,6 +35,7 @@ class Reference:
     def __init__(self, program, folder):
         self.program = Path(program).absolute()
         self.folder = Path(folder)
+        self.data = self.folder / "relay"
         self.log = self.folder / "relay.log"
         self.relay = None
         self.address, self.origin = None, None
@@ -46,7 +47,7 @@ class Reference:
         self.stop()
 
     def start(self, address="127.0.0.1:0", *options):
-        command = [self.program, "serve", "--data-dir", self.folder / "relay", "--listen", address, "--json", *options]
+        command = [self.program, "serve", "--data-dir", self.data, "--listen", address, "--json", *options]
         with open(self.log, "a") as log:
             self.relay = subprocess.Popen(command, env=self.environment(), stdout=subprocess.PIPE, stderr=log,
                                           text=True)

@@ -72,5 +72,6 @@ STEPS = {
     "revocations: what a request may hold": revocations.requests,
     # Last: they take the relay away and bring it back.
     "revocations: the relay is started again": revocations.durable,
+    "revocations: told again to a ledger that has forgotten them": revocations.told_again,
     "ledger: the relay comes back with another one": ledger.restored,
 }

@@ -1,6 +1,6 @@
 """Section 14: an agent takes its delegations back, by their ids or all of a time.
 
-Written from docs/protocol.md alone, and must stay so.
+Written from docs/protocol.md, README.md and the program's own `--help` alone, and must stay so.
 """
 
 import http.client
@@ -9,10 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from ..checks import expect, expect_refusal
+from ..checks import expect, expect_raised, expect_refusal
 from ..clock import DAY, now_ms
-from ..delegations import READ, SEND, new_delegation, only, right
-from ..relay import DelegateRelay, RelayRefused
+from ..delegations import READ, SEND, new_delegation, only, read_handed_over, right
+from ..relay import DelegateRelay, NewLedger, RelayRefused
 from .delegates import delegate_to, outcome, soon
 from .exchange import new_client
 
@@ -147,6 +147,33 @@ def durable(reference):
     for delegation, expected in ((ended, "forbidden"), (ended.narrow(soon()), "forbidden"), (living, "done")):
         expect("another token", outcome(DelegateRelay(reference.origin, delegation).standing), expected)
     expect("the agent's", outcome(client.relay.standing), "done")
+
+
+def told_again(reference):
+    """A ledger that was put back has forgotten what was revoked since; the reference tells it again."""
+    olaf, client = reference.new_agent("told-again"), new_client(reference)
+    own = delegate_to(client, READ)
+    file, backup = reference.folder / "told-again.delegation", reference.folder / "backup"
+    reference.run("agent", "delegate", olaf.name, "--may", "read", "--for", "1d", "--file", file)
+    of_olaf = read_handed_over(file.read_text().strip()).delegation
+    reference.stop()
+    reference.run("backup", "--data-dir", reference.data, "--to", backup)
+    reference.start(reference.address)
+    reference.run("agent", "revoke", olaf.name, of_olaf.id.hex())
+    client.relay.revoke([own.id])
+    reference.stop()
+    reference.data.rename(reference.folder / "lost")
+    reference.run("restore", "--from", backup, "--data-dir", reference.data)
+    reference.start(reference.address)
+
+    def outcomes():
+        return [outcome(DelegateRelay(reference.origin, delegation).standing) for delegation in (of_olaf, own)]
+    expect("at first", outcomes(), ["done", "done"])
+    olaf.receive()
+    expect("once the reference was there", outcomes(), ["forbidden", "done"])
+    expect_raised("another ledger", NewLedger, client.relay.standing)
+    client.relay.revoke([own.id])
+    expect("once both were there", outcomes(), ["forbidden", "forbidden"])
 
 
 def requests(reference):
