@@ -83,6 +83,13 @@ class Relay:
 
     def authenticate(self):
         """Section 14: from a challenge to a token."""
+        known_ledger = self.ledger_id
+        self.ask_for_token(*self.ask_for_challenge())
+        if known_ledger not in (None, self.ledger_id):
+            raise NewLedger
+
+    def ask_for_challenge(self):
+        """A challenge, and its end; the node that is known has signed both."""
         nonce = secrets.token_bytes(32)
         answer = self.request("POST", "/auth/challenge", {"nonce": to_base64(nonce)})
         node_id = decode_id("node", answer["node_id"])
@@ -91,22 +98,22 @@ class Relay:
         if self.node_id not in (None, node_id) or not verify(
                 check_identity_key(node_id), "sealpost/v1/challenge", signed, from_base64(answer["signature"])):
             raise Unproven("another node, or a wrong signature")
-        known_ledger = self.ledger_id
         self.node_id, self.ledger_id, self.clock = node_id, ledger_id, answer["at_ms"] - now_ms()
+        return challenge, answer["expires_at_ms"]
+
+    def ask_for_token(self, challenge, expires):
         self.token_private = Ed25519PrivateKey.generate()
         token_key = self.token_private.public_key().public_bytes_raw()
-        claim = access_claim(node_id, self.origin, self.identity_key, challenge, answer["expires_at_ms"], token_key)
+        claim = access_claim(self.node_id, self.origin, self.identity_key, challenge, expires, token_key)
         answer = self.request("POST", "/auth/token", {
             "identity_key": to_base64(self.identity_key),
             "origin": self.origin,
             "challenge": to_base64(challenge),
-            "expires_at_ms": answer["expires_at_ms"],
+            "expires_at_ms": expires,
             "token_key": to_base64(token_key),
             **self.credential(claim),
         })
         self.token, self.token_expires = answer["token"], answer["expires_at_ms"]
-        if known_ledger not in (None, ledger_id):
-            raise NewLedger
 
     def credential(self, claim):
         """By what right a token is asked for."""

@@ -64,6 +64,7 @@ STEPS = {
     "delegations: blocks, by the relay": delegations.tokens,
     "delegations: certificates, by the relay": delegations.certificates,
     "delegations: bound and sealed, by the relay": delegations.shown,
+    "delegations: challenges and the order of checks": delegations.challenges,
     "hand-overs: of the reference, used and narrowed": hand_overs.of_the_reference,
     "hand-overs: of the client, used and narrowed there": hand_overs.of_the_client,
     "revocations: by ids": revocations.by_id,

@@ -143,6 +143,29 @@ def shown(reference):
     expect("as it should be", outcome_of(reference, good, lambda claim: by_right_of(good, good.show(claim))), "done")
 
 
+def challenges(reference):
+    """A claim that passes uses its challenge up, and no other does; which check comes first."""
+    client = new_client(reference)
+    good = delegate_to(client, READ)
+    relay = DelegateRelay(reference.origin, good)
+    challenge, expires = relay.ask_for_challenge()
+    for what, delegation, shown, expected in (
+        ("refused", good.narrow("check if true"), challenge, "forbidden"),
+        ("the same challenge", good, challenge, "done"),
+        ("once more", good, challenge, "challenge-rejected"),
+        ("another node's challenge, before the delegation", good.narrow("check if true"), flipped(challenge),
+         "challenge-rejected"),
+        ("its end, after its blocks", good.narrow(before(1), "check if true"), challenge, "forbidden"),
+    ):
+        relay.delegation = delegation
+        expect(what, outcome(relay.ask_for_token, shown, expires), expected)
+    client.relay.revoke([good.id])
+    for what, delegation, expected in (("revoked, before the challenge", good, "forbidden"),
+                                       ("its end, before it is revoked", good.narrow(before(1)), "expired")):
+        relay.delegation = delegation
+        expect(what, outcome(relay.ask_for_token, challenge, expires), expected)
+
+
 def without_label(claim):
     return f"check if claim(hex:{sha256(claim).hex()})"
 
