@@ -5,7 +5,7 @@ reading it, and none may be. That is its use. Where both ends of a conversation 
 make is seen by nobody; and what the specification forgets to say, this client does not know. A change here follows a
 change of the specification.
 
-It goes without: stores and restored copies (11), policies (22), WebSocket and gRPC (15), founding a group (22).
+It goes without: stores and restored copies (11), policies (22), gRPC (15), founding a group (22).
 
     errors, clock      what is wrong with what comes; times
     encoding           section 1
@@ -22,10 +22,11 @@ It goes without: stores and restored copies (11), policies (22), WebSocket and g
     sessions           sections 10 and 11
     receipts           section 12
     outbox, inbox      section 13
-    tokens             section 14
+    tokens, delegations
+                       section 14
     relay              section 15
     limits             section 17
-    rules              what a reader refuses of sections 1 to 8, 12 and 22; what is kept by 10 and 11
+    rules              what a reader refuses of sections 1 to 8, 12, 14 and 22; what is kept by 10 and 11
     vectors            section 21
     bodies, schemes, groups
                        section 22

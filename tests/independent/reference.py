@@ -16,12 +16,26 @@ LONGEST_START = 30
 LONGEST_STOP = 10
 
 
+class CommandFailed(RuntimeError):
+    def __init__(self, arguments, done):
+        command = " ".join(map(str, arguments))
+        super().__init__(f"sealpost {command}: exit code {done.returncode}: {done.stdout} {done.stderr}")
+        self.exit_code = done.returncode
+        self.errors = done.stderr
+
+    @property
+    def code(self):
+        """The code that the failure says, in its last line."""
+        return json.loads(self.errors.splitlines()[-1])["error"]["code"]
+
+
 class Reference:
     """A relay, and the agents of one home, in a folder of their own."""
 
     def __init__(self, program, folder):
         self.program = Path(program).absolute()
         self.folder = Path(folder)
+        self.data = self.folder / "relay"
         self.log = self.folder / "relay.log"
         self.relay = None
         self.address, self.origin = None, None
@@ -33,7 +47,7 @@ class Reference:
         self.stop()
 
     def start(self, address="127.0.0.1:0", *options):
-        command = [self.program, "serve", "--data-dir", self.folder / "relay", "--listen", address, "--json", *options]
+        command = [self.program, "serve", "--data-dir", self.data, "--listen", address, "--json", *options]
         with open(self.log, "a") as log:
             self.relay = subprocess.Popen(command, env=self.environment(), stdout=subprocess.PIPE, stderr=log,
                                           text=True)
@@ -79,8 +93,7 @@ class Reference:
         done = subprocess.run([self.program, *arguments, "--json"], env=self.environment(SEALPOST_RELAY=self.origin),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LONGEST_COMMAND)
         if done.returncode:
-            command = " ".join(map(str, arguments))
-            raise RuntimeError(f"sealpost {command}: exit code {done.returncode}: {done.stdout} {done.stderr}")
+            raise CommandFailed(arguments, done)
         return done
 
     def new_agent(self, name):

@@ -1,4 +1,4 @@
-"""Sections 14 and 15: a relay as one identity uses it, over REST.
+"""Sections 14 and 15: a relay as one identity uses it, over REST, or a delegate of its; events over a WebSocket.
 
 Written from docs/protocol.md and docs/vectors/*.json alone, and must stay so.
 """
@@ -12,6 +12,8 @@ import urllib.request
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
 
 from .clock import now_ms
 from .identifiers import decode_id, encode_id, uuid_text
@@ -60,8 +62,12 @@ class Relay:
         self.identity = identity
         self.node_id = None  # pinned once it is known
         self.ledger_id = None
-        self.token = None
+        self.token, self.token_expires = None, None
         self.clock = 0  # the node's clock less ours
+
+    @property
+    def identity_key(self):
+        return self.identity.key
 
     def request(self, method, path, body=None, query=None, authorization=None):
         url = self.origin + path + ("?" + urllib.parse.urlencode(query) if query else "")
@@ -77,6 +83,13 @@ class Relay:
 
     def authenticate(self):
         """Section 14: from a challenge to a token."""
+        known_ledger = self.ledger_id
+        self.ask_for_token(*self.ask_for_challenge())
+        if known_ledger not in (None, self.ledger_id):
+            raise NewLedger
+
+    def ask_for_challenge(self):
+        """A challenge, and its end; the node that is known has signed both."""
         nonce = secrets.token_bytes(32)
         answer = self.request("POST", "/auth/challenge", {"nonce": to_base64(nonce)})
         node_id = decode_id("node", answer["node_id"])
@@ -85,32 +98,41 @@ class Relay:
         if self.node_id not in (None, node_id) or not verify(
                 check_identity_key(node_id), "sealpost/v1/challenge", signed, from_base64(answer["signature"])):
             raise Unproven("another node, or a wrong signature")
-        known_ledger = self.ledger_id
         self.node_id, self.ledger_id, self.clock = node_id, ledger_id, answer["at_ms"] - now_ms()
+        return challenge, answer["expires_at_ms"]
+
+    def ask_for_token(self, challenge, expires):
         self.token_private = Ed25519PrivateKey.generate()
         token_key = self.token_private.public_key().public_bytes_raw()
-        claim = access_claim(node_id, self.origin, self.identity.key, challenge, answer["expires_at_ms"], token_key)
-        self.token = self.request("POST", "/auth/token", {
-            "identity_key": to_base64(self.identity.key),
+        claim = access_claim(self.node_id, self.origin, self.identity_key, challenge, expires, token_key)
+        answer = self.request("POST", "/auth/token", {
+            "identity_key": to_base64(self.identity_key),
             "origin": self.origin,
             "challenge": to_base64(challenge),
-            "expires_at_ms": answer["expires_at_ms"],
+            "expires_at_ms": expires,
             "token_key": to_base64(token_key),
-            "signature": to_base64(sign(self.identity.signing, "sealpost/v1/access", claim)),
-        })["token"]
-        if known_ledger not in (None, ledger_id):
-            raise NewLedger
+            **self.credential(claim),
+        })
+        self.token, self.token_expires = answer["token"], answer["expires_at_ms"]
+
+    def credential(self, claim):
+        """By what right a token is asked for."""
+        return {"signature": to_base64(sign(self.identity.signing, "sealpost/v1/access", claim))}
 
     def call(self, method, path, body=None, query=None):
-        """A request with token and proof. A proof comes with each, since the connection may be a new one."""
+        """A request with token and proof, and once more with another token if that one is good no more."""
         if self.token is None:
             self.authenticate()
         try:
-            return self.request(method, path, body, query, self.authorization(method, path))
+            return self.call_once(method, path, body, query)
         except RelayRefused as refused:
             if refused.code not in ("token-expired", "unauthenticated"):
                 raise
         self.authenticate()
+        return self.call_once(method, path, body, query)
+
+    def call_once(self, method, path, body=None, query=None):
+        """A request with the token that is there. A proof comes with each, since the connection may be a new one."""
         return self.request(method, path, body, query, self.authorization(method, path))
 
     def authorization(self, method, path):
@@ -170,3 +192,65 @@ class Relay:
 
     def append(self, upload, offset, piece):
         return self.call("POST", f"/api/uploads/{upload}/pieces", {"offset": offset, "piece": to_base64(piece)})
+
+    def upload_status(self, upload):
+        return self.call("GET", f"/api/uploads/{upload}")
+
+    def cancel_upload(self, upload):
+        return self.call("DELETE", f"/api/uploads/{upload}")
+
+    def events(self, after=0):
+        return self.call("GET", "/api/events", query={"after": after})["events"]
+
+    def follow_events(self, after=0):
+        if self.token is None:
+            self.authenticate()
+        url = f"{self.origin.replace('http', 'ws', 1)}/events?after={after}"
+        try:
+            return EventStream(connect(url, additional_headers=self.authorization("GET", "/events"), proxy=None))
+        except InvalidStatus as error:
+            raise RelayRefused(json.loads(error.response.body)) from None
+
+    def revoke(self, delegation_ids=(), certified_until=None):
+        return self.call("POST", "/api/revocations", {
+            "delegation_ids": [to_base64(delegation) for delegation in delegation_ids],
+            "certified_until_ms": certified_until})
+
+
+class EventStream:
+    """Events as they come, over a WebSocket."""
+
+    def __init__(self, socket):
+        self.socket = socket
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def next(self, longest=5):
+        try:
+            return json.loads(self.socket.recv(longest))
+        except ConnectionClosed as closed:
+            raise RelayRefused({"code": closed.rcvd.reason, "detail": f"status {closed.rcvd.code}"}) from None
+
+
+class DelegateRelay(Relay):
+    """A relay as a delegate uses it, in the agent's name."""
+
+    def __init__(self, origin, delegation, node_id=None):
+        super().__init__(origin, identity=None)
+        self.delegation, self.node_id = delegation, node_id
+
+    @property
+    def identity_key(self):
+        return self.delegation.certificate.identity
+
+    def credential(self, claim):
+        return by_right_of(self.delegation, self.delegation.show(claim))
+
+
+def by_right_of(delegation, token):
+    """What is sent in place of a signature."""
+    return {"delegation": {"certificate": to_base64(delegation.certificate.encode()), "token": to_base64(token)}}

@@ -6,7 +6,22 @@ Written from docs/protocol.md, README.md and the program's own `--help` alone, a
 from functools import partial
 
 from ..headers import NONE, RATCHET, RECIPIENT_KEYS
-from . import bodies, bounds, control, conversations, distrust, exchange, groups, ledger, refusals, renewal
+from . import (
+    bodies,
+    bounds,
+    control,
+    conversations,
+    delegates,
+    delegations,
+    distrust,
+    exchange,
+    groups,
+    hand_overs,
+    ledger,
+    refusals,
+    renewal,
+    revocations,
+)
 
 STEPS = {
     "publish: identity, token, manifest, one-time keys": exchange.publish,
@@ -42,6 +57,22 @@ STEPS = {
     "renew: sealed anew in a new session": renewal.sealed_anew,
     "renew: given up": renewal.given_up,
     "renew: the reference seals anew for the client": renewal.by_the_reference,
-    # Last: it takes the relay away and brings it back.
+    "delegates: read what waits, and what became of messages": delegates.reads,
+    "delegates: send what the agent has sealed": delegates.sends,
+    "delegates: each call, by each right": delegates.rights,
+    "delegates: tokens and streams end with the delegation": delegates.ends,
+    "delegations: blocks, by the relay": delegations.tokens,
+    "delegations: certificates, by the relay": delegations.certificates,
+    "delegations: bound and sealed, by the relay": delegations.shown,
+    "delegations: challenges and the order of checks": delegations.challenges,
+    "hand-overs: of the reference, used and narrowed": hand_overs.of_the_reference,
+    "hand-overs: of the client, used and narrowed there": hand_overs.of_the_client,
+    "revocations: by ids": revocations.by_id,
+    "revocations: by the time of certificates": revocations.by_time,
+    "revocations: streams, waits and connections that are open": revocations.streams,
+    "revocations: what a request may hold": revocations.requests,
+    # Last: they take the relay away and bring it back.
+    "revocations: the relay is started again": revocations.durable,
+    "revocations: told again to a ledger that has forgotten them": revocations.told_again,
     "ledger: the relay comes back with another one": ledger.restored,
 }
