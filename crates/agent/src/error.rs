@@ -7,8 +7,8 @@ use sealpost_crypto::{
     VaultError,
 };
 use sealpost_protocol::{
-    AgentId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Scheme, Timestamp, encoding::DecodeError,
-    limits as wire,
+    AgentId, DelegationId, ErrorCode, GroupId, HeaderError, MessageId, ReceiptError, Scheme, Timestamp,
+    encoding::DecodeError, limits as wire,
 };
 use thiserror::Error;
 
@@ -437,6 +437,15 @@ pub enum DelegationsError {
         limits::DELEGATIONS
     )]
     TooMany,
+    /// As many as are remembered are revoked one by one; nothing was noted.
+    #[error(
+        "at most {} delegations are revoked one by one: revoke all of them, and make anew those that shall stay",
+        limits::DELEGATIONS
+    )]
+    TooManyRevoked,
+    /// It is for another relay; nothing was noted.
+    #[error("the delegation {0} is for another relay, where it is to be revoked")]
+    OtherRelay(DelegationId),
     /// It could not be made.
     #[error(transparent)]
     Invalid(#[from] InvalidDelegation),

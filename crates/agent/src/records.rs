@@ -157,15 +157,21 @@ record! {
         label: String => text,
         created: Timestamp => value,
         until: Timestamp => value,
+        /// When its key was certified.
+        certified: Timestamp => value,
+        /// Whose relay it is for.
+        node: NodeId => value,
     }
 }
 
 record! {
-    /// That a delegation was revoked, or all of until then.
+    /// That a delegation was revoked, or all of a node's of until then.
     RevocationRecord in Revocation {
         at: Timestamp => value,
-        /// The ledger that has it.
-        told: Option<LedgerName> => option,
+        /// Whom it is to be told.
+        node: NodeId => value,
+        /// The node's ledger that has it.
+        told: Option<LedgerId> => option,
     }
 }
 

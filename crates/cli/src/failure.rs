@@ -325,7 +325,9 @@ impl From<DelegationsError> for Failure {
         match error {
             DelegationsError::Relay(error) => error.into(),
             DelegationsError::State(error) => error.into(),
-            DelegationsError::Life | DelegationsError::Label => Self::usage(chain(&error)),
+            DelegationsError::Life | DelegationsError::Label | DelegationsError::OtherRelay(_) => {
+                Self::usage(chain(&error))
+            }
             error => Self::other(chain(&error)),
         }
     }

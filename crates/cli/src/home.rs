@@ -5,7 +5,7 @@
 use std::{
     collections::HashMap,
     env, fs,
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -263,7 +263,12 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(|error: std::io::Error| Failure::other(format!("{}: {error}", path.display())))
+    write().map_err(|error: io::Error| {
+        if error.kind() != ErrorKind::AlreadyExists {
+            let _ = fs::remove_file(path); // what was not written whole is nothing
+        }
+        Failure::other(format!("{}: {error}", path.display()))
+    })
 }
 
 /// The first line of a file. Nothing of it is left in memory but the passphrase: the buffer never grows, and is wiped.

@@ -45,8 +45,8 @@ impl RevokeError {
 }
 
 impl Revoking {
-    /// Revokes delegations of the caller, these and all whose keys were certified until a time, which is not ahead; returns
-    /// when. Tokens that were issued for it until then are to end.
+    /// Revokes delegations of the caller, these and all whose keys were certified until a time; returns when. A certificate may
+    /// be dated a little ahead, and so may that time. Tokens that were issued for it until then are to end.
     ///
     /// # Errors
     /// [`RevokeError`].
@@ -63,7 +63,7 @@ impl Revoking {
             return Err(RevokeError::TooManyAtOnce);
         }
         let at = self.clock.now();
-        let certified_until = certified_until.map(|until| until.min(at));
+        let certified_until = certified_until.map(|until| until.min(at.saturating_add(wire::CLOCK_AHEAD)));
         let revocation = Revocation { agent: caller.agent(), delegations, certified_until, at };
         self.revocations.revoke(revocation).await?;
         Ok(at)

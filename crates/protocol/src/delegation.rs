@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::{
-    IdentityKey, Signature, Signer, SigningInput, Timestamp,
+    IdentityKey, InvalidIdentityKey, Signature, Signer, SigningInput, Timestamp,
     encoding::{Decode, DecodeError, Encode, Reader, Writer, byte_enum},
     limits,
 };
@@ -132,7 +132,10 @@ impl Decode for DelegationCertificate {
     fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let fields = DelegationCertificateFields {
             identity: IdentityKey::decode(reader)?,
-            key: IdentityKey::decode(reader)?,
+            key: IdentityKey::from_array(reader.array()?).map_err(|InvalidIdentityKey| {
+                let reason = "not a canonical Ed25519 key of the prime-order subgroup";
+                DecodeError::Invalid { field: "delegation key", reason }
+            })?,
             created: Timestamp::decode(reader)?,
             expires: Timestamp::decode(reader)?,
         };

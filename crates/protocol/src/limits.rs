@@ -71,6 +71,9 @@ pub const DELEGATION_BLOCKS: usize = 10;
 /// Bytes of a delegation token: some 200 for each block.
 pub const DELEGATION_TOKEN: usize = 4 << 10;
 
+/// Bytes that the last block adds, which binds a token to a claim, and its seal: some 200. What is kept leaves room for it.
+pub const DELEGATION_BINDING: usize = 256;
+
 /// Delegations that one request revokes: all that one hand-over of duties may concern.
 pub const REVOKED_PER_REQUEST: usize = 100;
 

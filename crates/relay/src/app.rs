@@ -7,7 +7,7 @@ use sealpost_protocol::{Clock, ErrorCode};
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    authentication::Authenticator,
+    authentication::{AuthenticationError, Authenticator, Caller},
     limits,
     memory::{Bounds, Memory, Share},
     tasks::Tasks,
@@ -63,6 +63,15 @@ impl App {
             return Err(Refusal::new(ErrorCode::Unavailable, "the store failed"));
         }
         Ok(self.services.readiness.check().await?)
+    }
+
+    /// Waits until a caller's token is over, by its time or because it is revoked.
+    pub(crate) async fn over(&self, caller: Caller) -> Refusal {
+        let left = caller.until.since(self.clock.now());
+        tokio::select! {
+            revoked = self.authenticator.revoked(caller) => revoked.into(),
+            () = tokio::time::sleep(left) => AuthenticationError::TokenExpired.into(),
+        }
     }
 
     /// Does `work` to its end, even if the client that asked for it goes away meanwhile: half of it would leave what was

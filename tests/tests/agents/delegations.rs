@@ -6,8 +6,10 @@ use sealpost_agent::{
     Delegation, DelegationsError, InvalidDelegation, RelayAddress, RelayClient, RelayError, SystemClock,
 };
 use sealpost_api::v1;
-use sealpost_protocol::{Clock, DelegationError, ErrorCode, Header, Right, Rights, encoding::Decode, limits as wire};
-use sealpost_tests::{SdkAgent, TestRelay, within};
+use sealpost_protocol::{
+    Clock, DelegationError, DelegationId, ErrorCode, Header, Right, Rights, encoding::Decode, limits as wire,
+};
+use sealpost_tests::{SdkAgent, ShiftedClock, TestRelay, within};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -96,8 +98,12 @@ async fn a_revocation_that_the_relay_did_not_hear_of_is_told_later_and_again_aft
     let before = relay.copy_ledger();
     let unreachable = bob.revoke(&[granted.id()]).await;
     assert!(matches!(unreachable, Err(DelegationsError::Relay(RelayError::Unreachable(_)))), "{unreachable:?}");
+    let told =
+        async || bob.delegations().await.unwrap().iter().all(|granted| granted.revoked.is_some() && granted.is_told);
+    assert!(!told().await, "what the relay has not heard is said to be so");
     relay.restart().await;
     reconnected(&bob).await;
+    assert!(told().await);
     assert_eq!(refusal(waiting(&delegate(&granted)).await), Some(ErrorCode::Forbidden), "it is told later");
 
     relay.kill().await;
@@ -106,6 +112,73 @@ async fn a_revocation_that_the_relay_did_not_hear_of_is_told_later_and_again_aft
     waiting(&delegate(&granted)).await.expect("the relay's copy is from before");
     reconnected(&bob).await;
     assert_eq!(refusal(waiting(&delegate(&granted)).await), Some(ErrorCode::Forbidden), "it is told again");
+}
+
+#[tokio::test]
+async fn as_many_as_are_remembered_are_revoked_one_by_one_and_all_at_any_time() {
+    let relay = TestRelay::start().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let granted = bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    let ids = |from: u16, to: u16| -> Vec<DelegationId> {
+        (from..to).map(|number| DelegationId(std::array::from_fn(|byte| number.to_be_bytes()[byte % 2]))).collect()
+    };
+    bob.revoke(&ids(0, 1_000)).await.unwrap();
+    let one_more = bob.revoke(&[granted.id()]).await;
+    assert!(matches!(one_more, Err(DelegationsError::TooManyRevoked)), "{one_more:?}");
+    waiting(&delegate(&granted)).await.expect("nothing was revoked, and nobody was told so");
+    bob.revoke_all().await.unwrap();
+    assert_eq!(refusal(waiting(&delegate(&granted)).await), Some(ErrorCode::Forbidden));
+    let granted = bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    bob.revoke(&[ids(0, 900), vec![granted.id(), granted.id()]].concat()).await.unwrap();
+    assert_eq!(refusal(waiting(&delegate(&granted)).await), Some(ErrorCode::Forbidden), "all made room");
+}
+
+#[tokio::test]
+async fn what_is_granted_after_all_was_revoked_is_good_however_the_clocks_stand() {
+    let mut relay = TestRelay::start().await;
+    let clock = Arc::<ShiftedClock>::default();
+    let bob = SdkAgent::by_clock(&relay.origin(), &clock).await;
+    bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    // While the relay is down it is the clock here that says until when, and it is ahead.
+    relay.kill().await;
+    clock.advance(Duration::from_secs(150));
+    let bob = bob.reopen(&relay.origin()).await;
+    assert!(bob.revoke_all().await.is_err());
+    relay.restart().await;
+    reconnected(&bob).await;
+    let granted = bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    waiting(&delegate(&granted)).await.unwrap();
+    for _ in 0..8 {
+        let (revoked, made) = tokio::join!(bob.revoke_all(), bob.delegate(rights(&[Right::Read]), DAY, ""));
+        revoked.unwrap();
+        made.unwrap();
+    }
+    let granted = bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    waiting(&delegate(&granted)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delegation_is_revoked_at_its_own_relay() {
+    let (relay, other) = (TestRelay::start().await, TestRelay::start().await);
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let granted = bob.delegate(rights(&[Right::Read]), DAY, "").await.unwrap();
+    let elsewhere = bob.reopen(&other.origin()).await;
+    let refused = elsewhere.revoke(&[granted.id()]).await;
+    assert!(matches!(refused, Err(DelegationsError::OtherRelay(id)) if id == granted.id()), "{refused:?}");
+    elsewhere.revoke_all().await.unwrap();
+    assert!(bob.delegations().await.unwrap().iter().all(|granted| granted.revoked.is_none()), "all of that relay's");
+    waiting(&delegate(&granted)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_the_delegation() {
+    let relay = TestRelay::start().await;
+    let bob = SdkAgent::new(&relay.origin()).await;
+    let short = bob.delegate(rights(&[Right::Read]), Duration::from_secs(3), "").await.unwrap();
+    let begun = std::time::Instant::now();
+    let waited = delegate(&short).receive(v1::ReceiveRequest { wait_ms: 40_000, ..Default::default() }).await;
+    assert_eq!(refusal(waited), Some(ErrorCode::Expired));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

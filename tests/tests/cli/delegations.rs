@@ -6,7 +6,7 @@ use super::{assert_fields, relay_and_home};
 
 #[tokio::test]
 async fn a_delegation_is_made_narrowed_used_and_revoked() {
-    let (_relay, home) = relay_and_home().await;
+    let (mut relay, home) = relay_and_home().await;
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).display().to_string();
     let (wide, narrow) = (file("wide.delegation"), file("narrow.delegation"));
@@ -25,16 +25,18 @@ async fn a_delegation_is_made_narrowed_used_and_revoked() {
     let narrowed = home.run(narrowed).await.succeeded().document();
     assert_eq!((&narrowed["rights"], &narrowed["agent"]), (&serde_json::json!(["read"]), &made["agent"]));
     assert_ne!(narrowed["id"], made["id"]);
-    home.run(["delegation", "narrow", &wide, "--into", &narrow]).await.exited(1);
+    home.run(["delegation", "narrow", &wide, "--into", &narrow]).await.exited(2);
     assert_eq!(fs::read_to_string(&narrow).unwrap().lines().count(), 1, "it is not written over");
 
     let none = home.run(["delegation", "waiting", &narrow, "--json"]).await.succeeded();
     assert_eq!(none.out, "");
     let sent = home.run(["send", "--as", "alice", "bob", "wake up", "--json"]).await.succeeded().document();
     let waiting = home.run(["delegation", "waiting", &narrow, "--wait", "30s", "--json"]).await.succeeded().document();
-    let fields = ["id", "from", "attempt", "scheme", "priority", "sent_at", "queued_at", "expires_at", "length"];
+    let fields = ["seq", "id", "from", "attempt", "scheme", "priority", "sent_at", "queued_at", "expires_at", "length"];
     assert_fields(&waiting, &fields);
     assert_eq!(waiting["id"], sent["id"]);
+    let seen = waiting["seq"].to_string();
+    assert_eq!(home.run(["delegation", "waiting", &narrow, "--after", &seen]).await.succeeded().out, "", "it was seen");
     let events = home.run(["delegation", "events", &narrow, "--json"]).await.succeeded().documents();
     let fields = ["seq", "type", "sender", "message_id", "recipient", "attempt", "reason"];
     assert_fields(events.last().unwrap(), &fields);
@@ -42,7 +44,7 @@ async fn a_delegation_is_made_narrowed_used_and_revoked() {
     assert_eq!(home.run(["delegation", "events", &narrow, "--after", &seq, "--json"]).await.succeeded().out, "");
 
     let listed = home.run(["agent", "delegations", "bob", "--json"]).await.succeeded().document();
-    assert_fields(&listed, &["id", "label", "rights", "created_at", "until"]);
+    assert_fields(&listed, &["id", "label", "rights", "created_at", "until", "node_id"]);
     assert_eq!((&listed["id"], &listed["label"]), (&made["id"], &serde_json::json!("a helper")));
     let id = made["id"].as_str().unwrap();
     let revoked = home.run(["agent", "revoke", "bob", id, "--json"]).await.succeeded().document();
@@ -52,7 +54,13 @@ async fn a_delegation_is_made_narrowed_used_and_revoked() {
         assert!(refused.err.contains("\"forbidden\"") && refused.err.contains("revoked"), "{}", refused.err);
     }
     let listed = home.run(["agent", "delegations", "bob", "--json"]).await.succeeded().document();
-    assert_fields(&listed, &["id", "label", "rights", "created_at", "until", "revoked_at"]);
+    assert_fields(&listed, &["id", "label", "rights", "created_at", "until", "node_id", "revoked_at"]);
+    relay.kill().await;
+    let kept = home.run(["agent", "revoke", "bob", "--all"]).await.exited(3);
+    assert!(kept.err.contains("it is noted here"), "{}", kept.err);
+    let listed = home.run(["agent", "delegations", "bob", "--json"]).await.succeeded().document();
+    assert_fields(&listed, &["id", "label", "rights", "created_at", "until", "node_id", "revoked_at", "untold"]);
+    relay.restart().await;
     let all = home.run(["agent", "revoke", "bob", "--all"]).await.succeeded();
     assert!(all.out.contains("bob"), "{}", all.out);
     let received = home.run(["receive", "--as", "bob"]).await.succeeded();

@@ -7,6 +7,7 @@ use biscuit_auth::{
     Biscuit, KeyPair, PublicKey,
     builder::{Algorithm, BlockBuilder},
 };
+use sealpost_api::Origin;
 use sealpost_protocol::{
     AccessClaim, AgentId, DelegationCertificate, DelegationError, DelegationId, DelegationStatement, DelegationTerms,
     NodeId, Right, Rights, Timestamp,
@@ -52,6 +53,9 @@ pub enum InvalidDelegation {
     /// Its token is bound to one request, and cannot be used or narrowed.
     #[error("the delegation was made for one request, and is worth nothing beyond it")]
     Bound,
+    /// It leaves no room to be bound to a request.
+    #[error("the delegation is too long: at most {} bytes", wire::DELEGATION_TOKEN - wire::DELEGATION_BINDING)]
+    TooLong,
     /// What it says is not understood, or grants nothing.
     #[error("the delegation is worth nothing: {0}")]
     Terms(#[from] DelegationError),
@@ -85,6 +89,9 @@ impl Delegation {
         }
         if terms.claim.is_some() || token.container().proof.is_sealed() {
             return Err(InvalidDelegation::Bound);
+        }
+        if token.to_vec()?.len() + wire::DELEGATION_BINDING > wire::DELEGATION_TOKEN {
+            return Err(InvalidDelegation::TooLong);
         }
         let origin = relay.origin.to_owned();
         Ok(Self { certificate, token, terms, node: relay.node, origin })
@@ -177,9 +184,61 @@ impl FromStr for Delegation {
         let node = NodeId::decode(&mut reader)?;
         let origin = reader.text("origin", wire::ORIGIN)?;
         reader.finish()?;
+        origin.parse::<Origin>().map_err(|_| InvalidDelegation::Text("its relay's address is none"))?;
         let root = PublicKey::from_bytes(certificate.fields().key.as_bytes(), Algorithm::Ed25519)
             .map_err(biscuit_auth::error::Token::from)?;
         let token = Biscuit::from(token, root)?;
         Self::new(certificate, token, RelayName { node, origin })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use biscuit_auth::PrivateKey;
+    use sealpost_crypto::IdentityPrivateKey;
+    use sealpost_protocol::Signer;
+
+    use super::*;
+
+    const SEED: [u8; 32] = [7; 32];
+
+    fn with(source: &str, origin: &str) -> Result<Delegation, InvalidDelegation> {
+        let (identity, key) = [1, 7].map(|byte| IdentityPrivateKey::from_seed(&[byte; 32]).unwrap()).into();
+        let certificate = DelegationCertificate::sign(key.identity_key(), Timestamp::from_millis(1), &identity);
+        let pair = KeyPair::from(&PrivateKey::from_bytes(&SEED, Algorithm::Ed25519).unwrap());
+        let token = Biscuit::builder().code(source).unwrap().build(&pair).unwrap();
+        Delegation::new(certificate, token, RelayName { node: key.identity_key().into(), origin })
+    }
+
+    #[test]
+    fn what_leaves_no_room_to_be_used_is_none() {
+        let until = |count: u64| -> String {
+            let ends =
+                (0..count).map(|number| format!("check if time($time), $time < {}; ", 1_795_351_425_123 + number));
+            ends.chain(["right(\"read\")".to_owned()]).collect()
+        };
+        let origin = "http://127.0.0.1:7117";
+        assert!(matches!(with(&until(96), origin), Err(InvalidDelegation::TooLong)));
+        let longest = (1..96).rev().find_map(|count| with(&until(count), origin).ok()).unwrap();
+        let claim = AccessClaim {
+            node: longest.relay().0,
+            origin: origin.to_owned(),
+            identity: longest.certificate().fields().identity,
+            challenge: vec![1; 56],
+            expires: Timestamp::from_millis(2),
+            token_key: [3; 32],
+        };
+        let (_, token) = longest.bind(&claim).unwrap();
+        assert!(token.len() <= wire::DELEGATION_TOKEN, "{}", token.len());
+    }
+
+    #[test]
+    fn a_delegation_for_no_relay_is_none() {
+        let source = "right(\"read\"); check if time($time), $time < 5";
+        for origin in ["", "junk", "http://127.0.0.1:7117/path"] {
+            let text = with(source, origin).unwrap().to_text().unwrap();
+            assert!(matches!(text.parse::<Delegation>(), Err(InvalidDelegation::Text(_))), "{origin:?}");
+        }
+        assert!(with(source, "http://127.0.0.1:7117").unwrap().to_text().unwrap().parse::<Delegation>().is_ok());
     }
 }

@@ -5,25 +5,28 @@
 
 mod delegation;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use biscuit_auth::{KeyPair, PrivateKey, builder::Algorithm};
 use sealpost_api::{convert::millis, v1};
 use sealpost_crypto::{IdentityPrivateKey, SecretBytes};
-use sealpost_protocol::{DelegationCertificate, DelegationId, Rights, Signer, Timestamp, limits as wire};
+use sealpost_protocol::{
+    DelegationCertificate, DelegationId, LedgerId, NodeId, Rights, Signer, Timestamp, limits as wire,
+};
 use zeroize::Zeroizing;
 
 use self::delegation::RelayName;
 pub use self::delegation::{Delegation, InvalidDelegation};
 use crate::{
-    Agent, DelegationsError, StateError, SyncError,
+    Agent, DelegationsError, RelayError, StateError, SyncError,
+    agent::ignore_conflict,
     conflicts::retry_conflicts,
     limits,
-    records::{DelegationKeyRecord, GrantRecord, RevocationRecord},
+    records::{DelegationKeyRecord, GrantRecord, LedgerName, RelayRecord, RevocationRecord},
     store::{Changes, Versioned},
 };
 
-/// Names the revocation of everything; delegations have longer names.
+/// Begins the name of a revocation of everything; names of delegations are of another length.
 const ALL: &[u8] = b"all";
 
 /// A delegation that the agent has made.
@@ -39,8 +42,12 @@ pub struct GrantedDelegation {
     pub created: Timestamp,
     /// From when on it is worth nothing.
     pub until: Timestamp,
+    /// The relay that it is for.
+    pub node: NodeId,
     /// When it was revoked, if it was.
     pub revoked: Option<Timestamp>,
+    /// Whether that relay has heard so.
+    pub is_told: bool,
 }
 
 impl Agent {
@@ -63,33 +70,42 @@ impl Agent {
             return Err(DelegationsError::TooMany);
         }
         let relay = self.relay().await?;
-        let now = relay.time().await?;
+        let (node, now) = (relay.node_id().await?, relay.time().await?);
         let until = now.saturating_add(life);
         let mut changes = Changes::default();
-        let (key, certificate) = self.delegation_key(&mut changes, now, until).await?;
-        let relay = RelayName { node: relay.node_id().await?, origin: relay.origin() };
-        let delegation = Delegation::grant(&key, certificate, rights, until, relay)?;
-        let grant = GrantRecord { rights: rights.to_string(), label: label.to_owned(), created: now, until };
-        changes.insert(delegation.id().0, &grant);
+        let (key, certificate) = self.delegation_key(&mut changes, node, now, until).await?;
+        let certified = certificate.fields().created;
+        let delegation =
+            Delegation::grant(&key, certificate, rights, until, RelayName { node, origin: relay.origin() })?;
+        let (rights, label) = (rights.to_string(), label.to_owned());
+        changes.insert(delegation.id().0, &GrantRecord { rights, label, created: now, until, certified, node });
         self.store.commit(changes).await?;
         Ok(delegation)
     }
 
-    /// The key that grants until then: the one there is, or one that is made with it.
+    /// The key that grants until then: the one there is, or one that is made with it. What was certified before all was
+    /// revoked at the relay grants nothing there, however its clock was set since.
     async fn delegation_key(
         &self,
         changes: &mut Changes,
+        node: NodeId,
         now: Timestamp,
         until: Timestamp,
     ) -> Result<(KeyPair, DelegationCertificate), DelegationsError> {
         let known = self.store.find::<DelegationKeyRecord>(&[]).await?;
-        if let Some(known) = known.as_ref().filter(|known| known.value.certificate.fields().expires >= until) {
+        let revoked = self.store.find::<RevocationRecord>(&all_of(node)).await?.map(|row| row.value.at);
+        let is_usable = |certificate: &DelegationCertificate| {
+            let fields = certificate.fields();
+            fields.expires >= until && revoked.is_none_or(|at| fields.created > at)
+        };
+        if let Some(known) = known.as_ref().filter(|known| is_usable(&known.value.certificate)) {
             return Ok((key_pair(&known.value.seed)?, known.value.certificate.clone()));
         }
         let mut seed = Zeroizing::new([0; 32]);
         self.primitives.fill_random(seed.as_mut_slice())?;
         let key = IdentityPrivateKey::from_seed(&seed)?;
-        let certificate = DelegationCertificate::sign(key.identity_key(), now, self.identity.as_ref());
+        let created = revoked.map_or(now, |at| now.max(at.saturating_add(Duration::from_millis(1))));
+        let certificate = DelegationCertificate::sign(key.identity_key(), created, self.identity.as_ref());
         let record = DelegationKeyRecord { seed: SecretBytes::from(seed.to_vec()), certificate: certificate.clone() };
         changes.upsert(&[], known.as_ref(), &record);
         Ok((key_pair(&record.seed)?, certificate))
@@ -100,66 +116,101 @@ impl Agent {
     /// # Errors
     /// [`StateError`].
     pub async fn delegations(&self) -> Result<Vec<GrantedDelegation>, StateError> {
-        let all = self.store.find::<RevocationRecord>(ALL).await?.map(|row| row.value.at);
         let mut granted = Vec::new();
         for row in self.store.list::<GrantRecord>(&[], &[], limits::DELEGATIONS).await? {
-            let one = self.store.find::<RevocationRecord>(&row.key).await?.map(|row| row.value.at);
-            let GrantRecord { rights, label, created, until } = row.value;
+            let one = self.store.find::<RevocationRecord>(&row.key).await?;
+            let all = self.store.find::<RevocationRecord>(&all_of(row.value.node)).await?;
+            let revocation = one.or(all.filter(|all| row.value.certified <= all.value.at)).map(|row| row.value);
+            let GrantRecord { rights, label, created, until, certified: _, node } = row.value;
             let (Ok(id), Ok(rights)) = (row.key.try_into(), rights.parse()) else { continue };
-            let revoked = one.or(all.filter(|at| created <= *at));
-            granted.push(GrantedDelegation { id: DelegationId(id), label, rights, created, until, revoked });
+            let revoked = revocation.as_ref().map(|revocation| revocation.at);
+            let is_told = revocation.is_some_and(|revocation| revocation.told.is_some());
+            granted.push(GrantedDelegation {
+                id: DelegationId(id),
+                label,
+                rights,
+                created,
+                until,
+                node,
+                revoked,
+                is_told,
+            });
         }
         granted.sort_by_key(|granted| granted.created);
         Ok(granted)
     }
 
-    /// Ends delegations of the agent, each with everything that was narrowed from it, and all tokens that there are: the
+    /// Ends delegations for the relay, each with everything that was narrowed from it, and all tokens that there are: the
     /// agent, and those it still lets act for it, get others by themselves.
     ///
     /// # Errors
-    /// [`DelegationsError`]. What could not be told to the relay is noted, and told by the next round.
+    /// [`DelegationsError`]. If it is [`DelegationsError::Relay`], what was revoked is noted, and told by the next round.
     pub async fn revoke(&self, delegations: &[DelegationId]) -> Result<(), DelegationsError> {
-        let now = self.relays_time().await;
-        retry_conflicts(|| self.note_revoked(delegations.iter().map(|id| &id.0[..]), now)).await?;
+        let (node, now) = self.node_and_time().await?;
+        retry_conflicts(|| self.note_revoked(delegations, node, now)).await?;
         self.tell_revocations().await
     }
 
-    /// Ends every delegation that the agent has made until now, also those that this store does not know of.
+    /// Ends every delegation for the relay that the agent has made until now, also those that this store does not know of.
     ///
     /// # Errors
     /// As [`Agent::revoke`].
     pub async fn revoke_all(&self) -> Result<(), DelegationsError> {
-        let now = self.relays_time().await;
-        retry_conflicts(|| self.note_revoked([ALL], now)).await?;
+        let (node, now) = self.node_and_time().await?;
+        retry_conflicts(|| self.note_all_revoked(node, now)).await?;
         self.tell_revocations().await
     }
 
-    /// By the relay's clock, which certificates go by; if it does not answer, by the clock here.
-    async fn relays_time(&self) -> Timestamp {
-        match self.relay().await {
-            Ok(relay) => relay.time().await.unwrap_or_else(|_| self.clock.now()),
-            Err(_) => self.clock.now(),
+    /// The relay's node, and the time by its clock, which certificates go by; if it does not answer, by the clock here.
+    async fn node_and_time(&self) -> Result<(NodeId, Timestamp), DelegationsError> {
+        let relay = self.relay.as_ref().ok_or(RelayError::NotConfigured)?;
+        let known = self.store.find::<RelayRecord>(relay.origin().as_bytes()).await?;
+        match (relay.time().await, known) {
+            (Ok(now), _) => Ok((self.relay().await?.node_id().await?, now)),
+            (Err(RelayError::Unreachable(_)), Some(known)) => Ok((known.value.node, self.clock.now())),
+            (Err(error), _) => Err(error.into()),
         }
     }
 
-    async fn note_revoked<'a>(
+    async fn note_revoked(
         &self,
-        names: impl IntoIterator<Item = &'a [u8]>,
+        delegations: &[DelegationId],
+        node: NodeId,
         at: Timestamp,
-    ) -> Result<(), StateError> {
+    ) -> Result<(), DelegationsError> {
         let mut changes = Changes::default();
-        for name in names {
-            let known = self.store.find::<RevocationRecord>(name).await?;
-            let mut revoked = RevocationRecord { at, told: None };
-            if name == ALL
-                && let Some(key) = self.store.find::<DelegationKeyRecord>(&[]).await?
-            {
-                // What it has granted ends, however the clocks stand; what comes next needs another.
-                revoked.at = at.max(key.value.certificate.fields().created);
-                changes.delete(&key);
+        let mut noted = self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await?.len();
+        for id in delegations.iter().collect::<BTreeSet<_>>() {
+            let grant = self.store.find::<GrantRecord>(&id.0).await?;
+            if grant.is_some_and(|grant| grant.value.node != node) {
+                return Err(DelegationsError::OtherRelay(*id));
             }
-            changes.upsert(name, known.as_ref(), &revoked);
+            let known = self.store.find::<RevocationRecord>(&id.0).await?;
+            noted += usize::from(known.is_none());
+            changes.upsert(&id.0, known.as_ref(), &RevocationRecord { at, node, told: None });
         }
+        if noted > limits::DELEGATIONS {
+            return Err(DelegationsError::TooManyRevoked);
+        }
+        Ok(self.store.commit(changes).await?)
+    }
+
+    /// What was revoked one by one until then is among all.
+    async fn note_all_revoked(&self, node: NodeId, mut at: Timestamp) -> Result<(), DelegationsError> {
+        let mut changes = Changes::default();
+        if let Some(key) = self.store.find::<DelegationKeyRecord>(&[]).await? {
+            // What it has granted ends, however the clocks stand; what comes next needs another.
+            at = at.max(key.value.certificate.fields().created);
+            changes.delete(&key);
+        }
+        for row in self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await? {
+            if row.value.node == node && row.key != all_of(node) {
+                changes.delete(&row);
+            }
+        }
+        let known = self.store.find::<RevocationRecord>(&all_of(node)).await?;
+        at = known.as_ref().map_or(at, |known| at.max(known.value.at));
+        changes.upsert(&all_of(node), known.as_ref(), &RevocationRecord { at, node, told: None });
         Ok(self.store.commit(changes).await?)
     }
 
@@ -176,35 +227,45 @@ impl Agent {
         }
     }
 
-    /// Tells the relay what its ledger has not heard.
-    pub(crate) async fn tell_revocations(&self) -> Result<(), DelegationsError> {
-        loop {
-            let rows = self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let ledger = self.ledger().await?;
-            let untold: Vec<_> = rows.into_iter().filter(|row| row.value.told != Some(ledger)).collect();
-            let Some(batch) = untold.chunks(wire::REVOKED_PER_REQUEST).next() else { return Ok(()) };
-            self.relay().await?.revoke(request(batch)).await?;
-            let mut changes = Changes::default();
-            for row in batch {
-                changes.replace(row, &RevocationRecord { told: Some(ledger), ..row.value.clone() });
-            }
-            match self.store.commit(changes).await.map_err(StateError::from) {
-                Err(error) if !error.is_conflict() => return Err(error.into()),
-                _ => {} // another process of the agent tells, too
-            }
+    /// Tells the relay what its ledger has not heard, and first what makes room there for the rest.
+    async fn tell_revocations(&self) -> Result<(), DelegationsError> {
+        if self.store.list::<RevocationRecord>(&[], &[], 1).await?.is_empty() {
+            return Ok(());
         }
+        let LedgerName { node, ledger } = self.ledger().await?;
+        let is_due = |row: &Versioned<RevocationRecord>| row.value.node == node && row.value.told != Some(ledger);
+        let all = self.store.find::<RevocationRecord>(&all_of(node)).await?.filter(is_due);
+        self.tell(all.as_slice(), ledger).await?;
+        let rows = self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await?;
+        let each: Vec<_> = rows.into_iter().filter(|row| is_due(row) && row.key != all_of(node)).collect();
+        for batch in each.chunks(wire::REVOKED_PER_REQUEST) {
+            self.tell(batch, ledger).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, revoked: &[Versioned<RevocationRecord>], ledger: LedgerId) -> Result<(), DelegationsError> {
+        if revoked.is_empty() {
+            return Ok(());
+        }
+        let (all, each): (Vec<_>, Vec<_>) =
+            revoked.iter().partition(|row| row.key.starts_with(ALL) && row.key.len() > 16);
+        let request = v1::RevokeRequest {
+            delegation_ids: each.iter().map(|row| row.key.clone()).collect(),
+            certified_until_ms: all.first().map(|row| millis(row.value.at)),
+        };
+        self.relay().await?.revoke(request).await?;
+        let mut changes = Changes::default();
+        for row in revoked {
+            changes.replace(row, &RevocationRecord { told: Some(ledger), ..row.value.clone() });
+        }
+        // Another process of the agent may have told it meanwhile.
+        Ok(ignore_conflict(self.store.commit(changes).await)?)
     }
 }
 
-fn request(revoked: &[Versioned<RevocationRecord>]) -> v1::RevokeRequest {
-    let all = revoked.iter().find(|row| row.key == ALL);
-    v1::RevokeRequest {
-        delegation_ids: revoked.iter().filter(|row| row.key != ALL).map(|row| row.key.clone()).collect(),
-        certified_until_ms: all.map(|row| millis(row.value.at)),
-    }
+fn all_of(node: NodeId) -> Vec<u8> {
+    [ALL, node.as_bytes()].concat()
 }
 
 fn key_pair(seed: &[u8]) -> Result<KeyPair, DelegationsError> {

@@ -87,7 +87,7 @@ pub(crate) enum Area {
     DelegationKey,
     /// Delegations that were made, by id.
     Grant,
-    /// Delegations that were revoked, by id, and when all were.
+    /// Delegations that were revoked, by id, and until when all were, by node.
     Revocation,
 }
 

@@ -93,6 +93,9 @@ pub(crate) enum DelegationCommand {
         /// How long to wait for the first message.
         #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
         wait: Duration,
+        /// Only what stands after this place in the mailbox: what waits there, and was seen, is not waited for again.
+        #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+        after: u64,
     },
     /// List what has changed of the agent's messages: each by its latest state.
     Events {

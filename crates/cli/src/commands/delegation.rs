@@ -60,6 +60,8 @@ impl ShownDelegation {
 /// A message that waits, as far as its carrier sees it.
 #[derive(Serialize)]
 struct Waiting {
+    /// Its place in the mailbox: what waits later has a higher one.
+    seq: u64,
     id: String,
     from: String,
     attempt: u32,
@@ -79,16 +81,17 @@ pub(crate) async fn run(context: &Context, command: DelegationCommand) -> Result
             output::print(context.json, &shown, || shown.to_text())
         }
         DelegationCommand::Narrow { file, into, only, life } => {
+            check_new(&into)?;
             let until = life.map(|life| SystemClock.now().saturating_add(life));
             let narrowed = read(&file)?.narrow(only.map(Right::from), until)?;
             write(&into, &narrowed)?;
             let shown = ShownDelegation::new(&narrowed, Some(&into));
             output::print_done(context.json, &shown, || shown.to_text())
         }
-        DelegationCommand::Waiting { delegation, wait } => {
+        DelegationCommand::Waiting { delegation, wait, after } => {
             let relay = connect(context, &delegation)?;
             let until = Instant::now() + wait;
-            progress::during("reading the mailbox", waiting(context, &relay, until)).await
+            progress::during("reading the mailbox", waiting(context, &relay, after, until)).await
         }
         DelegationCommand::Events { delegation, after } => {
             let relay = connect(context, &delegation)?;
@@ -97,8 +100,8 @@ pub(crate) async fn run(context: &Context, command: DelegationCommand) -> Result
     }
 }
 
-async fn waiting(context: &Context, relay: &RelayClient, until: Instant) -> Result<(), Failure> {
-    let (mut after, mut is_shown) = (0, false);
+async fn waiting(context: &Context, relay: &RelayClient, mut after: u64, until: Instant) -> Result<(), Failure> {
+    let mut is_shown = false;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let wait = if is_shown { 0 } else { left.min(wire::RECEIVE_WAIT).as_millis() };
@@ -133,6 +136,7 @@ impl Waiting {
         let queued = Timestamp::from_millis(u64::try_from(entry.queued_at_ms).unwrap_or_default());
         let body = fields.body.as_ref().map_or(0, |body| body.sealed_length);
         Ok(Some(Self {
+            seq: entry.mailbox_seq,
             id: fields.message.id.to_string(),
             from: fields.message.sender.to_string(),
             attempt: entry.attempt,
@@ -146,7 +150,7 @@ impl Waiting {
     }
 
     fn to_text(&self) -> String {
-        format!("{}  from {}, {} bytes, queued {}", self.id, self.from, self.length, self.queued_at)
+        format!("{}  {}  from {}, {} bytes, queued {}", self.seq, self.id, self.from, self.length, self.queued_at)
     }
 }
 
@@ -179,6 +183,11 @@ fn read(path: &Path) -> Result<Delegation, Failure> {
     let bytes = Zeroizing::new(home::read_up_to(path, limits::DELEGATION_FILE)?);
     let text = std::str::from_utf8(&bytes).map_err(|_| Failure::usage(format!("{}: not text", path.display())))?;
     text.parse().map_err(|error: InvalidDelegation| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+/// Refuses to write over what there is.
+pub(super) fn check_new(path: &Path) -> Result<(), Failure> {
+    if path.exists() { Err(Failure::usage(format!("{} exists already", path.display()))) } else { Ok(()) }
 }
 
 /// Writes a delegation into a file that nobody else may read, never over another.

@@ -1,10 +1,10 @@
 //! `sealpost agent delegate|delegations|revoke`: an agent lets others act for it, and takes that back.
 
-use sealpost_agent::GrantedDelegation;
+use sealpost_agent::{DelegationsError, GrantedDelegation};
 use sealpost_protocol::{Right, Rights};
 use serde::Serialize;
 
-use super::delegation::{ShownDelegation, write};
+use super::delegation::{ShownDelegation, check_new, write};
 use crate::{
     arguments::{Delegate, Revoke},
     failure::Failure,
@@ -19,16 +19,18 @@ struct Listed {
     rights: Vec<&'static str>,
     created_at: String,
     until: String,
+    node_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<String>,
+    /// The relay has not heard so yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    untold: bool,
 }
 
 pub(crate) async fn delegate(context: &Context, delegate: Delegate) -> Result<(), Failure> {
     let Delegate { name, may, life, file, label } = delegate;
     let rights = Rights::new(may.into_iter().map(Right::from)).ok_or_else(|| Failure::usage("name a right"))?;
-    if file.exists() {
-        return Err(Failure::usage(format!("{} exists already", file.display())));
-    }
+    check_new(&file)?;
     let agent = context.open(&name).await?;
     let delegation = progress::during("making a delegation", agent.delegate(rights, life, &label)).await?;
     write(&file, &delegation).map_err(|failure| {
@@ -66,11 +68,15 @@ pub(crate) async fn revoke(context: &Context, revoke: Revoke) -> Result<(), Fail
             false => agent.revoke(&delegations).await,
         }
     };
-    progress::during("revoking", revoking).await?;
+    progress::during("revoking", revoking).await.map_err(|error| match error {
+        DelegationsError::Relay(error) => Failure::from(error)
+            .with("it is noted here what is revoked, and told to the relay by the next `receive` that reaches it"),
+        error => error.into(),
+    })?;
     let ids = delegations.iter().map(ToString::to_string).collect();
     let revoked = Revoked { id: agent.id().to_string(), revoked: ids, all };
     output::print_done(context.json, &revoked, || match all {
-        true => format!("nobody acts for {name} any more by a delegation of until now"),
+        true => format!("nobody acts for {name} at {} any more by a delegation of until now", context.relay.origin),
         false => format!("nobody acts for {name} any more by {}", revoked.revoked.join(", ")),
     })
 }
@@ -83,14 +89,17 @@ impl From<GrantedDelegation> for Listed {
             rights: granted.rights.iter().map(Right::as_str).collect(),
             created_at: granted.created.to_string(),
             until: granted.until.to_string(),
+            node_id: granted.node.to_string(),
             revoked_at: granted.revoked.map(|at| at.to_string()),
+            untold: granted.revoked.is_some() && !granted.is_told,
         }
     }
 }
 
 impl Listed {
     fn to_text(&self) -> String {
-        let revoked = self.revoked_at.as_ref().map(|at| format!(", revoked {at}")).unwrap_or_default();
+        let untold = if self.untold { ", which the relay has not heard yet" } else { "" };
+        let revoked = self.revoked_at.as_ref().map(|at| format!(", revoked {at}{untold}")).unwrap_or_default();
         let label = if self.label.is_empty() { String::new() } else { format!("  {}", output::one_line(&self.label)) };
         format!("{}  {} until {}{revoked}{label}", self.id, self.rights.join(" and "), self.until)
     }

@@ -55,7 +55,8 @@ impl Delegation {
         if terms.claim != Some(claim.hash()) {
             return refuse("is not bound to this access claim");
         }
-        let until = terms.until.min(certificate.expires);
+        // A token ends on a full second.
+        let until = Timestamp::from_millis(terms.until.min(certificate.expires).as_millis() / 1_000 * 1_000);
         if until <= now {
             return Err(AuthenticationError::DelegationExpired);
         }

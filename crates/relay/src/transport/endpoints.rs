@@ -192,7 +192,7 @@ pub(crate) async fn receive(
     let page = tokio::select! {
         biased;
         received = received => received.ok_or_else(Refusal::stopping)??,
-        revoked = app.authenticator.revoked(token) => return Err(revoked.into()),
+        over = app.over(token) => return Err(over),
     };
     Ok(page_message(page))
 }

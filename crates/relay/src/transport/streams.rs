@@ -16,11 +16,7 @@ use super::{
     refusal::Refusal,
     uploads,
 };
-use crate::{
-    app::App,
-    authentication::{AuthenticationError, Caller},
-    memory::Share,
-};
+use crate::{app::App, authentication::Caller, memory::Share};
 
 /// The caller's mailbox after `after`, and what arrives.
 pub(crate) fn mail(
@@ -110,11 +106,9 @@ where
     S: Stream<Item = Result<T, Refusal>>,
 {
     let over = async move {
-        let left = caller.until.since(app.clock.now());
         tokio::select! {
             () = app.tasks.stopping().cancelled() => Refusal::stopping(),
-            revoked = app.authenticator.revoked(caller) => revoked.into(),
-            () = tokio::time::sleep(left) => Refusal::from(AuthenticationError::TokenExpired),
+            over = app.over(caller) => over,
         }
     };
     stream::unfold(Some((Box::pin(items), Box::pin(over))), |open| async move {

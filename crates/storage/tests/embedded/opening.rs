@@ -97,7 +97,7 @@ fn a_directory_with_contents_of_an_earlier_version_is_refused_with_what_to_do() 
     drop(Embedded::open(directory.path()).unwrap());
     let file = Connection::open(directory.path().join("ledger.sqlite3")).unwrap();
     file.execute_batch(
-        "DROP INDEX forgotten_ids; DROP INDEX lost; DROP TABLE fan_outs; DROP TABLE released; DROP TABLE retained;
+        "DROP TABLE revocations; DROP INDEX forgotten_ids; DROP INDEX lost; DROP TABLE fan_outs; DROP TABLE released; DROP TABLE retained;
          ALTER TABLE ledger DROP COLUMN collected_mark; ALTER TABLE ledger DROP COLUMN contents_store;
          ALTER TABLE ledger DROP COLUMN contents_mark;
          PRAGMA user_version = 8; INSERT INTO parts VALUES (1, x'00');",

@@ -99,6 +99,11 @@ fn a_token_ends_with_its_delegation() {
     let token = narrowed(&key.token(ALL), &format!("check if time($time), $time < {}", soon.as_millis()));
     let shown = request(&claim, key.certificate(&alice), &bound(&token, &claim));
     assert_eq!(node.buy(shown).unwrap().expires.as_millis(), soon.as_millis() / 1_000 * 1_000);
+    node.clock.set(soon.saturating_sub(Duration::from_millis(1)));
+    assert!(soon.as_millis() % 1_000 > 1, "less is left than the second that tokens end on");
+    let claim = node.claim(&alice, &TokenKey::new(1));
+    let error = node.refusal_of(request(&claim, key.certificate(&alice), &bound(&token, &claim)));
+    assert_eq!(error, AuthenticationError::DelegationExpired, "no token is issued that has ended");
     node.clock.set(soon);
     let claim = node.claim(&alice, &TokenKey::new(2));
     let error = node.refusal_of(request(&claim, key.certificate(&alice), &bound(&token, &claim)));
