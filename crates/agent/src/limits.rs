@@ -40,6 +40,9 @@ pub const CLOCK_JUMP: Duration = Duration::from_secs(60);
 /// it is slower to list them; what is forgotten can only be revoked with all others.
 pub const DELEGATIONS: usize = 1_000;
 
+/// Rows of what was revoked that are looked through at a time: as many delegations, and all of each relay that was ever used.
+pub const REVOCATIONS: usize = 2 * DELEGATIONS;
+
 /// Bytes of what an agent calls a delegation: a line for people.
 pub const DELEGATION_LABEL: usize = 100;
 

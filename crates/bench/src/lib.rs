@@ -3,6 +3,7 @@
 mod bars;
 mod blocks;
 mod ceilings;
+mod limits;
 mod relay;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    thread,
     time::Instant,
 };
 
@@ -27,9 +29,6 @@ type Outcome<T> = Result<T, BenchError>;
 /// Folders of measurements that are, or were, under way.
 static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// How often a folder is removed until it is gone: each time, what writes into it finds less to go on with.
-const REMOVALS: usize = 100;
-
 const MIB: usize = 1 << 20;
 
 /// A folder of our own on the disk to measure; removed with what it holds.
@@ -40,13 +39,21 @@ fn folder_in(folder: &Path) -> io::Result<tempfile::TempDir> {
 }
 
 /// Removes what measurements that are under way have written: for a process that is about to end in the middle of one.
+#[expect(clippy::disallowed_methods, reason = "the process is about to end, and nothing else goes on")]
 pub fn remove_folders() {
     for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        // What is being measured goes on writing: some of it may come while the rest goes.
-        for _ in 0..REMOVALS {
-            if matches!(fs::remove_dir_all(&folder), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        // What is being measured goes on writing: some of it may come while the rest goes, and what is being opened may be
+        // made anew just after.
+        let mut gone = 0;
+        for _ in 0..limits::REMOVALS {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => gone += 1,
+                _ => gone = 0,
+            }
+            if gone == limits::LOOKS {
                 break;
             }
+            thread::sleep(limits::LOOK_AGAIN);
         }
     }
 }

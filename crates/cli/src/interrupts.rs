@@ -1,9 +1,20 @@
 //! Ctrl-C, and a service manager's request to end: a command that is interrupted says what it leaves, and its exit code is
 //! [`crate::failure::ExitCode::Interrupted`].
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Mutex, MutexGuard},
+};
 
 use crate::failure::Failure;
+
+/// Held over what must not be cut in two.
+static WHOLE: Mutex<()> = Mutex::const_new(());
+
+/// Puts interrupts off until it is dropped: what was shown meanwhile is noted as shown. It is held for moments.
+pub(crate) async fn put_off() -> MutexGuard<'static, ()> {
+    WHOLE.lock().await
+}
 
 /// Both, heard from when it is made.
 pub(crate) struct Interrupts {
@@ -32,12 +43,13 @@ pub(crate) async fn interrupted() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for either; where neither can be heard, for ever.
+/// Waits for either, and for the end of what must not be cut in two; where neither can be heard, for ever.
 pub(crate) async fn heard() {
     if let Err(failure) = interrupted().await {
         tracing::warn!(error = failure.message(), "interrupts are not heard");
         std::future::pending::<()>().await;
     }
+    drop(put_off().await);
 }
 
 /// Does `work`, unless it is interrupted: then it is dropped, and `told` is what that means.

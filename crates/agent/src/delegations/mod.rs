@@ -179,7 +179,7 @@ impl Agent {
         at: Timestamp,
     ) -> Result<(), DelegationsError> {
         let mut changes = Changes::default();
-        let mut noted = self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await?.len();
+        let mut noted = self.store.list::<RevocationRecord>(&[], &[], limits::REVOCATIONS).await?.len();
         for id in delegations.iter().collect::<BTreeSet<_>>() {
             let grant = self.store.find::<GrantRecord>(&id.0).await?;
             if grant.is_some_and(|grant| grant.value.node != node) {
@@ -203,7 +203,7 @@ impl Agent {
             at = at.max(key.value.certificate.fields().created);
             changes.delete(&key);
         }
-        for row in self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await? {
+        for row in self.store.list::<RevocationRecord>(&[], &[], limits::REVOCATIONS).await? {
             if row.value.node == node && row.key != all_of(node) {
                 changes.delete(&row);
             }
@@ -234,26 +234,26 @@ impl Agent {
         }
         let LedgerName { node, ledger } = self.ledger().await?;
         let is_due = |row: &Versioned<RevocationRecord>| row.value.node == node && row.value.told != Some(ledger);
-        let all = self.store.find::<RevocationRecord>(&all_of(node)).await?.filter(is_due);
-        self.tell(all.as_slice(), ledger).await?;
-        let rows = self.store.list::<RevocationRecord>(&[], &[], limits::DELEGATIONS).await?;
+        if let Some(all) = self.store.find::<RevocationRecord>(&all_of(node)).await?.filter(is_due) {
+            let request =
+                v1::RevokeRequest { delegation_ids: Vec::new(), certified_until_ms: Some(millis(all.value.at)) };
+            self.tell(request, &[all], ledger).await?;
+        }
+        let rows = self.store.list::<RevocationRecord>(&[], &[], limits::REVOCATIONS).await?;
         let each: Vec<_> = rows.into_iter().filter(|row| is_due(row) && row.key != all_of(node)).collect();
         for batch in each.chunks(wire::REVOKED_PER_REQUEST) {
-            self.tell(batch, ledger).await?;
+            let delegation_ids = batch.iter().map(|row| row.key.clone()).collect();
+            self.tell(v1::RevokeRequest { delegation_ids, certified_until_ms: None }, batch, ledger).await?;
         }
         Ok(())
     }
 
-    async fn tell(&self, revoked: &[Versioned<RevocationRecord>], ledger: LedgerId) -> Result<(), DelegationsError> {
-        if revoked.is_empty() {
-            return Ok(());
-        }
-        let (all, each): (Vec<_>, Vec<_>) =
-            revoked.iter().partition(|row| row.key.starts_with(ALL) && row.key.len() > 16);
-        let request = v1::RevokeRequest {
-            delegation_ids: each.iter().map(|row| row.key.clone()).collect(),
-            certified_until_ms: all.first().map(|row| millis(row.value.at)),
-        };
+    async fn tell(
+        &self,
+        request: v1::RevokeRequest,
+        revoked: &[Versioned<RevocationRecord>],
+        ledger: LedgerId,
+    ) -> Result<(), DelegationsError> {
         self.relay().await?.revoke(request).await?;
         let mut changes = Changes::default();
         for row in revoked {

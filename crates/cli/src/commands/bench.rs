@@ -39,10 +39,12 @@ fn check(options: Result<(), BenchError>, folder: &Path) -> Result<(), Failure> 
 /// What is measured, unless someone ends it: then nothing of it is left behind. It goes on beside this until the process
 /// ends.
 async fn measured<T>(doing: &'static str, measuring: JoinHandle<Result<T, BenchError>>) -> Result<T, Failure> {
+    let measurement = measuring.abort_handle();
     tokio::select! {
         measured = progress::during(doing, measuring) => measured.map_err(|error| failed(error.into()))?.map_err(failed),
         interrupted = interrupts::interrupted() => {
             interrupted?;
+            measurement.abort();
             sealpost_bench::remove_folders();
             Err(Failure::interrupted("interrupted: nothing was measured"))
         }

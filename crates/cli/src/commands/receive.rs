@@ -11,6 +11,7 @@ use std::{
 
 use sealpost_agent::{Agent, Arrival, FetchAnswer, InboxMessage, ReceivedScheme as Scheme, Round};
 use sealpost_protocol::{MessageId, MessageRef};
+use tokio::sync::MutexGuard;
 
 use self::shown::Received;
 use crate::{
@@ -48,6 +49,7 @@ pub(crate) async fn run(context: &Context, receive: Receive) -> Result<(), Failu
             unsaved,
             is_folder_unusable: false,
             waiting,
+            interrupts_are_off: None,
         };
         let result = if receive.follow {
             tokio::select! {
@@ -122,6 +124,8 @@ struct Reader<'a> {
     is_folder_unusable: bool,
     /// Bodies at the relay that were shown as waiting.
     waiting: HashSet<MessageRef>,
+    /// From the first message that is shown until all that were are taken: whoever interrupts sees none of them again.
+    interrupts_are_off: Option<MutexGuard<'static, ()>>,
 }
 
 /// One round, its messages shown page by page until the mailbox is empty. What is in the inbox is shown even if the relay does
@@ -189,13 +193,24 @@ impl Reader<'_> {
         let page = self.agent.unread(self.shown.as_ref(), limit).await?;
         let mut taken = Vec::new();
         for message in &page {
+            if self.save.is_some() {
+                self.take(&mut taken).await?; // to save the next one may take long
+            }
             if self.show(message).await? && !self.peek {
                 taken.push(message.message);
             }
         }
-        self.agent.take(&taken).await?;
+        self.take(&mut taken).await?;
         self.shown = page.last().map(|last| last.arrival.clone()).or(self.shown.take());
         Ok(page.len())
+    }
+
+    /// Takes what was shown.
+    async fn take(&mut self, taken: &mut Vec<MessageRef>) -> Result<(), Failure> {
+        self.agent.take(taken).await?;
+        taken.clear();
+        self.interrupts_are_off = None;
+        Ok(())
     }
 
     /// Shows what stays at the relay until it is asked for, each once.
@@ -238,6 +253,9 @@ impl Reader<'_> {
                     return Ok(false);
                 }
             }
+        }
+        if self.interrupts_are_off.is_none() {
+            self.interrupts_are_off = Some(interrupts::put_off().await);
         }
         let is_at_hand = self.context.json && received.bytes.is_some();
         received.kept = !is_at_hand && received.text.is_none() && received.saved_as.is_none();
