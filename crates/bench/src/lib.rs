@@ -39,7 +39,7 @@ fn folder_in(folder: &Path) -> io::Result<tempfile::TempDir> {
 }
 
 /// Removes what measurements that are under way have written: for a process that is about to end in the middle of one.
-#[expect(clippy::disallowed_methods, reason = "the process is about to end, and nothing else goes on")]
+#[expect(clippy::disallowed_methods, reason = "the process is about to end, and serves nobody meanwhile")]
 pub fn remove_folders() {
     for folder in FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         // What is being measured goes on writing: some of it may come while the rest goes, and what is being opened may be

@@ -10,7 +10,7 @@ use crate::{
     encoding::{Fields, Short},
     handle::{BlockHandle, Form, checksum},
     message_cbl::{Cbl, CblError, CblSigner, CblVerifier, Layout, Place, Span},
-    record::{HEADER, Kind, Record, StoreId, decode_segment, encode_segment},
+    record::{HEADER, Record, StoreId, decode_segment, encode_segment},
     tuple::{StoredBlock, Tuple},
     whitening::{TupleSize, WhiteningPolicy},
 };
@@ -138,23 +138,14 @@ pub fn fuzz_seeds() -> Vec<FuzzSeed> {
         bytes.truncate(bytes.len() - checksum(&[]).len());
         bytes
     };
-    let record = Record {
-        address: Address { segment: 3, slot: 99 },
-        size: BlockSize::Large,
-        kind: Kind::Pool,
-        purpose: 5,
-        epoch: 8,
-        counter: 13,
-        id: BlockId([9; 32]),
-    };
     vec![
         ("block_handle", "inline", fields(&small)),
         ("block_handle", "with_lists", fields(&large)),
         ("block_handle", "whole", small.to_bytes()),
         ("block_list", "pooled", list(WhiteningPolicy::Pooled)),
         ("block_list", "fresh", list(WhiteningPolicy::Fresh)),
-        ("block_record", "fields", record.fields().to_vec()),
-        ("block_record", "header", record.encode(STORE).to_vec()),
+        ("block_record", "fields", Record::SAMPLE.fields().to_vec()),
+        ("block_record", "header", Record::SAMPLE.encode(STORE).to_vec()),
         ("block_record", "segment", encode_segment(STORE, SEGMENT.0, SEGMENT.1).to_vec()),
         ("block_record", "empty_header", vec![0; HEADER]),
     ]

@@ -148,28 +148,30 @@ fn checksum(store: StoreId, magic: &[u8], fields: &[u8]) -> [u8; 8] {
     *hash.first_chunk().unwrap_or(&[0; 8])
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Record {
+    /// One whose fields all differ.
+    pub(crate) const SAMPLE: Self = Self {
+        address: Address { segment: 3, slot: 99 },
+        size: BlockSize::Large,
+        kind: Kind::Pool,
+        purpose: 5,
+        epoch: 8,
+        counter: 13,
+        id: BlockId([9; 32]),
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const STORE: StoreId = StoreId([7; 16]);
 
-    fn record() -> Record {
-        Record {
-            address: Address { segment: 3, slot: 99 },
-            size: BlockSize::Large,
-            kind: Kind::Pool,
-            purpose: 5,
-            epoch: 8,
-            counter: 13,
-            id: BlockId([9; 32]),
-        }
-    }
-
     #[test]
     fn headers_come_back_and_every_flipped_bit_is_found() {
-        let bytes = record().encode(STORE);
-        assert_eq!(Record::decode(STORE, &bytes), Some(record()));
+        let bytes = Record::SAMPLE.encode(STORE);
+        assert_eq!(Record::decode(STORE, &bytes), Some(Record::SAMPLE));
         assert_eq!(Record::decode(StoreId([8; 16]), &bytes), None, "another store's");
         for bit in 0..HEADER * 8 {
             let mut flipped = bytes;

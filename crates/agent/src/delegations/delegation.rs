@@ -152,7 +152,7 @@ impl Delegation {
         &self.certificate
     }
 
-    /// As text, on one line.
+    /// As text, on one line that ends with a line feed.
     ///
     /// # Errors
     /// [`InvalidDelegation::Token`].
@@ -161,7 +161,11 @@ impl Delegation {
         let mut writer = Writer::with_capacity(1 + 256 + token.len() + wire::ORIGIN);
         writer.u8(FORMAT).value(&self.certificate).bytes(&token).value(&self.node).bytes(self.origin.as_bytes());
         let bytes = Zeroizing::new(writer.into_bytes());
-        Ok(Zeroizing::new(URL_SAFE_NO_PAD.encode(&bytes)))
+        // The buffer has room from the beginning: one that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(bytes.len().div_ceil(3) * 4 + 1));
+        URL_SAFE_NO_PAD.encode_string(&bytes, &mut text);
+        text.push('\n');
+        Ok(text)
     }
 }
 

@@ -192,7 +192,5 @@ pub(super) fn check_new(path: &Path) -> Result<(), Failure> {
 
 /// Writes a delegation into a file that nobody else may read, never over another.
 pub(super) fn write(path: &Path, delegation: &Delegation) -> Result<(), Failure> {
-    let mut text = delegation.to_text()?;
-    text.push('\n');
-    home::write_new(path, text.as_bytes())
+    home::write_new(path, delegation.to_text()?.as_bytes())
 }

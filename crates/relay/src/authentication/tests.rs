@@ -7,6 +7,8 @@ mod delegations;
 mod proofs;
 mod tokens;
 
+#[path = "../../tests/transports/bad_keys.rs"]
+mod bad_keys;
 #[path = "../../tests/transports/token_key.rs"]
 mod token_key;
 

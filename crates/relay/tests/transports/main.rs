@@ -10,6 +10,7 @@
 
 mod ask;
 mod authentication;
+mod bad_keys;
 mod contents;
 mod conversation;
 mod delegations;
