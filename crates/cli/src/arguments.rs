@@ -9,7 +9,11 @@ mod receiving;
 mod scheme;
 mod sending;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -76,6 +80,12 @@ pub(crate) struct Arguments {
 fn relay_origin(text: &str) -> Result<String, String> {
     let address = RelayAddress { origin: text.to_owned(), certificates: None };
     address.checked_origin().map(str::to_owned).map_err(|error| error.to_string())
+}
+
+/// How long to wait: no longer than a clock can count from now.
+fn waiting_time(text: &str) -> Result<Duration, String> {
+    let wait = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    Instant::now().checked_add(wait).map(|_| wait).ok_or_else(|| "longer than a clock can count".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -121,7 +121,9 @@ async fn a_command_line_that_is_not_understood_is_2() {
     let too_long = "no/name";
     let (file, folder) = (home.path().join("plain"), "/there/is/no/such/folder");
     std::fs::write(&file, "a file").unwrap();
-    let commands: [&[&str]; 22] = [
+    let commands: [&[&str]; 24] = [
+        &["receive", "--as", "bob", "--wait", "500000000000years"],
+        &["delegation", "waiting", "x", "--wait", "500000000000years"],
         &[],
         &["sent"],
         &["send", "--as", "alice", "bob"],

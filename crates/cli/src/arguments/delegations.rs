@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use sealpost_protocol::{DelegationId, Right};
 
+use super::waiting_time;
+
 const DELEGATE_EXAMPLES: &str = "Examples:
   sealpost agent delegate alice --may read --for 7d --file watcher.delegation
   sealpost delegation waiting watcher.delegation --wait 30s --json
@@ -91,7 +93,7 @@ pub(crate) enum DelegationCommand {
         #[command(flatten)]
         delegation: Shown,
         /// How long to wait for the first message.
-        #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
+        #[arg(long, value_parser = waiting_time, default_value = "0s", value_name = "DURATION")]
         wait: Duration,
         /// Only what stands after this place in the mailbox: what waits there, and was seen, is not waited for again.
         #[arg(long, default_value_t = 0, value_name = "NUMBER")]

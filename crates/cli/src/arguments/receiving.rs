@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::Args;
 use sealpost_protocol::MessageId;
 
-use super::As;
+use super::{As, waiting_time};
 
 const RECEIVE_EXAMPLES: &str = "Examples:
   sealpost receive --as bob
@@ -25,7 +25,7 @@ pub(crate) struct Receive {
     pub(crate) follow: bool,
 
     /// How long to wait for the first message.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "0s", value_name = "DURATION")]
+    #[arg(long, value_parser = waiting_time, default_value = "0s", value_name = "DURATION")]
     pub(crate) wait: Duration,
 
     /// Show messages without taking them: they are shown again, and their senders do not hear that they were taken.
